@@ -1,0 +1,253 @@
+"""What we can move: devices, their schedules, the commands that carry them, and every attempt.
+
+Schedules, segments and attempts are appended and never changed but for their state.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from meters.models import Meter, Site
+
+
+class DeviceKind(models.TextChoices):
+    """What a device is."""
+
+    BATTERY = "BATTERY", "Battery"
+    THERMOSTAT = "THERMOSTAT", "Thermostat"
+    EV_CHARGER = "EV_CHARGER", "EV charger"
+    HVAC = "HVAC", "HVAC"
+    WATER_HEATER = "WATER_HEATER", "Water heater"
+    GENERATOR = "GENERATOR", "Generator"
+    LOAD = "LOAD", "Industrial load"
+
+
+class Device(models.Model):
+    """One thing that can be told what to do.
+
+    `schedule_version` is the newest version made for it and only grows (the fence: a device refuses an
+    older one); `plan_requested_at` as on a meter. `settings` belong to the driver.
+    """
+
+    external_id = models.CharField(max_length=128, unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=16, choices=DeviceKind.choices, default=DeviceKind.LOAD)
+    driver = models.CharField(max_length=64, default="simulator")
+    settings = models.JSONField(default=dict, blank=True)
+    site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="devices")
+    meters: models.ManyToManyField[Meter, MeterDevice] = models.ManyToManyField(
+        Meter, through="MeterDevice", related_name="devices"
+    )
+    rated_power_kw = models.DecimalField(max_digits=12, decimal_places=3)
+    energy_capacity_kwh = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
+    may_export = models.BooleanField(default=False, help_text="The site may send power to the grid.")
+    policy = models.CharField(max_length=64, blank=True)
+    is_online = models.BooleanField(default=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    schedule_version = models.PositiveIntegerField(default=0, editable=False)
+    plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(rated_power_kw__gte=0), name="device_rated_not_negative"),
+        ]
+        indexes = [
+            # Reader: dispatch.planning, what a change of a device left to be decided.
+            models.Index(
+                fields=["plan_requested_at"],
+                name="device_plan_requested",
+                condition=Q(plan_requested_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.external_id
+
+
+class MeterDevice(models.Model):
+    """A device behind a meter. A meter has many devices; a device may sit behind several meters."""
+
+    meter = models.ForeignKey(Meter, on_delete=models.CASCADE, related_name="meter_devices")
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="meter_devices")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["meter", "device"], name="meter_device_once")]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} behind {self.meter_id}"
+
+
+class ScheduleState(models.TextChoices):
+    """Where a schedule stands with its device; moved by `devices.commanding`."""
+
+    PENDING = "PENDING", "Pending"
+    SENT = "SENT", "Sent"
+    ACKNOWLEDGED = "ACKNOWLEDGED", "Acknowledged"
+    FAILED = "FAILED", "Failed"
+
+
+class DeviceSchedule(models.Model):
+    """The whole desired schedule of a device under one version; the newest has no `superseded_at`.
+
+    In effect during `[created_at, superseded_at)`: what a device really was to do in the past is
+    its versions' segments, each cut to the time its version was in effect.
+    """
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="schedules")
+    version = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True, blank=True)
+    digest = models.CharField(max_length=64)
+    state = models.CharField(max_length=16, choices=ScheduleState.choices, default=ScheduleState.PENDING)
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["device", "version"], name="schedule_version_once"),
+            models.UniqueConstraint(
+                fields=["device"], name="schedule_one_current", condition=Q(superseded_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"device {self.device_id} version {self.version}"
+
+
+class SegmentMode(models.TextChoices):
+    """Stored names of `devices.domain.schedule.Mode`."""
+
+    CURTAIL = "CURTAIL", "Curtail"
+    DISCHARGE = "DISCHARGE", "Discharge"
+    EXPORT = "EXPORT", "Export"
+    IDLE = "IDLE", "Idle"
+
+
+class ScheduleSegment(models.Model):
+    """One `[starts_at, ends_at)` of a schedule; `target_kw` null is the maximum."""
+
+    schedule = models.ForeignKey(DeviceSchedule, on_delete=models.CASCADE, related_name="segments")
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="segments")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    mode = models.CharField(max_length=16, choices=SegmentMode.choices)
+    target_kw = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
+    cap = models.CharField(max_length=64, blank=True)
+    is_commitment = models.BooleanField(default=False)
+    leap_event_ids = models.JSONField(default=list)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="segment_starts_before_end"),
+            models.UniqueConstraint(fields=["schedule", "starts_at"], name="segment_one_per_start"),
+        ]
+        indexes = [
+            # Reader: the pages' lanes, which segments of these devices touch a window.
+            models.Index(fields=["device", "ends_at", "starts_at"], name="segment_device_window"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} {self.starts_at:%Y-%m-%d %H:%M}–{self.ends_at:%H:%M}"
+
+
+class CommandKind(models.TextChoices):
+    """What a command carries: a whole schedule, or the return to normal."""
+
+    SCHEDULE = "SCHEDULE", "Schedule"
+    CLEAR = "CLEAR", "Back to normal"
+
+
+class CommandState(models.TextChoices):
+    """PENDING → SENT → ACKNOWLEDGED; FAILED, EXPIRED and SUPERSEDED end it. Moved by `devices.commanding`."""
+
+    PENDING = "PENDING", "Pending"
+    SENT = "SENT", "Sent"
+    ACKNOWLEDGED = "ACKNOWLEDGED", "Acknowledged"
+    FAILED = "FAILED", "Failed"
+    EXPIRED = "EXPIRED", "Expired"
+    SUPERSEDED = "SUPERSEDED", "Superseded"
+
+
+OPEN_COMMAND_STATES = [CommandState.PENDING, CommandState.SENT, CommandState.FAILED]
+
+
+class Command(models.Model):
+    """One instruction to one device, due at a time and void after another.
+
+    `key` is unique per device, version and kind: the same decision is never two commands.
+    `next_attempt_at` null: nothing more will be tried. `claimed_until`: the lease of whoever tries now.
+    """
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="commands")
+    schedule = models.ForeignKey(DeviceSchedule, on_delete=models.CASCADE, related_name="commands")
+    key = models.CharField(max_length=160, unique=True)
+    kind = models.CharField(max_length=16, choices=CommandKind.choices, default=CommandKind.SCHEDULE)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=CommandState.choices, default=CommandState.PENDING)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    attempt_count = models.PositiveIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            # No command without an end: a lost portal must never leave a device on.
+            models.CheckConstraint(condition=Q(expires_at__gt=F("due_at")), name="command_ends_after_due"),
+        ]
+        indexes = [
+            # Reader: devices.commanding and the dispatcher, what is due.
+            models.Index(
+                fields=["next_attempt_at"], name="command_due", condition=Q(next_attempt_at__isnull=False)
+            ),
+            models.Index(fields=["device", "state"], name="command_device_state"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class AttemptOutcome(models.TextChoices):
+    """STARTED until its end is known; LOST when whoever tried died."""
+
+    STARTED = "STARTED", "Started"
+    ACKNOWLEDGED = "ACKNOWLEDGED", "Acknowledged"
+    REJECTED = "REJECTED", "Rejected"
+    ERROR = "ERROR", "Error"
+    LOST = "LOST", "Lost"
+
+
+class CommandAttempt(models.Model):
+    """One try to deliver a command."""
+
+    command = models.ForeignKey(Command, on_delete=models.CASCADE, related_name="attempts")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=16, choices=AttemptOutcome.choices, default=AttemptOutcome.STARTED)
+    detail = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.command_id} at {self.started_at:%H:%M:%S}"
+
+
+class SimulatedDevice(models.Model):
+    """What a simulated device holds: its side of the wire, never read by planning.
+
+    `fault`: "" | "SILENT" | "REJECT" | "ERROR".
+    """
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, related_name="simulated")
+    accepted_version = models.PositiveIntegerField(default=0)
+    message = models.JSONField(default=dict)
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_count = models.PositiveIntegerField(default=0)
+    refused_count = models.PositiveIntegerField(default=0)
+    fault = models.CharField(max_length=16, blank=True)
+
+    def __str__(self) -> str:
+        return f"simulated {self.device_id}"

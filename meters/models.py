@@ -1,0 +1,139 @@
+"""Who can be dispatched: sites, meters, market groups and their membership over time.
+
+Read by planning and the pages, written by people (admin, pages, API) and by the sync from Leap.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+
+class Site(models.Model):
+    """A place with one local clock; its zone decides what a local day is."""
+
+    name = models.CharField(max_length=200, unique=True)
+    timezone = models.CharField(
+        max_length=64, default="UTC", help_text="IANA name, such as America/Los_Angeles."
+    )
+    address = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EnrollmentStatus(models.TextChoices):
+    """Leap's global enrollment status. Source: Leap's meter-enrollment OpenAPI, read 2026-08."""
+
+    ACTIVE = "ACTIVE", "Active"
+    ELIGIBLE = "ELIGIBLE", "Eligible"
+    PENDING = "PENDING", "Pending"
+    INELIGIBLE = "INELIGIBLE", "Ineligible"
+    NOT_PARTICIPATING = "NOT_PARTICIPATING", "Not participating"
+
+
+class Participation(models.TextChoices):
+    """Whether the customer takes part, as Leap holds it. Source: Leap's webhooks OpenAPI, read 2026-08."""
+
+    PARTICIPATE = "PARTICIPATE", "Participating"
+    IDLE = "IDLE", "Idle"
+    DISENROLL = "DISENROLL", "Disenrolled"
+
+
+class Meter(models.Model):
+    """Leap's unit of dispatch, keyed by Leap's id. Never deleted: archived.
+
+    `plan_requested_at` is set by whoever changes what the meter's devices should do and
+    cleared by planning once that has been decided anew.
+    """
+
+    meter_id = models.CharField(max_length=64, unique=True, help_text="Leap's id, a UUID in lower case.")
+    partner_reference = models.CharField(max_length=256, blank=True, db_index=True)
+    name = models.CharField(max_length=200, blank=True)
+    site = models.ForeignKey(Site, null=True, blank=True, on_delete=models.SET_NULL, related_name="meters")
+    transmission_region = models.CharField(max_length=32, blank=True, db_index=True)
+    meter_type = models.CharField(max_length=32, blank=True)
+    enrollment_status = models.CharField(
+        max_length=32,
+        default=EnrollmentStatus.ACTIVE,
+        help_text="Leap's word; a word unknown to us is kept as it came.",
+    )
+    participation = models.CharField(max_length=32, default=Participation.PARTICIPATE)
+    programs = models.JSONField(default=list, blank=True, help_text="Program codes, as Leap writes them.")
+    timezone = models.CharField(max_length=64, default="UTC")
+    nomination_kw = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    test_armed_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until then an integration test moves this meter's devices."
+    )
+    plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    extra = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(nomination_kw__isnull=True) | Q(nomination_kw__gte=0),
+                name="meter_nomination_not_negative",
+            ),
+        ]
+        indexes = [
+            # Reader: dispatch.planning, what a change of a meter left to be decided.
+            models.Index(
+                fields=["plan_requested_at"],
+                name="meter_plan_requested",
+                condition=Q(plan_requested_at__isnull=False),
+            ),
+            # Reader: dispatch.planning, arming that ends by itself.
+            models.Index(
+                fields=["test_armed_until"],
+                name="meter_test_armed",
+                condition=Q(test_armed_until__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.partner_reference or self.meter_id
+
+
+class MarketGroup(models.Model):
+    """Leap's set of meters dispatched together. `is_from_calls`: known only because a dispatch named it."""
+
+    market_group_id = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    program = models.CharField(max_length=64, blank=True)
+    zone = models.CharField(
+        max_length=64, blank=True, help_text="Market zone, as people say it: NYISO Zone J."
+    )
+    timezone = models.CharField(max_length=64, default="UTC")
+    starts_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
+    is_from_calls = models.BooleanField(default=False)
+    meters: models.ManyToManyField[Meter, MarketGroupMembership] = models.ManyToManyField(
+        Meter, through="MarketGroupMembership", related_name="market_groups"
+    )
+
+    def __str__(self) -> str:
+        return self.name or self.market_group_id
+
+
+class MarketGroupMembership(models.Model):
+    """A meter in a group during `[starts_at, ends_at)`; an open end is null."""
+
+    group = models.ForeignKey(MarketGroup, on_delete=models.CASCADE, related_name="memberships")
+    meter = models.ForeignKey(Meter, on_delete=models.CASCADE, related_name="memberships")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["group", "meter", "starts_at"], name="membership_once_per_start"),
+            models.CheckConstraint(
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
+                name="membership_starts_before_end",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.meter_id} in {self.group_id} from {self.starts_at:%Y-%m-%d}"
