@@ -4,12 +4,12 @@
 import os
 import sys
 
+from django.core.management import execute_from_command_line
+
 
 def main() -> None:
     """Run the command named on the command line under the project's settings."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leapvpp.settings")
-    from django.core.management import execute_from_command_line
-
     execute_from_command_line(sys.argv)
 
 

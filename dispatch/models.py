@@ -29,7 +29,7 @@ class Source(models.TextChoices):
 
 
 class NotificationStatus(models.TextChoices):
-    """RECEIVED → RECORDED or QUARANTINED (`dispatch.recording`); REJECTED at the door, kept to be looked at."""
+    """RECEIVED → RECORDED or QUARANTINED (`dispatch.recording`); REJECTED at the door, kept."""
 
     RECEIVED = "RECEIVED", "Received"
     RECORDED = "RECORDED", "Recorded"
@@ -250,7 +250,7 @@ class NotificationItem(models.Model):
 class Doubt(models.Model):
     """A suspect body about an event: what it said, and how it was settled.
 
-    Open while `settled_at` is null; then the event is unconfirmed. Settled by Leap's search or by an operator.
+    Open while `settled_at` is null; the event is then unconfirmed. Settled by Leap's search or an operator.
     """
 
     event = models.ForeignKey(DispatchEvent, on_delete=models.CASCADE, related_name="doubts")
