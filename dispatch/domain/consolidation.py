@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from devices.domain.schedule import Mode, Segment
@@ -89,6 +90,15 @@ def consolidate(requests: Iterable[Request], *, rulings: Sequence[Ruling] = (), 
         segments=tuple(_segments(choices)),
         overlaps=tuple(_overlaps(choices)),
         unserved=tuple(_unserved(choices)),
+    )
+
+
+def still_to_come(plan: DevicePlan, *, now: datetime) -> DevicePlan:
+    """Leave out what is over at `now`; what runs keeps its beginning."""
+    return DevicePlan(
+        segments=tuple(each for each in plan.segments if each.end > now),
+        overlaps=tuple(each for each in plan.overlaps if each.window.end > now),
+        unserved=tuple(each for each in plan.unserved if each.window.end > now),
     )
 
 

@@ -1,8 +1,10 @@
 """All devices at once: live events and their recipients → a plan per device, numbers per event.
 
-Rules 1 and 7 here, the rest in `consolidation`. Events that share a set of recipients share its roster,
-and devices with the same requests, rulings and traits share one plan: the cost follows the number of
-distinct cases, not of devices.
+Rules 1 and 7 here, the rest in `consolidation`. Events over for less than a day are consolidated too, so
+that a segment merged from touching timeslots stays what it is while it runs.
+
+Events that share a set of recipients share its roster, and devices with the same requests, rulings and
+traits share one plan: the cost follows the number of distinct cases, not of devices.
 """
 
 from __future__ import annotations
@@ -10,15 +12,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Final
 
 from dispatch.domain import sentences
 from dispatch.domain.allocation import Allocation, Claim, Spreader, spread
-from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate
+from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate, still_to_come
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, is_live
 from dispatch.domain.overruling import Ruling
+
+LOOK_BACK: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +150,18 @@ class Roster:
 
 
 def plan_fleet(fleet: Fleet, *, device_ids: Collection[int], now: datetime) -> FleetPlan:
-    """Plan the given devices under all live events, and count what every live event gets."""
+    """Plan the given devices under all live events, and count what every event gets."""
     live: defaultdict[int, list[Event]] = defaultdict(list)
     for event in sorted(fleet.events, key=lambda event: (event.leap_event_id, event.event_id)):
-        if is_live(event, now=now):
+        if is_live(event, now=now - LOOK_BACK):
             live[event.recipients].append(event)
     parts: defaultdict[int, list[_Part]] = defaultdict(list)
     numbers: dict[int, EventNumbers] = {}
     for recipients, events in live.items():
         roster = Roster(fleet.recipients[recipients], fleet=fleet)
         _share(recipients, events, roster=roster, parts=parts, numbers=numbers)
-    return FleetPlan(_plan_distinct(parts, live, fleet=fleet, device_ids=device_ids), numbers)
+    plans = _plan_distinct(parts, live, fleet=fleet, device_ids=device_ids, now=now)
+    return FleetPlan(plans, numbers)
 
 
 def _share(
@@ -187,6 +193,7 @@ def _plan_distinct(
     *,
     fleet: Fleet,
     device_ids: Collection[int],
+    now: datetime,
 ) -> dict[int, DevicePlan]:
     """Plan each distinct case once and hand the plan to all its devices."""
     done: dict[tuple[object, ...], DevicePlan] = {}
@@ -197,7 +204,7 @@ def _plan_distinct(
         # The rated power bears on a plan only where a ruling may force it.
         case = (mine, rulings, traits.is_storage, traits.may_export, traits.rated_watts if rulings else 0)
         if case not in done:
-            done[case] = _plan_case(mine, live, rulings=rulings, traits=traits)
+            done[case] = still_to_come(_plan_case(mine, live, rulings=rulings, traits=traits), now=now)
         plans[device_id] = done[case]
     return plans
 

@@ -99,7 +99,7 @@ FIRST = {
     ),
     "larger": ([ask("b", 17, 18, None), ask("a", 16, 18, "9")], "the maximum before 9 kW"),
     "earlier": ([ask("b", 16, 18), ask("a", 17, 18)], "the earlier start"),
-    "id": ([ask("b", 17, 18), ask("c", 17, 18)], "the lower event id"),
+    "id": ([ask("b", 17, 18, event_id=9), ask("c", 17, 18, event_id=1)], "the lower event id"),
 }
 
 
@@ -215,3 +215,8 @@ def test_meter_that_is_not_dispatchable_moves_nothing_and_says_why():
 def test_merged_timeslots_have_one_reason():
     plan = plan_one([ask(f"e{hour:02}", hour, hour + 1) for hour in range(24)])
     assert [each.reason for each in plan.segments] == ["Serves 24 events one after the other: 8 kW."]
+
+
+def test_running_segment_keeps_the_beginning_that_touching_timeslots_gave_it():
+    events = [ask("a", -1, 0), ask("b", 0, 1), ask("c", -30, -26)]
+    assert lanes(plan_one(events)) == ["-1-1 discharge 8 a+b"]
