@@ -14,7 +14,10 @@ from dispatch.api.views import (
     OverrideViewSet,
     PreviewView,
 )
+from leapvpp.access import RolePermission
 from meters.api.views import MarketGroupViewSet, MeterViewSet
+
+READERS = [RolePermission]
 
 router = DefaultRouter()
 router.include_format_suffixes = False
@@ -31,7 +34,11 @@ router.register("market-groups", MarketGroupViewSet, basename="market-group")
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/preview/", PreviewView.as_view(), name="plan-preview"),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=READERS), name="schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerSplitView.as_view(url_name="api:schema", permission_classes=READERS),
+        name="docs",
+    ),
     *router.urls,
 ]

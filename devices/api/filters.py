@@ -24,7 +24,7 @@ class DeviceFilter(filters.FilterSet):
 class ScheduleFilter(filters.FilterSet):
     """Whose schedules."""
 
-    device_id = RowIdFilter(field_name="pk")
+    device_id = RowIdFilter(field_name="id")
     external_id = filters.CharFilter()
     meter_id = filters.CharFilter(field_name="meters__meter_id")
 

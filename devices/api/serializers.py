@@ -75,7 +75,8 @@ class SegmentOut(serializers.Serializer):
     start = serializers.DateTimeField(source="starts_at")
     end = serializers.DateTimeField(source="ends_at")
     target_kw = serializers.FloatField(
-        allow_null=True, help_text="Power at the meter in kW, positive reduces load or exports; null is the maximum."
+        allow_null=True,
+        help_text="Power at the meter in kW, positive reduces load or exports; null is the maximum.",
     )
     cap = serializers.CharField(help_text="How far beyond the target is paid for, as Leap writes it.")
     commitment = serializers.BooleanField(source="is_commitment")
@@ -90,13 +91,23 @@ class ScheduleOut(serializers.Serializer):
     device_id = serializers.IntegerField(source="device.pk")
     external_id = serializers.CharField(source="device.external_id")
     meter_ids = serializers.ListField(child=serializers.CharField(), help_text="Leap's ids of its meters.")
-    version = serializers.IntegerField(source="schedule.version", default=0, help_text="Only grows; 0 before the first.")
-    segments = SegmentOut(source="schedule.segments", many=True, default=list, help_text="In order, never overlapping.")
+    version = serializers.IntegerField(
+        source="schedule.version", default=0, help_text="Only grows; 0 before the first."
+    )
+    segments = SegmentOut(
+        source="schedule.segments", many=True, default=list, help_text="In order, never overlapping."
+    )
     state = CodeField(
-        ScheduleState, source="schedule.state", default=None, allow_null=True, help_text="Null before the first."
+        ScheduleState,
+        source="schedule.state",
+        default=None,
+        allow_null=True,
+        help_text="Null before the first.",
     )
     created_at = serializers.DateTimeField(source="schedule.created_at", default=None, allow_null=True)
-    acknowledged_at = serializers.DateTimeField(source="schedule.acknowledged_at", default=None, allow_null=True)
+    acknowledged_at = serializers.DateTimeField(
+        source="schedule.acknowledged_at", default=None, allow_null=True
+    )
 
 
 class AttemptOut(serializers.Serializer):

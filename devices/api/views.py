@@ -56,8 +56,9 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
         values = self.checked(DeviceIn(data=request.data))
         if Device.objects.filter(external_id=values["external_id"]).exists():
             raise serializers.ValidationError({"external_id": ["A device with this id exists."]})
-        register_devices(wanted={values.pop("external_id"): values}, now=timezone.now())
-        return Response(self.shown(request.data["external_id"]), status=status.HTTP_201_CREATED)
+        external_id = values.pop("external_id")
+        register_devices(wanted={external_id: values}, now=timezone.now())
+        return Response(self.shown(external_id), status=status.HTTP_201_CREATED)
 
     @extend_schema(summary="Change a device", request=DeviceIn(partial=True), responses=DeviceOut)
     def partial_update(self, request: Request, **_: str) -> Response:
@@ -172,7 +173,9 @@ class ScheduleViewSet(GenericViewSet):
             as_of = MomentField(required=False).clean(request.query_params.get("as_of", ""))
         except forms.ValidationError as wrong:
             raise serializers.ValidationError({"as_of": wrong.messages}) from None
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()).prefetch_related(*in_effect(as_of)))
+        page = self.paginate_queryset(
+            self.filter_queryset(self.get_queryset()).prefetch_related(*in_effect(as_of))
+        )
         shown = [Shown.of(device) for device in page or ()]
         return self.get_paginated_response(self.get_serializer(shown, many=True).data)
 

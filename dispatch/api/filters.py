@@ -29,9 +29,7 @@ class EventFilter(filters.FilterSet):
     overlapping = filters.BooleanFilter(field_name="is_overlapping")
     confirmed = filters.BooleanFilter(field_name="is_confirmed")
 
-    def having_status(
-        self, events: QuerySet[DispatchEvent], _: str, value: str
-    ) -> QuerySet[DispatchEvent]:
+    def having_status(self, events: QuerySet[DispatchEvent], _: str, value: str) -> QuerySet[DispatchEvent]:
         """Keep the events that stand there now."""
         return with_status(events, status=value.upper(), now=timezone.now())
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.pagination import PageNumberPagination
@@ -49,11 +50,9 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
 
     def get_serializer_context(self) -> dict[str, Any]:
         """Read the clock once a request."""
-        return super().get_serializer_context() | {"now": timezone.now()}
+        return {**super().get_serializer_context(), "now": timezone.now()}
 
-    @extend_schema(
-        summary="List an event's revisions", responses=RevisionOut(many=True), filters=False
-    )
+    @extend_schema(summary="List an event's revisions", responses=RevisionOut(many=True), filters=False)
     @action(detail=True, filterset_class=None, filter_backends=[])
     def revisions(self, request: Request, **_: str) -> Response:
         """List what the portal accepted about the event, oldest first, with what changed each time."""
@@ -71,7 +70,9 @@ class ShortPage(PageNumberPagination):
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List notifications", description="Newest first, with the outcome per timeslot."),
+    list=extend_schema(
+        summary="List notifications", description="Newest first, with the outcome per timeslot."
+    ),
     retrieve=extend_schema(summary="Show a notification"),
 )
 class NotificationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
@@ -81,9 +82,7 @@ class NotificationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Gene
     filterset_class = NotificationFilter
     pagination_class = ShortPage
     lookup_value_regex = ROW_ID
-    queryset = (
-        DispatchNotification.objects.defer("body", "headers").prefetch_related("items").order_by("-pk")
-    )
+    queryset = DispatchNotification.objects.defer("body", "headers").prefetch_related("items").order_by("-pk")
 
     @extend_schema(summary="Replay a notification", request=None, responses=NotificationOut)
     @action(detail=True, methods=["post"])
@@ -108,6 +107,15 @@ class OverlapViewSet(mixins.ListModelMixin, GenericViewSet):
     queryset = Overlap.objects.order_by("-starts_at", "-pk")
 
 
+@contextmanager
+def refusals_as_problems() -> Iterator[None]:
+    """Answer 400 with the sentence that says why an override is refused."""
+    try:
+        yield
+    except overrides.OverrideRefused as refused:
+        raise serializers.ValidationError({"non_field_errors": [str(refused)]}) from None
+
+
 @extend_schema_view(
     list=extend_schema(summary="List overrides", description="Newest first."),
     retrieve=extend_schema(summary="Show an override"),
@@ -127,12 +135,8 @@ class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         given.is_valid(raise_exception=True)
         now = timezone.now()
         fields = {"starts_at": now} | given.validated_data
-        try:
-            override = overrides.add_override(
-                **fields, created_by=request.user.get_username(), now=now
-            )
-        except overrides.OverrideRefused as refused:
-            raise serializers.ValidationError({"non_field_errors": [str(refused)]}) from None
+        with refusals_as_problems():
+            override = overrides.add_override(**fields, created_by=request.user.get_username(), now=now)
         return Response(self.get_serializer(override).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(summary="End an override", request=None, responses=OverrideOut)
@@ -140,10 +144,10 @@ class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
     def end(self, request: Request, **_: str) -> Response:
         """End an override now; the plan it stood over returns."""
         override = self.get_object()
-        overrides.end_override(
-            override_id=override.pk, now=timezone.now(), by=request.user.get_username()
-        )
-        return Response(self.get_serializer(self.get_queryset().get(pk=override.pk)).data)
+        by = request.user.get_username()
+        with refusals_as_problems():
+            ended = overrides.end_override(override_id=override.pk, now=timezone.now(), by=by)
+        return Response(self.get_serializer(ended).data)
 
 
 class PreviewView(APIView):

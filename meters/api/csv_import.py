@@ -35,7 +35,7 @@ class CsvBody(BaseParser):
         stream: IO[bytes],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
+    ) -> Any:
         """Read no more than can be accepted, and one byte."""
         return stream.read(LARGEST_FILE + 1)
 
@@ -54,7 +54,9 @@ class ImportOut(serializers.Serializer):
     applied = serializers.BooleanField(help_text="False is a dry run.")
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
-    errors = serializers.DictField(help_text='`{row: {column: ["why"]}}`, the header being row 1.')
+    errors = serializers.DictField(  # type: ignore[assignment]  # a field that is called so
+        help_text='`{row: {column: ["why"]}}`, the header being row 1.'
+    )
 
 
 def run_import(
@@ -75,9 +77,7 @@ def run_import(
     is_commit = request.query_params.get("commit", "").lower() in {"true", "1"}
     checked = row_serializer(data=rows, many=True)
     checked.is_valid()
-    errors = {position: error for position, error in enumerate(checked.errors) if error}
-    if not errors:
-        errors = check(checked.validated_data)
+    errors = dict(checked.errors) or check(checked.validated_data)
     by_row = {str(position + FIRST_ROW): error for position, error in sorted(errors.items())}
     if by_row and is_commit:
         raise serializers.ValidationError(by_row)
@@ -96,6 +96,8 @@ def read_rows(request: Request, *, row_serializer: type[serializers.Serializer])
         if unknown := sorted(set(reader.fieldnames or []) - set(fields)):
             raise _refused(f"Unknown columns: {', '.join(unknown)}. Known: {', '.join(fields)}.")
         rows = list(reader)
+        if any(None in row for row in rows):
+            raise _refused("A row has more cells than the header.")
     except csv.Error as broken:
         raise _refused(f"The file is not CSV: {broken}.") from None
     if not rows or len(rows) > MOST_ROWS:
@@ -104,10 +106,10 @@ def read_rows(request: Request, *, row_serializer: type[serializers.Serializer])
 
 
 def _text_of(request: Request) -> str:
-    data = request.data
+    data: Any = request.data
     if isinstance(data, QueryDict):
-        upload = data.get("file")
-        data = upload.read(LARGEST_FILE + 1) if hasattr(upload, "read") else b""
+        upload = request.FILES.get("file")
+        data = upload.read(LARGEST_FILE + 1) if upload else b""
     if not isinstance(data, bytes) or not data:
         raise _refused("Send CSV as the body, or as the field “file” of a form.")
     if len(data) > LARGEST_FILE:
@@ -118,15 +120,13 @@ def _text_of(request: Request) -> str:
         raise _refused("The file is not UTF-8.") from None
 
 
-def _values(row: Mapping[str | None, Any], *, fields: Mapping[str, serializers.Field]) -> Values:
-    values: Values = {}
-    for name, cell in row.items():
-        if name is None:
-            values["surplus"] = cell
-        elif cell:
-            is_list = isinstance(fields[name], serializers.ListField)
-            values[name] = [part for part in re.split(r"[\s;]+", cell) if part] if is_list else cell
-    return values
+def _values(row: Mapping[str, Any], *, fields: Mapping[str, serializers.Field]) -> Values:
+    """Leave out empty cells, and cut lists."""
+    return {
+        name: re.findall(r"[^\s;]+", cell) if isinstance(fields[name], serializers.ListField) else cell
+        for name, cell in row.items()
+        if cell
+    }
 
 
 def _refused(sentence: str) -> serializers.ValidationError:

@@ -23,7 +23,7 @@ class CodeField(serializers.ChoiceField):
     def __init__(self, choices: type[TextChoices], **kwargs: Any) -> None:
         super().__init__(choices=codes(choices), **kwargs)
 
-    def to_representation(self, value: str) -> str | None:
+    def to_representation(self, value: Any) -> Any:
         """Write the code in lower case."""
         return str(value).lower() or None
 
@@ -42,7 +42,7 @@ class KilowattField(serializers.DecimalField):
 class JsonObjectField(serializers.DictField):
     """A JSON object that every database can store: no NUL, no lone surrogate, no infinity."""
 
-    def to_internal_value(self, data: object) -> dict[str, Any]:
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
         """Accept an object.
 
         Raises: serializers.ValidationError when it is none, or holds what cannot be stored.

@@ -64,7 +64,7 @@ class MeterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
 
     def get_serializer_context(self) -> dict[str, Any]:
         """Read the clock once a request."""
-        return super().get_serializer_context() | {"now": timezone.now()}
+        return {**super().get_serializer_context(), "now": timezone.now()}
 
     @extend_schema(summary="Add a meter", request=MeterIn, responses={201: MeterOut})
     def create(self, request: Request) -> Response:
@@ -146,4 +146,4 @@ class MarketGroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Gener
 
     def get_serializer_context(self) -> dict[str, Any]:
         """Read the clock once a request."""
-        return super().get_serializer_context() | {"now": timezone.now()}
+        return {**super().get_serializer_context(), "now": timezone.now()}

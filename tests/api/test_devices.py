@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -103,7 +104,8 @@ REFUSED = {
 
 @pytest.mark.parametrize(("change", "field"), REFUSED.values(), ids=REFUSED.keys())
 def test_a_bad_device_is_refused_by_the_name_of_the_field(admin, change, field):
-    answer = admin.post("/api/v1/devices/", BATTERY | change)
+    body = json.dumps(BATTERY | change)
+    answer = admin.generic("POST", "/api/v1/devices/", body, content_type="application/json")
 
     assert answer.status_code == 400, answer.content
     assert list(answer.json()["errors"]) == [field]

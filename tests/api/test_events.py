@@ -165,7 +165,9 @@ def test_an_overlap_says_what_is_served_and_why_not(viewer):
 
 def test_a_page_of_events_costs_the_same_whatever_its_length(viewer):
     def cost() -> int:
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             assert viewer.get("/api/v1/events/").status_code == 200
         return len(queries)
 

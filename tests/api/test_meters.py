@@ -9,7 +9,12 @@ from devices.models import Device
 from meters.models import Meter
 from tests.builders import device, group, meter
 
-NEW = {"meter_id": "0D61-a", "partner_reference": "Site 7", "programs": ["CCA"], "transmission_region": "CAISO"}
+NEW = {
+    "meter_id": "0D61-a",
+    "partner_reference": "Site 7",
+    "programs": ["CCA"],
+    "transmission_region": "CAISO",
+}
 
 
 def test_a_created_meter_is_answered_as_stored_and_planned(admin):
