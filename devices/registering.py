@@ -1,4 +1,4 @@
-"""Stage: what people and files say of devices → rows. Writes `Device` and `MeterDevice`, and asks for plans."""
+"""Stage: what people and files say of devices → rows. Writes `Device`, `MeterDevice`; asks for plans."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class ScheduleViewSet(GenericViewSet):
 
     @extend_schema(
         summary="List schedules",
-        description="One entry a device. A device that was never told anything has version 0 and no segments.",
+        description="One entry a device. One that was never told anything has version 0 and no segments.",
         parameters=[
             OpenApiParameter(
                 "as_of", datetime, description="The versions in effect at that time, instead of the newest."

@@ -1,4 +1,4 @@
-"""Resources of the REST API about what Leap asked: read from rows, written through the stages' own functions."""
+"""Resources of the REST API about what Leap asked; writing goes through the stages' own functions."""
 
 from __future__ import annotations
 

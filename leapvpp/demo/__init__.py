@@ -19,7 +19,7 @@ def prepare(*, now: datetime) -> tuple[str, str]:
 
     Raises: NotADemo when the database belongs to a portal in use.
     """
-    sign_in = make_accounts(now=now)
+    sign_in = make_accounts()
     seed_demo(now=now)
     have_a_leap()
     return sign_in

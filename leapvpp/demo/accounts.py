@@ -1,10 +1,9 @@
-"""Who may sign in to the demo: one user a role, with passwords drawn once and kept beside the demo's state."""
+"""Who may sign in to the demo: one user a role, with passwords drawn once and kept in its folder."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -21,7 +20,7 @@ class NotADemo(CommandError):
     """The database belongs to a portal in use, which the demo must not touch."""
 
 
-def make_accounts(*, now: datetime) -> tuple[str, str]:
+def make_accounts() -> tuple[str, str]:
     """Make a user per role unless they are there; return the admin's name and password.
 
     The admin's password is the same at each start, as long as the file beside the demo's state lasts.

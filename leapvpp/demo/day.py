@@ -34,22 +34,22 @@ class Terms:
 
     program: str
     priority: int
-    is_voluntary: bool
     cap: str
     types: tuple[str, ...] = ("standard",)
+    is_voluntary: bool = False
 
 
-CCA = Terms("CCA", 2, False, "up-to-site-load", ("day-ahead",))
-CCA_TEST = Terms("CCA", 1, False, "up-to-nomination", ("capacity-test",))
-ELRP = Terms("ELRP", 3, True, "grid-exports-allowed")
-DSGS = Terms("CEC-DSGS", 4, True, "grid-exports-allowed")
-SCR = Terms("NYISO-SCR", 1, False, "up-to-nomination")
-CSRP = Terms("CONED-CSRP", 3, False, "up-to-nomination")
-DLRP = Terms("CONED-DLRP", 5, False, "up-to-nomination")
-ERS = Terms("ERCOT-ERS", 1, False, "up-to-nomination")
-CS = Terms("NATGRID-CS", 1, True, "grid-exports-allowed")
-CPS = Terms("MA_DOER-CPS", 2, True, "grid-exports-allowed")
-PJM = Terms("PJM-CAPACITY", 1, False, "up-to-nomination")
+CCA = Terms("CCA", 2, "up-to-site-load", ("day-ahead",))
+CCA_TEST = Terms("CCA", 1, "up-to-nomination", ("capacity-test",))
+ELRP = Terms("ELRP", 3, "grid-exports-allowed", is_voluntary=True)
+DSGS = Terms("CEC-DSGS", 4, "grid-exports-allowed", is_voluntary=True)
+SCR = Terms("NYISO-SCR", 1, "up-to-nomination")
+CSRP = Terms("CONED-CSRP", 3, "up-to-nomination")
+DLRP = Terms("CONED-DLRP", 5, "up-to-nomination")
+ERS = Terms("ERCOT-ERS", 1, "up-to-nomination")
+CS = Terms("NATGRID-CS", 1, "grid-exports-allowed", is_voluntary=True)
+CPS = Terms("MA_DOER-CPS", 2, "grid-exports-allowed", is_voluntary=True)
+PJM = Terms("PJM-CAPACITY", 1, "up-to-nomination")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,9 @@ def as_event(ask: Ask, recipient: Recipient, *, told_at: datetime) -> LedgerEven
     """Put an ask into Leap's words; its id follows from its name and the day's telling."""
     event_id = leap_id(f"{told_at.isoformat()} {ask.name} {ask.to}")
     is_group = recipient.level is Level.GROUP
-    asked = None if ask.share is None else (Decimal(ask.share) * recipient.nomination_kw).quantize(Decimal("0.1"))
+    asked = (
+        None if ask.share is None else (Decimal(ask.share) * recipient.nomination_kw).quantize(Decimal("0.1"))
+    )
     slot = Timeslot(
         meter_event_id=None if is_group else event_id,
         market_group_event_id=event_id if is_group else None,

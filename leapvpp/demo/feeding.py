@@ -25,7 +25,11 @@ class Feeder:
     """Holds what the demo's Leap knows of the portfolio, and speaks for it."""
 
     def __init__(
-        self, leap: LeapSimulator, *, recipients: dict[str, Recipient], wait: Callable[[float], None] = time.sleep
+        self,
+        leap: LeapSimulator,
+        *,
+        recipients: dict[str, Recipient],
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.leap = leap
         self.recipients = recipients
@@ -66,7 +70,9 @@ def read_recipients(*, now: datetime) -> dict[str, Recipient]:
     groups = MarketGroup.objects.prefetch_related(Prefetch("memberships", present.select_related("meter")))
     by_id = {group.market_group_id: group for group in groups}
     found = {
-        meter.name: Recipient(Level.METER, meter.meter_id, (meter.meter_id,), meter.nomination_kw or Decimal(1))
+        meter.name: Recipient(
+            Level.METER, meter.meter_id, (meter.meter_id,), meter.nomination_kw or Decimal(1)
+        )
         for meter in Meter.objects.filter(archived_at__isnull=True)
     }
     for plan in GROUPS:

@@ -49,7 +49,9 @@ class Kind:
 
 
 REGIONS = {
-    "CAISO": Region("CAISO", "America/Los_Angeles", ("Oakland", "San Jose", "Fresno", "Long Beach", "Irvine")),
+    "CAISO": Region(
+        "CAISO", "America/Los_Angeles", ("Oakland", "San Jose", "Fresno", "Long Beach", "Irvine")
+    ),
     "NYISO": Region("NYISO", "America/New_York", ("Manhattan", "Brooklyn", "Queens", "Yonkers")),
     "ERCOT": Region("ERCOT", "America/Chicago", ("Houston", "Dallas", "Midland", "San Antonio")),
     "ISONE": Region("ISONE", "America/New_York", ("Worcester", "Lowell", "Quincy", "Salem")),

@@ -27,9 +27,7 @@ class Command(BaseCommand):
         """Feed until stopped."""
         wait_for_portal(options["url"])
         recipients = read_recipients(now=timezone.now())
-        simulator = LeapSimulator(
-            api_key=settings.LEAP_API_KEY, port=own_port(), ledger_path=ledger_path()
-        )
+        simulator = LeapSimulator(api_key=settings.LEAP_API_KEY, port=own_port(), ledger_path=ledger_path())
         connections.close_all()
         with simulator as leap:
             leap.push_to(
