@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from devices.api.serializers import SegmentOut
 from dispatch.models import (
     DispatchEvent,
     ItemOutcome,
@@ -17,6 +19,7 @@ from dispatch.models import (
     Source,
     TestKind,
 )
+from dispatch.preview import PlanPreview
 from dispatch.queries import EventStatus, status_of
 from meters.api.fields import CodeField, KilowattField
 
@@ -184,3 +187,42 @@ class OverrideIn(serializers.Serializer):
     confirm_commitment = serializers.BooleanField(
         default=False, help_text="Opting out of a commitment needs this said."
     )
+
+
+class PlannedSegmentOut(SegmentOut):
+    """What a device would do during `[start, end)`."""
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+
+
+class UndoneOut(NotServedOut):
+    """A window of an event that a device would not serve, and why."""
+
+    start = serializers.DateTimeField(source="window.start")
+    end = serializers.DateTimeField(source="window.end")
+
+
+class PlannedDeviceOut(serializers.Serializer):
+    """What one device would do."""
+
+    device_id = serializers.IntegerField()
+    external_id = serializers.CharField()
+    segments = PlannedSegmentOut(many=True)
+    not_served = UndoneOut(many=True)
+
+
+class PreviewOut(serializers.Serializer):
+    """What a dispatch would lead to."""
+
+    devices = PlannedDeviceOut(many=True)
+    problems = serializers.SerializerMethodField(help_text="Timeslots that cannot be used, and why.")
+    unmapped_meters = serializers.IntegerField(help_text="How many of the meters named have no device.")
+    as_if_armed = serializers.BooleanField(
+        source="is_as_if_armed", help_text="Shown as if its meters were armed for the integration test it is."
+    )
+
+    @extend_schema_field(NotServedOut(many=True))
+    def get_problems(self, plan: PlanPreview) -> list[dict[str, str]]:
+        """Name the timeslots that cannot be used."""
+        return [{"leap_event_id": leap_event_id, "reason": reason} for leap_event_id, reason in plan.problems]

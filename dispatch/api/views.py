@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from dispatch import overrides, planning, recording
+from dispatch import overrides, recording
 from dispatch.api.filters import EventFilter, NotificationFilter, OverlapFilter, OverrideFilter
 from dispatch.api.serializers import (
     EventOut,
@@ -24,9 +24,12 @@ from dispatch.api.serializers import (
     OverlapOut,
     OverrideIn,
     OverrideOut,
+    PreviewOut,
     RevisionOut,
 )
+from dispatch.intake.document import NotADocument
 from dispatch.models import DispatchEvent, DispatchNotification, EventRevision, Overlap, Override
+from dispatch.preview import preview
 
 ROW_ID = "[0-9]{1,18}"
 
@@ -151,11 +154,22 @@ class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
 
 
 class PreviewView(APIView):
-    """What the devices would do about a body that was never sent."""
+    """What the devices would do about a dispatch that has not come."""
 
-    write_permission = ""  # it writes nothing
+    write_permission = ""  # nothing is stored and nothing is sent
 
+    @extend_schema(
+        summary="Preview a dispatch",
+        description="Send a dispatch body as Leap would post it, of meters or of market groups. The answer "
+        "is what each device it reaches would do from now on, under all that is live and what is tried. 400 "
+        " when the body is no JSON object; timeslots that cannot be used are listed as problems.",
+        request={"application/json": {"type": "object"}},
+        responses=PreviewOut,
+    )
     def post(self, request: Request) -> Response:
-        """Plan."""
-        plan = planning.preview(body=request.body, now=timezone.now())
-        return Response({})
+        """Plan as if the body had come."""
+        try:
+            plan = preview(body=request.body, now=timezone.now())
+        except NotADocument as wrong:
+            raise serializers.ValidationError({"body": [str(wrong)]}) from None
+        return Response(PreviewOut(plan).data)

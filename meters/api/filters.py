@@ -14,7 +14,7 @@ from meters.api.fields import codes
 LARGEST_ID = 2**63 - 1
 
 
-class MomentField(forms.CharField):
+class MomentField(forms.Field):
     """An ISO 8601 time; one without an offset is UTC."""
 
     def to_python(self, value: Any) -> datetime | None:
@@ -22,7 +22,7 @@ class MomentField(forms.CharField):
 
         Raises: forms.ValidationError when it is not one, or lies outside the calendar.
         """
-        text = super().to_python(value)
+        text = str(value or "").strip()
         if not text:
             return None
         try:

@@ -77,6 +77,7 @@ HOSTILE = {
     "a string": ("POST", "/api/v1/meters/", '"x"', 400),
     "not a number": ("POST", "/api/v1/devices/", '{"rated_power_kw": NaN}', 400),
     "deep nesting": ("POST", "/api/v1/devices/", "[" * 100_000, 400),
+    "a body that is no dispatch": ("POST", "/api/v1/plans/preview/", "[]", 400),
     "an override of nothing": ("POST", "/api/v1/overrides/", "{}", 400),
     "a delete": ("DELETE", "/api/v1/events/1/", "", 405),
 }
