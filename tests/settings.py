@@ -13,6 +13,6 @@ os.environ["SECRET_KEY"] = "only-for-tests-0123456789-0123456789-0123456789"
 os.environ["LEAP_WEBHOOK_KEYS"] = "key-one,key-two"
 os.environ["LEAP_API_KEY"] = ""
 
-from leapvpp.settings import *  # noqa: F403 - the values above must stand first
+from leapvpp.settings import *  # noqa: E402, F403 - the values above must stand first
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
