@@ -10,5 +10,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/", LoginView.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("admin/", admin.site.urls),
+    path("", include("dispatch.intake.urls")),
     path("", include("dispatch.urls")),
 ]

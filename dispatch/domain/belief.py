@@ -157,9 +157,7 @@ def _verdict_of(held: Held, arrival: Arrival) -> Verdict | None:
 
 def _revise(held: Held, arrival: Arrival, *, verdict: Verdict | None) -> Judgement:
     kind = kind_of_change(held.fields, arrival.fields, at=arrival.at)
-    is_ended_early = is_ended_early_after(
-        kind, old=held.fields, new=arrival.fields, was=held.is_ended_early
-    )
+    is_ended_early = is_ended_early_after(kind, old=held.fields, new=arrival.fields, was=held.is_ended_early)
     superseded = {**held.superseded, held.fields.digest: held.revision}
     superseded.pop(arrival.fields.digest, None)
     after = Held(
@@ -183,9 +181,7 @@ def _doubt(held: Held, arrival: Arrival, *, why: str) -> Judgement:
         return Judgement(outcome=Outcome.SUSPECT, held=held, reason=why)
     doubt = Doubt(fields=arrival.fields, why=why, raised_at=arrival.at)
     verdict = Verdict.OVERTAKEN if held.doubt else None
-    return Judgement(
-        outcome=Outcome.SUSPECT, held=replace(held, doubt=doubt), reason=why, verdict=verdict
-    )
+    return Judgement(outcome=Outcome.SUSPECT, held=replace(held, doubt=doubt), reason=why, verdict=verdict)
 
 
 def _take_though_suspect(held: Held, arrival: Arrival, *, why: str) -> Judgement:

@@ -197,4 +197,8 @@ def clean_extra(value: object, *, depth: int = 8) -> object:
     if isinstance(value, dict):
         items = list(value.items())[:50]
         return {clean_text(key): clean_extra(child, depth=depth - 1) for key, child in items}
-    return [clean_extra(child, depth=depth - 1) for child in list(value)[:50]] if isinstance(value, list) else "…"
+    return (
+        [clean_extra(child, depth=depth - 1) for child in list(value)[:50]]
+        if isinstance(value, list)
+        else "…"
+    )

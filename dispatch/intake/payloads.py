@@ -225,7 +225,9 @@ def _read_slot(
         return Timeslot(level=recipient.level, leap_event_id=leap_event_id, problem=str(reason))
 
 
-def _read_fields(slot: Object, *, recipient: _Recipient, top: Object, source: Source, now: datetime) -> Timeslot:
+def _read_fields(
+    slot: Object, *, recipient: _Recipient, top: Object, source: Source, now: datetime
+) -> Timeslot:
     flags = list(recipient.flags)
     unsaid: list[str] = []
     id_field = _EVENT_ID_FIELDS[recipient.level]
@@ -301,7 +303,7 @@ def _read_test(top: Object, slot: Object, *, source: Source, flags: list[str], u
 
 
 def _left_out(slot: Object, *, recipient: _Recipient, source: Source) -> list[str]:
-    """Name what is not said. A search's answer may hold fewer fields than the webhook's body, and denies none."""
+    """Name what is not said: a search's answer may hold fewer fields than the webhook's, and denies none."""
     powers = ("energy_kw", "nomination_kw") if source is Source.POLL else ()
     absent = [name for name in powers if name not in slot]
     return absent if recipient.meter_ids else [*absent, "recipients"]
