@@ -7,5 +7,5 @@ from django.urls import re_path
 from dispatch.intake.views import DispatchWebhook
 
 urlpatterns = [
-    re_path(r"^webhooks/leap/dispatch/?$", DispatchWebhook.as_view(), name="dispatch-webhook"),
+    re_path(r"^dispatch/?$", DispatchWebhook.as_view(), name="dispatch-webhook"),
 ]
