@@ -162,7 +162,7 @@ class PreviewView(APIView):
         summary="Preview a dispatch",
         description="Send a dispatch body as Leap would post it, of meters or of market groups. The answer "
         "is what each device it reaches would do from now on, under all that is live and what is tried. 400 "
-        " when the body is no JSON object; timeslots that cannot be used are listed as problems.",
+        "when the body is no JSON object; timeslots that cannot be used are listed as problems.",
         request={"application/json": {"type": "object"}},
         responses=PreviewOut,
     )
