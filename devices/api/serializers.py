@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from rest_framework import serializers
 
 from devices.models import (
@@ -48,7 +49,7 @@ class DeviceIn(serializers.Serializer):
     )
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     kind = CodeField(DeviceKind, required=False)
-    driver = serializers.RegexField(r"^[a-z0-9_]+$", max_length=64, required=False)
+    driver = serializers.CharField(max_length=64, required=False)
     settings = JsonObjectField(required=False, help_text="The driver's own, such as an address. Never shown.")
     site = serializers.CharField(
         max_length=200, required=False, allow_null=True, help_text="The name of a known site."
@@ -63,6 +64,12 @@ class DeviceIn(serializers.Serializer):
     energy_capacity_kwh = KilowattField(required=False, allow_null=True, help_text="In kWh.")
     may_export = serializers.BooleanField(required=False)
     policy = serializers.CharField(max_length=64, required=False, allow_blank=True)
+
+    def validate_driver(self, value: str) -> str:
+        """Accept the drivers that are set up."""
+        if value not in settings.DEVICE_DRIVERS:
+            raise serializers.ValidationError(f"Give one of: {', '.join(settings.DEVICE_DRIVERS)}.")
+        return value
 
     def validate_meter_ids(self, value: list[str]) -> list[str]:
         """Lower the ids, as they are stored."""

@@ -21,7 +21,9 @@ class CodeField(serializers.ChoiceField):
     """A code stored in capitals, read and written in lower case; empty is null."""
 
     def __init__(self, choices: type[TextChoices], **kwargs: Any) -> None:
-        super().__init__(choices=codes(choices), **kwargs)
+        known = codes(choices)
+        sentence = f"Give one of: {', '.join(code for code, _ in known)}."  # without an echo of the input
+        super().__init__(choices=known, error_messages={"invalid_choice": sentence}, **kwargs)
 
     def to_representation(self, value: Any) -> Any:
         """Write the code in lower case."""

@@ -91,6 +91,8 @@ REFUSED = {
     "unknown meter": ({"meter_ids": ["nobody"]}, "meter_ids"),
     "unknown site": ({"site": "Nowhere"}, "site"),
     "unknown kind": ({"kind": "toaster"}, "kind"),
+    "a kind that cannot be echoed": ({"kind": "\ud800"}, "kind"),
+    "unknown driver": ({"driver": "telepathy"}, "driver"),
     "negative power": ({"rated_power_kw": -1}, "rated_power_kw"),
     "infinite power": ({"rated_power_kw": "Infinity"}, "rated_power_kw"),
     "power beyond the column": ({"rated_power_kw": 10**12}, "rated_power_kw"),
