@@ -141,7 +141,7 @@ def _what_changes(hour: datetime, *, now: datetime) -> Iterator[Step]:
     yield Step((_houston(now, end=now - 3 * MINUTE),), after=later)
     both = replace(CCA, types=("day-ahead", "hour-ahead"))
     awards = _hours("late award", "cca-north", both, hour + 3 * HOUR, count=3, share="0.9")
-    yield Step(awards[:1], after=later)
+    yield Step(awards[1:], after=later)
     combined = replace(CCA_TEST, types=("capacity-test", "day-ahead"))
     yield Step((replace(_capacity_test(hour), terms=combined),))
 

@@ -77,7 +77,7 @@ def test_at_any_hour_something_is_over_live_and_to_come(hour):
     assert sum(slot.start_time <= now < slot.end_time for slot in slots) >= 4
     assert sum(slot.start_time > now for slot in slots) >= 6
     assert sum(slot.cancelled for slot in current.values()) == 1
-    assert len(changed) == 4
+    assert len(changed) == 5
 
 
 @pytest.mark.django_db
