@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -22,6 +24,20 @@ class PortalAdminSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Tell whether the user may administer."""
         return bool(request.user.is_active and request.user.has_perm("dispatch.administer"))
+
+    def admin_view(
+        self, view: Callable[..., HttpResponse], cacheable: bool = False
+    ) -> Callable[..., HttpResponse]:  # noqa: FBT001, FBT002 - Django's signature
+        """Refuse somebody signed in without the role, instead of asking to sign in once more."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.user.is_authenticated and not self.has_permission(request):
+                raise PermissionDenied
+            return inner(request, *args, **kwargs)
+
+        return guarded
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Send a stranger to the sign-in page, and whoever may administer to the index.
