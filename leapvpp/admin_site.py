@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
@@ -12,6 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class PortalAdminSite(AdminSite):
@@ -25,9 +27,7 @@ class PortalAdminSite(AdminSite):
         """Tell whether the user may administer."""
         return bool(request.user.is_active and request.user.has_perm("dispatch.administer"))
 
-    def admin_view(
-        self, view: Callable[..., HttpResponse], cacheable: bool = False
-    ) -> Callable[..., HttpResponse]:  # noqa: FBT001, FBT002 - Django's signature
+    def admin_view(self, view: View, cacheable: bool = False) -> View:  # noqa: FBT001, FBT002 - Django's signature
         """Refuse somebody signed in without the role, instead of asking to sign in once more."""
         inner = super().admin_view(view, cacheable)
 
@@ -37,7 +37,7 @@ class PortalAdminSite(AdminSite):
                 raise PermissionDenied
             return inner(request, *args, **kwargs)
 
-        return guarded
+        return guarded  # type: ignore[return-value]  # it wraps the view, with its signature
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Send a stranger to the sign-in page, and whoever may administer to the index.

@@ -132,11 +132,6 @@ def make_rows(portal: Portal) -> None:
     assert portal.run(MAKE_ROWS.format(meters=METERS, fields=fields)) == "made"
 
 
-def told_events(rows: dict) -> set[str]:
-    """Return the Leap events that the simulated devices were told of."""
-    return {len(device["told"].get("segments", [])) for device in rows["devices"].values()}
-
-
 def test_kill_9_of_any_process_loses_and_doubles_nothing(tmp_path):
     chance = random.Random(SEED)  # noqa: S311 - a seed is the point
     names = list(TARGETS)
