@@ -78,7 +78,7 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
         responses=ImportOut,
         filters=False,
     )
-    @action(detail=False, methods=["post"], url_path="import", parser_classes=CSV_PARSERS)
+    @action(detail=False, methods=["post"], url_path="import", url_name="import", parser_classes=CSV_PARSERS)
     def import_rows(self, request: Request) -> Response:
         """Create or change devices from a CSV file."""
         return Response(run_import(request, row_serializer=DeviceIn, check=check_rows, apply=apply_rows))

@@ -100,7 +100,7 @@ class MeterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
         responses=ImportOut,
         filters=False,
     )
-    @action(detail=False, methods=["post"], url_path="import", parser_classes=CSV_PARSERS)
+    @action(detail=False, methods=["post"], url_path="import", url_name="import", parser_classes=CSV_PARSERS)
     def import_rows(self, request: Request) -> Response:
         """Create or change meters from a CSV file."""
         return Response(

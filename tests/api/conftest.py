@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from django.utils import timezone
 from rest_framework.test import APIClient
 
-from leapvpp.access import create_api_key
+from tests.people import bearer
 
 
 @pytest.fixture
 def client_as(db):
-    """Make a client that carries a key of the role; "" is nobody."""
+    """Make a client that carries a key of a role."""
 
     def make(role: str) -> APIClient:
         client = APIClient(raise_request_exception=False)
-        if role:
-            key = create_api_key(name=role, role=role, now=timezone.now())
-            client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
+        client.credentials(HTTP_AUTHORIZATION=bearer(role)["authorization"])
         return client
 
     return make

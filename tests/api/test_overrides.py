@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from devices.models import Device
 from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus, Override
 from tests.builders import device, meter
 from tests.rows import event
@@ -27,7 +26,7 @@ def override(**fields) -> dict[str, object]:
     } | fields
 
 
-def test_a_hold_is_stored_with_who_made_it_and_the_device_is_planned(operator):
+def test_a_hold_is_stored_with_who_made_it_and_waits_to_be_planned(operator):
     device(external_id="pack-1")
 
     answer = operator.post("/api/v1/overrides/", override(reason="Fuse box."))
@@ -36,7 +35,7 @@ def test_a_hold_is_stored_with_who_made_it_and_the_device_is_planned(operator):
     shown = answer.json()
     assert (shown["scope"], shown["target"], shown["action"]) == ("device", "pack-1", "hold")
     assert (shown["reason"], shown["created_by"], shown["target_kw"]) == ("Fuse box.", "key operator", None)
-    assert Device.objects.get().plan_requested_at
+    assert Override.objects.get().plan_requested_at
     assert Override.objects.get().starts_at == Override.objects.get().created_at
 
 
