@@ -11,7 +11,6 @@ from dispatch.reading import words
 from dispatch.reading.axis import PARTS, Axis, Tick
 from dispatch.reading.final import Step
 
-
 HEADROOM = Decimal("1.1")
 
 
