@@ -1,1 +1,1 @@
-"""The only code that speaks Leap's HTTP API."""
+"""The only code that speaks Leap's HTTP API; it imports nothing else of the project."""
