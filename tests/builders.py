@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 from devices.domain.schedule import Mode, Segment
@@ -20,7 +21,7 @@ def at(minutes: float) -> datetime:
 
 def segment(start: float, end: float, kw: str | None = "5", **fields) -> Segment:
     """A segment between two minutes from NOW; kw None is the maximum."""
-    values = {
+    values: dict[str, Any] = {
         "mode": Mode.CURTAIL,
         "cap": "up-to-nomination",
         "is_commitment": True,
