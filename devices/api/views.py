@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.db.models import Prefetch, Q
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -31,7 +30,7 @@ from meters.api.csv_import import (
     repeated,
     run_import,
 )
-from meters.api.filters import MomentField
+from meters.api.filters import moment_asked
 from meters.models import Meter, Site
 
 ROW_ID = "[0-9]{1,18}"
@@ -169,10 +168,7 @@ class ScheduleViewSet(GenericViewSet):
     )
     def list(self, request: Request) -> Response:
         """List schedules, in the order of their devices."""
-        try:
-            as_of = MomentField(required=False).clean(request.query_params.get("as_of", ""))
-        except forms.ValidationError as wrong:
-            raise serializers.ValidationError({"as_of": wrong.messages}) from None
+        as_of = moment_asked(request, name="as_of")
         page = self.paginate_queryset(
             self.filter_queryset(self.get_queryset()).prefetch_related(*in_effect(as_of))
         )

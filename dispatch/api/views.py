@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,9 +29,11 @@ from dispatch.api.serializers import (
     PreviewOut,
     RevisionOut,
 )
+from dispatch.history import recall
 from dispatch.intake.document import NotADocument
 from dispatch.models import DispatchEvent, DispatchNotification, EventRevision, Overlap, Override
 from dispatch.preview import preview
+from meters.api.filters import moment_asked
 
 ROW_ID = "[0-9]{1,18}"
 
@@ -40,9 +44,8 @@ ROW_ID = "[0-9]{1,18}"
         description="Newest window first. Filters combine; windows are half-open, so an event that ends at "
         "`ends_after` or begins at `starts_before` is left out.",
     ),
-    retrieve=extend_schema(summary="Show an event"),
 )
-class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
+class EventViewSet(mixins.ListModelMixin, GenericViewSet):
     """The lasting things Leap asks for, at meter and at group level."""
 
     serializer_class = EventOut
@@ -54,6 +57,24 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
     def get_serializer_context(self) -> dict[str, Any]:
         """Read the clock once a request."""
         return {**super().get_serializer_context(), "now": timezone.now()}
+
+    @extend_schema(
+        summary="Show an event",
+        parameters=[
+            OpenApiParameter(
+                "as_of",
+                datetime,
+                description="What was known and how it stood at that time; 404 before it was.",
+            )
+        ],
+    )
+    def retrieve(self, request: Request, **_: str) -> Response:
+        """Show an event's current revision, or the one of a time. What planning made of it is always today's."""
+        event, at = self.get_object(), moment_asked(request, name="as_of")
+        if at and not recall(event, at=at):
+            raise NotFound("Nothing was known of this event then.")
+        shown = self.get_serializer_context() | ({"now": at} if at else {})
+        return Response(EventOut(event, context=shown).data)
 
     @extend_schema(summary="List an event's revisions", responses=RevisionOut(many=True), filters=False)
     @action(detail=True, filterset_class=None, filter_backends=[])

@@ -8,6 +8,8 @@ from typing import Any
 import django_filters
 from django import forms
 from django.db.models import TextChoices
+from rest_framework import serializers
+from rest_framework.request import Request
 
 from meters.api.fields import codes
 
@@ -30,6 +32,18 @@ class MomentField(forms.Field):
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError):
             raise forms.ValidationError("Enter a time in ISO 8601, such as 2026-07-01T23:00:00Z.") from None
+
+
+def moment_asked(request: Request, *, name: str) -> datetime | None:
+    """Read a time from the query, outside of any filter.
+
+    Raises: serializers.ValidationError naming the parameter.
+    """
+    try:
+        moment: datetime | None = MomentField(required=False).clean(request.query_params.get(name, ""))
+    except forms.ValidationError as wrong:
+        raise serializers.ValidationError({name: wrong.messages}) from None
+    return moment
 
 
 class MomentFilter(django_filters.Filter):

@@ -178,3 +178,46 @@ def test_a_page_of_events_costs_the_same_whatever_its_length(viewer):
         event(f"e{number}", meter_ids=[f"m{number}"])
 
     assert cost() == few
+
+
+def test_an_event_is_recalled_as_it_was_known_at_a_time(viewer):
+    now = timezone.now()
+    row = event("e1", meter_ids=["m1"], starts_at=now - HOUR, ends_at=now - HOUR / 2, is_ended_early=True)
+    told = {"start_time": now - HOUR, "cancelled": False, "energy_kw": 5, "meter_ids": row.recipients.digest}
+    for number, end in enumerate([now + HOUR, now - HOUR / 2], start=1):
+        EventRevision.objects.create(
+            event=row,
+            number=number,
+            received_at=now - HOUR * 3 / number,
+            source=Source.WEBHOOK,
+            kind=RevisionKind.CREATED if number == 1 else RevisionKind.ENDED_EARLY,
+            fields=content(**told | {"end_time": end}),
+        )
+
+    def shown(at) -> tuple[int, str]:
+        answer = viewer.get(f"/api/v1/events/{row.pk}/", {"as_of": at.isoformat()} if at else {})
+        return answer.status_code, answer.json()["status"]
+
+    assert shown(now - 4 * HOUR) == (404, 404)
+    assert shown(now - 2 * HOUR) == (200, "scheduled")
+    assert shown(now - HOUR * 3 / 4) == (200, "active")
+    assert shown(None) == (200, "ended_early")
+
+
+def content(**fields) -> dict[str, object]:
+    """A revision's content as recording keeps it."""
+    times = {name: fields[name].isoformat() for name in ("start_time", "end_time")}
+    return (
+        {
+            "nomination_kw": None,
+            "priority": 1,
+            "is_voluntary": False,
+            "performance_compensation_cap": "up-to-nomination",
+            "dispatch_event_types": ["standard"],
+            "programs": ["CCA"],
+            "test": None,
+            "market_group_id": None,
+        }
+        | fields
+        | times
+    )
