@@ -64,12 +64,12 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
             OpenApiParameter(
                 "as_of",
                 datetime,
-                description="What was known and how it stood at that time; 404 before it was.",
+                description="What was known and how it stood then; 404 before it was.",
             )
         ],
     )
     def retrieve(self, request: Request, **_: str) -> Response:
-        """Show an event's current revision, or the one of a time. What planning made of it is always today's."""
+        """Show an event, or what was known of it at a time. What planning made of it is always today's."""
         event, at = self.get_object(), moment_asked(request, name="as_of")
         if at and not recall(event, at=at):
             raise NotFound("Nothing was known of this event then.")
