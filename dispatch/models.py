@@ -141,6 +141,15 @@ class DispatchEvent(models.Model):
     changed_at = models.DateTimeField(db_index=True)
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     planned_at = models.DateTimeField(null=True, blank=True)
+    planned_recipients = models.ForeignKey(
+        RecipientSet,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who was named when it was last planned: those left out since are planned again, too.",
+    )
     shortfall_kw = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
     unmapped_meters = models.PositiveIntegerField(default=0)
     is_overlapping = models.BooleanField(default=False)

@@ -1,0 +1,12 @@
+"""What workers run. Wake-ups without arguments: the rows say what there is to do."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from dispatch import planning
+
+
+def plan_waiting() -> str:
+    """Decide anew for every device that a change reaches."""
+    return f"{planning.plan_waiting(now=timezone.now())} devices planned"
