@@ -117,6 +117,7 @@ def test_mapping_a_device_shares_the_power_anew():
     request_plan(device_ids=[second.pk], meter_ids=[two.pk], now=at(2))
     plan(2)
     assert (lanes(first), lanes(second)) == (["60-120 8 a"], [])
+    assert plan(3) == 0
 
 
 def test_meter_that_is_not_dispatchable_is_left_out_with_the_reason():
