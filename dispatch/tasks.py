@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from dispatch import planning
+from dispatch import planning, recording
+
+
+def record_waiting() -> str:
+    """Record every notification that waits."""
+    return f"{recording.record_waiting(now=timezone.now())} recorded"
 
 
 def plan_waiting() -> str:
