@@ -6,23 +6,22 @@ The number of statements does not depend on the number of rows, but for one more
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
-from devices.models import Device, DeviceKind, MeterDevice
+from devices.models import Device, DeviceKind
 from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Event, Window, to_watts
 from dispatch.domain.fleet import LOOK_BACK, Fleet, MeterFacts
+from dispatch.lookups import batches, columns_of, links_of
 from dispatch.models import DispatchEvent, RecipientMember, RecipientSet, TestKind
 from dispatch.rulings import load_rulings
 from meters.models import Meter
 from meters.readiness import reason_not_dispatchable
-
-BATCH = 10_000  # ids in one statement; SQLite takes 32,766
 
 _EVENT_COLUMNS = (
     "pk",
@@ -43,11 +42,12 @@ _RECIPIENT_COLUMNS = ("recipients_id", "planned_recipients_id")
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """What changed: our events, Leap's meter ids, our devices."""
+    """What changed: our events, Leap's meter ids, our devices, and devices that are only overruled."""
 
     event_ids: frozenset[int] = frozenset()
     meter_ids: frozenset[str] = frozenset()
     device_ids: frozenset[int] = frozenset()
+    overruled_ids: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -72,11 +72,11 @@ def load(seeds: Seeds, *, now: datetime) -> Loaded:
     """Read everything needed to plan what the seeds reach.
 
     1. Changed meters and devices change how the power of their events is shared: those events count as
-       changed. 2. All devices of changed events are planned. 3. Whatever else is live on those devices is
-       read too, with all who share it.
+       changed. An override changes no share. 2. All devices of changed events are planned. 3. Whatever else
+       is live on those devices is read too, with all who share it.
     """
     scope = _reach(seeds, now=now)
-    behind = {meter_id for meter_id, _ in _behind(device_ids=scope.device_ids)}
+    behind = {meter_id for meter_id, _ in links_of(device_ids=scope.device_ids)}
     events = _live_events(behind, now=now)
     recipients = _recipients({event.recipients for event in events})
     meters = _meters(scope.meter_ids.union(behind, *recipients.values()), now=now)
@@ -102,35 +102,32 @@ def traits_of(device: Device) -> Traits:
 
 def _reach(seeds: Seeds, *, now: datetime) -> _Scope:
     """Follow the seeds to the devices that may have to do something else."""
-    scope = _Scope(set(seeds.meter_ids), set(seeds.device_ids), set(seeds.event_ids))
-    scope.meter_ids |= {meter_id for meter_id, _ in _behind(device_ids=seeds.device_ids)}
+    planned = set(seeds.device_ids | seeds.overruled_ids)
+    scope = _Scope(set(seeds.meter_ids), planned, set(seeds.event_ids))
+    scope.meter_ids |= {meter_id for meter_id, _ in links_of(device_ids=seeds.device_ids)}
     scope.event_ids |= {event.event_id for event in _live_events(scope.meter_ids, now=now)}
-    named = _rows(scope.event_ids, lambda ids: DispatchEvent.objects.filter(pk__in=ids), _RECIPIENT_COLUMNS)
+    named = columns_of(
+        scope.event_ids, lambda ids: DispatchEvent.objects.filter(pk__in=ids), _RECIPIENT_COLUMNS
+    )
     sets = {each for pair in named for each in pair if each is not None}
     scope.meter_ids = scope.meter_ids.union(*_recipients(sets).values())
-    scope.device_ids |= {device_id for _, device_id in _behind(meter_ids=scope.meter_ids)}
+    scope.device_ids |= {device_id for _, device_id in links_of(meter_ids=scope.meter_ids)}
     return scope
-
-
-def _behind(*, device_ids: Collection[int] = (), meter_ids: Collection[str] = ()) -> list[tuple[str, int]]:
-    """Return (Leap's meter id, device id) of the given devices or the given meters."""
-    links = MeterDevice.objects.order_by("device_id")
-    columns = ("meter__meter_id", "device_id")
-    by_device = _rows(device_ids, lambda ids: links.filter(device_id__in=ids), columns)
-    return by_device + _rows(meter_ids, lambda ids: links.filter(meter__meter_id__in=ids), columns)
 
 
 def _live_events(meter_ids: Collection[str], *, now: datetime) -> list[Event]:
     """Return the events that name any of the meters, and are not cancelled and not long over."""
     live = Q(recipients__events__is_cancelled=False, recipients__events__ends_at__gt=now - LOOK_BACK)
     named = RecipientMember.objects.filter(live)
-    sets = _rows(
+    sets = columns_of(
         meter_ids,
         lambda ids: named.filter(meter_id__in=ids).distinct(),
         ("recipients_id",),
     )
     events = DispatchEvent.objects.filter(is_cancelled=False, ends_at__gt=now - LOOK_BACK)
-    rows = _rows({pk for (pk,) in sets}, lambda ids: events.filter(recipients_id__in=ids), _EVENT_COLUMNS)
+    rows = columns_of(
+        {pk for (pk,) in sets}, lambda ids: events.filter(recipients_id__in=ids), _EVENT_COLUMNS
+    )
     return [event_of(row) for row in rows]
 
 
@@ -155,13 +152,13 @@ def event_of(row: tuple[Any, ...]) -> Event:
 
 def _recipients(sets: Collection[int]) -> dict[int, list[str]]:
     """Return the meter ids of sets of recipients."""
-    return dict(_rows(sets, lambda ids: RecipientSet.objects.filter(pk__in=ids), ("pk", "meter_ids")))
+    return dict(columns_of(sets, lambda ids: RecipientSet.objects.filter(pk__in=ids), ("pk", "meter_ids")))
 
 
 def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFacts]:
     """Return the meters that the portal knows, with their devices in order."""
     devices: defaultdict[str, list[int]] = defaultdict(list)
-    for meter_id, device_id in _behind(meter_ids=meter_ids):
+    for meter_id, device_id in links_of(meter_ids=meter_ids):
         devices[meter_id].append(device_id)
     return {
         meter.meter_id: MeterFacts(
@@ -178,19 +175,3 @@ def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFact
 
 def _devices(device_ids: Collection[int]) -> list[Device]:
     return [device for batch in batches(device_ids) for device in Device.objects.filter(pk__in=batch)]
-
-
-T = TypeVar("T")
-
-
-def _rows(
-    ids: Collection[T], query: Callable[[Sequence[T]], QuerySet[Any]], columns: tuple[str, ...]
-) -> list[tuple[Any, ...]]:
-    """Return the columns of what the query finds for the ids."""
-    return [row for batch in batches(ids) for row in query(batch).values_list(*columns)]
-
-
-def batches(ids: Collection[T]) -> Iterable[Sequence[T]]:
-    """Cut ids into as many as one statement takes."""
-    ordered = list(ids)
-    return (ordered[first : first + BATCH] for first in range(0, len(ordered), BATCH))

@@ -363,6 +363,7 @@ class Override(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.CharField(max_length=150, blank=True)
     is_commitment_confirmed = models.BooleanField(default=False)
+    plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [
@@ -370,7 +371,15 @@ class Override(models.Model):
                 condition=Q(ends_at__gt=F("starts_at")), name="override_starts_before_end"
             ),
         ]
-        indexes = [models.Index(fields=["ends_at", "starts_at"], name="override_window")]
+        indexes = [
+            models.Index(fields=["ends_at", "starts_at"], name="override_window"),
+            # Reader: planning, which overrides it has not heard of.
+            models.Index(
+                fields=["plan_requested_at"],
+                name="override_plan_requested",
+                condition=Q(plan_requested_at__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.scope} {self.target}".strip()

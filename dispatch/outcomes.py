@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Model
+from django.db.models import F, Model, QuerySet
 
 from dispatch.domain.consolidation import DevicePlan, OverlapSlice
 from dispatch.domain.events import to_kw
 from dispatch.domain.fleet import EventNumbers
-from dispatch.loading import batches
+from dispatch.lookups import batches
 from dispatch.models import DispatchEvent, Overlap, Unserved
 
 Plans = Mapping[int, DevicePlan]
@@ -110,13 +110,13 @@ def _replace(
 
 def save_numbers(numbers: Mapping[int, EventNumbers], *, replanned: Collection[int], now: datetime) -> None:
     """Store what every event gets. `replanned`: the events all of whose devices were planned."""
-    for batch in batches(replanned):
-        DispatchEvent.objects.filter(pk__in=batch).update(planned_at=now, planned_recipients=F("recipients"))
     events = [
         event
         for batch in batches(numbers.keys() | set(replanned))
-        for event in DispatchEvent.objects.filter(pk__in=batch).only(*_NUMBERS, "starts_at", "is_cancelled")
+        for event in _not_being_written(batch).only(*_NUMBERS, "starts_at", "is_cancelled")
     ]
+    for batch in batches([event.pk for event in events if event.pk in replanned]):
+        DispatchEvent.objects.filter(pk__in=batch).update(planned_at=now, planned_recipients=F("recipients"))
     if not events:
         return
     overlapping = _overlapping(since=min(event.starts_at for event in events))
@@ -128,6 +128,15 @@ def save_numbers(numbers: Mapping[int, EventNumbers], *, replanned: Collection[i
         if before != [getattr(event, name) for name in _NUMBERS]:
             changed.append(event)
     DispatchEvent.objects.bulk_update(changed, _NUMBERS, batch_size=500)
+
+
+def _not_being_written(event_ids: Sequence[int]) -> QuerySet[DispatchEvent]:
+    """Return events, but for those that another transaction is writing: it will ask for a plan itself.
+
+    To wait for it could wait for ever, as it may wait for an event that planning holds.
+    """
+    events = DispatchEvent.objects.filter(pk__in=event_ids).order_by("pk")
+    return events.select_for_update(skip_locked=True, no_key=True)
 
 
 def _count(

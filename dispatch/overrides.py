@@ -8,10 +8,10 @@ from typing import Final
 
 from django.db import transaction
 
-from devices.models import Device, MeterDevice
+from devices.models import Device
 from dispatch import queue
 from dispatch.domain.sentences import short
-from dispatch.loading import batches
+from dispatch.lookups import links_of
 from dispatch.models import (
     DispatchEvent,
     Override,
@@ -20,7 +20,7 @@ from dispatch.models import (
     RecipientSet,
     TestKind,
 )
-from dispatch.rulings import group_members
+from dispatch.rulings import devices_reached
 from meters.models import MarketGroup, Meter
 
 MOST_KW: Final = Decimal(100_000)
@@ -65,12 +65,13 @@ def add_override(
         created_by=created_by,
         created_at=now,
         is_commitment_confirmed=confirm_commitment,
+        plan_requested_at=now,
     )
     with transaction.atomic():
         if action == OverrideAction.OPT_OUT:
             _check_commitments(override, now=now)
         override.save(force_insert=True)
-        _plan_again(override, now=now)
+        queue.wake_planning()
     return override
 
 
@@ -82,11 +83,10 @@ def end_override(*, override_id: int, now: datetime, by: str) -> Override:
     """
     with transaction.atomic():
         standing = Override.objects.filter(pk=override_id, ended_at__isnull=True, ends_at__gt=now)
-        if standing.update(ended_at=now, ended_by=by) != 1:
+        if standing.update(ended_at=now, ended_by=by, plan_requested_at=now) != 1:
             raise OverrideRefused("This override has ended already.")
-        override = Override.objects.get(pk=override_id)
-        _plan_again(override, now=now)
-    return override
+        queue.wake_planning()
+    return Override.objects.get(pk=override_id)
 
 
 def find_target(scope: str, target: str) -> str:
@@ -110,27 +110,6 @@ def find_target(scope: str, target: str) -> str:
     if not found:
         raise OverrideRefused(f"No {OverrideScope(scope).label.lower()} is called “{target}”.")
     return found
-
-
-def _plan_again(override: Override, *, now: datetime) -> None:
-    """Ask for a plan of every device that the override may reach."""
-    if override.scope == OverrideScope.FLEET:
-        Device.objects.update(plan_requested_at=now)
-    elif override.scope == OverrideScope.DEVICE:
-        Device.objects.filter(external_id=override.target).update(plan_requested_at=now)
-    else:
-        for batch in batches(_meters_named(override, now=now)):
-            links = MeterDevice.objects.filter(meter__meter_id__in=batch)
-            Device.objects.filter(pk__in=links.values("device_id")).update(plan_requested_at=now)
-    queue.wake_planning()
-
-
-def _meters_named(override: Override, *, now: datetime) -> set[str]:
-    """Return the meters that an override of a meter or a group names."""
-    if override.scope == OverrideScope.METER:
-        return {override.target}
-    members = group_members([override.target], now=now)
-    return {meter_id for meter_id, _ in members.get(override.target, [])}
 
 
 def _check_commitments(override: Override, *, now: datetime) -> None:
@@ -164,19 +143,8 @@ def _commitments(override: Override, *, now: datetime) -> list[str]:
 
 def _meters_behind(override: Override, *, now: datetime) -> set[str]:
     """Return every meter through which the override's devices may be asked for something."""
-    if override.scope == OverrideScope.DEVICE:
-        links = MeterDevice.objects.filter(device__external_id=override.target)
-        return set(links.values_list("meter__meter_id", flat=True))
-    named = _meters_named(override, now=now)
-    links = MeterDevice.objects.all()
-    return named | {
-        meter_id
-        for batch in batches(named)
-        for meter_id in links.filter(device__meter_devices__meter__meter_id__in=batch)
-        .order_by("meter__meter_id")
-        .values_list("meter__meter_id", flat=True)
-        .distinct()
-    }
+    reached = devices_reached([override], now=now)
+    return {meter_id for meter_id, _ in links_of(device_ids=reached)}
 
 
 def _check(

@@ -15,7 +15,8 @@ from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.revisions import Test
 from dispatch.intake.document import read_document
 from dispatch.intake.payloads import Timeslot, read_timeslots
-from dispatch.loading import Loaded, Seeds, batches, load
+from dispatch.loading import Loaded, Seeds, load
+from dispatch.lookups import batches
 from dispatch.models import DispatchEvent
 
 

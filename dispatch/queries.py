@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet, TextChoices
 
 from devices.models import Device
-from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus
+from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus, Override
 from dispatch.queue import PLAN_WAITING, RECORD_WAITING
 from meters.models import Meter
 
@@ -54,10 +54,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     lost = now - WAKE_UP_TIME
     received = DispatchNotification.objects.filter(status=NotificationStatus.RECEIVED, received_at__lte=lost)
     repeated = DispatchNotification.objects.filter(repeated_at__lte=lost)
-    asked = [
-        rows.filter(plan_requested_at__lte=lost)
-        for rows in (DispatchEvent.objects, Meter.objects, Device.objects)
-    ]
+    askers = (DispatchEvent.objects, Override.objects, Meter.objects, Device.objects)
+    asked = [rows.filter(plan_requested_at__lte=lost) for rows in askers]
     tasks = []
     if received.exists() or repeated.exists():
         tasks.append(RECORD_WAITING)

@@ -16,6 +16,7 @@ from devices.models import Device
 from dispatch.domain.events import Window, to_watts
 from dispatch.domain.fleet import LOOK_BACK, MeterFacts
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.lookups import links_of
 from dispatch.models import DispatchEvent, Override, OverrideScope
 from meters.models import MarketGroupMembership
 
@@ -58,6 +59,19 @@ def group_members(groups: Collection[str], *, now: datetime) -> Members:
     for group, meter_ids in calls.values_list("market_group_id", "recipients__meter_ids").distinct():
         members[group] += [(meter_id, None) for meter_id in meter_ids]
     return members
+
+
+def devices_reached(overrides: Collection[Override], *, now: datetime) -> frozenset[int]:
+    """Return the devices that the overrides, stored or not, may reach."""
+    targets = {scope: {each.target for each in overrides if each.scope == scope} for scope in OverrideScope}
+    if targets[OverrideScope.FLEET]:
+        return frozenset(Device.objects.values_list("pk", flat=True))
+    meter_ids = set(targets[OverrideScope.METER])
+    if groups := targets[OverrideScope.MARKET_GROUP]:
+        meter_ids |= {meter_id for named in group_members(groups, now=now).values() for meter_id, _ in named}
+    devices = Device.objects.filter(external_id__in=targets[OverrideScope.DEVICE])
+    behind = {device_id for _, device_id in links_of(meter_ids=meter_ids)}
+    return frozenset(devices.values_list("pk", flat=True)) | behind
 
 
 def ruling_of(override: Override, *, within: Window | None = None) -> Ruling | None:
