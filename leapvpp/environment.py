@@ -120,6 +120,12 @@ def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
     return url
 
 
+def portal_url() -> str:
+    """Return where the workers reach this portal's own web. Raises ImproperlyConfigured on nonsense."""
+    default = f"http://127.0.0.1:{text('PORT', '8000')}"
+    return server_url("PORTAL_URL", schemes=("http", "https")).rstrip("/") or default
+
+
 def email_settings() -> dict[str, Any]:
     """Return Django's EMAIL_ settings from EMAIL_URL; without one, mail is printed."""
     url = text("EMAIL_URL", "consolemail://")

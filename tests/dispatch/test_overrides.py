@@ -9,7 +9,7 @@ import pytest
 from dispatch.models import DispatchEvent, Override, Unserved
 from dispatch.overrides import OverrideRefused, add_override, end_override
 from tests.builders import at, device, group, meter
-from tests.dispatch.rows import change, event, lanes, plan
+from tests.dispatch.decided import change, event, lanes, plan
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from dispatch.planning import request_plan
 from dispatch.queries import waiting
 from meters.models import Meter
 from tests.builders import at, device, meter
-from tests.dispatch.rows import change, event, lanes, plan, recipients
+from tests.dispatch.decided import change, event, lanes, plan, recipients
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from devices.models import Command, DeviceSchedule
 from dispatch.models import DispatchEvent
 from dispatch.preview import preview, preview_event
 from tests.builders import NOW, at, device, meter
-from tests.dispatch.rows import event, plan
+from tests.dispatch.decided import event, plan
 
 pytestmark = pytest.mark.django_db
 
