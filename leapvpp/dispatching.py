@@ -22,7 +22,7 @@ FULL_QUEUE = 20
 BEAT = "leapvpp.tasks.beat"
 SOURCES: list[Callable[..., Iterable[str]]] = [
     importlib.import_module(name).waiting
-    for name in ("devices.queries", "dispatch.queries")
+    for name in ("devices.queries", "dispatch.queries", "leapvpp.certification.queries")
     if find_spec(name) and hasattr(importlib.import_module(name), "waiting")
 ]
 
