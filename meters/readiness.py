@@ -1,23 +1,24 @@
-"""Whether a meter can be dispatched, and the sentence that says why not. Reads loaded fields only."""
+"""Whether a dispatch of a meter may move anything, and if not, why not. Uses loaded fields only."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
-from meters.models import EnrollmentStatus, Meter, Participation
+from meters.models import Meter, Participation
 
-_NOT_ENROLLED: dict[str, str] = {
-    EnrollmentStatus.INELIGIBLE: "Leap holds the meter as ineligible.",
-    EnrollmentStatus.NOT_PARTICIPATING: "Leap holds the meter as not participating.",
-}
-_NOT_PARTICIPATING: dict[str, str] = {
-    Participation.IDLE: "The meter is idle: its customer does not take part for now.",
-    Participation.DISENROLL: "The meter is disenrolled.",
+_REASONS: Final[dict[str, str]] = {
+    Participation.IDLE: "The meter is idle at Leap.",
+    Participation.DISENROLL: "The meter is disenrolled at Leap.",
 }
 
 
 def reason_not_dispatchable(*, meter: Meter, now: datetime) -> str:
-    """Return why a meter takes no part in dispatches at `now`; empty when it does."""
+    """Return one plain sentence that says why a dispatch of the meter moves nothing; "" when it does.
+
+    Enrollment and words unknown to the portal stop nothing: Leap dispatches whom it dispatches, and a
+    missed event costs more than a needless one. Whether a device is mapped is the caller's question.
+    """
     if meter.archived_at is not None and meter.archived_at <= now:
         return "The meter is archived."
-    return _NOT_ENROLLED.get(meter.enrollment_status, "") or _NOT_PARTICIPATING.get(meter.participation, "")
+    return _REASONS.get(meter.participation, "")
