@@ -180,11 +180,13 @@ def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
             " Leave pool out."
         )
     # A database that vanishes without a word must be noticed before Leap hangs up after 10 seconds.
-    limits = {
+    limits: dict[str, Any] = {
         "connect_timeout": 3,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
         "tcp_user_timeout": 7000,
     }
+    if patience := text("DATABASE_PATIENCE_MS"):
+        limits["options"] = f"-c statement_timeout={int(patience)} -c lock_timeout={int(patience)}"
     return {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": limits | options}
