@@ -41,7 +41,7 @@ MeterDevice.objects.bulk_create([MeterDevice(meter=m, device=d) for m, d in zip(
 """
 
 
-def pss_mb(pids: set[int]) -> float:
+def pss_mb(pids: frozenset[int]) -> float:
     """Return the proportional memory of processes in MB."""
     total = 0
     for pid in pids:
