@@ -49,7 +49,7 @@ def pss_mb(pids: frozenset[int]) -> float:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
             continue
-        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
+        total += sum(int(kb) for kb in re.findall(r"^Pss:\s+(\d+)", text, re.M))
     return total / 1024
 
 
