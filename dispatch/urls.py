@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from dispatch.views import control_room, events, frame
+from dispatch.views import acts, calendar, changes, control_room, events, feed, frame, overlaps
 
 app_name = "dispatch"
 urlpatterns = [
     path("", control_room.control_room, name="control-room"),
     path("live/", frame.live, name="live"),
+    path("calendar/", calendar.calendar, name="calendar"),
+    path("calendar/subscribe/", feed.subscribe, name="subscribe"),
+    path("calendar.ics", feed.feed, name="feed"),
     path("events/", events.events, name="events"),
     path("events/<int:event_id>/", events.event_detail, name="event-detail"),
+    path("events/<int:event_id>/plan/", acts.replan, name="event-replan"),
+    path("overlaps/", overlaps.overlaps, name="overlaps"),
+    path("changes/", changes.changes, name="changes"),
+    path("changes/seen/", changes.mark_seen, name="changes-seen"),
 ]

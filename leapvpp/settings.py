@@ -138,6 +138,11 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # nor is the browsers' preload list
 ]
 
+# Devices: a driver's name on a device → its class.
+DEVICE_DRIVERS = {
+    "simulator": "devices.drivers.simulator.SimulatorDriver",
+}
+
 # The API.
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
