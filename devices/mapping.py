@@ -51,11 +51,11 @@ def change_mapping(
 
 
 @transaction.atomic
-def replace_devices(*, wanted: Mapping[int, Collection[int]], now: datetime) -> MappingChange:
-    """Make the devices behind each meter exactly those named, by primary keys."""
-    held = MeterDevice.objects.filter(meter_id__in=wanted).values_list("meter_id", "device_id")
+def replace_meters(*, wanted: Mapping[int, Collection[int]], now: datetime) -> MappingChange:
+    """Make the meters of each device exactly those named: `{device: meters}`, primary keys."""
+    held = MeterDevice.objects.filter(device_id__in=wanted).values_list("meter_id", "device_id")
     return change_mapping(
-        add=[(meter, device) for meter, devices in wanted.items() for device in devices],
+        add=[(meter, device) for device, meters in wanted.items() for meter in meters],
         remove=list(held),
         now=now,
     )

@@ -2,7 +2,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from devices.mapping import change_mapping, replace_devices
+from devices.mapping import change_mapping, replace_meters
 from devices.models import Device, MeterDevice
 from meters.models import Meter
 from tests.builders import NOW, device, meter
@@ -28,13 +28,14 @@ def test_only_who_wins_or_loses_somebody_is_planned_again():
     assert to_plan() == ({lost, won}, {battery})
 
 
-def test_replacing_makes_the_devices_of_a_meter_exactly_those_named():
-    one, untouched = meter(), meter()
-    old, both, new = device(one), device(one), device(untouched)
-    change = replace_devices(wanted={one.pk: [both.pk, new.pk]}, now=NOW)
+def test_replacing_makes_the_meters_of_a_device_exactly_those_named():
+    old, both, new = meter(), meter(), meter()
+    battery, untouched = device(old, both), device(old)
+    change = replace_meters(wanted={battery.pk: [both.pk, new.pk]}, now=NOW)
     assert (change.added, change.removed) == (1, 1)
-    assert set(one.devices.all()) == {both, new}
-    assert to_plan() == ({one}, {old, new})
+    assert set(battery.meters.all()) == {both, new}
+    assert set(untouched.meters.all()) == {old}
+    assert to_plan() == ({old, new}, {battery})
 
 
 def test_mapping_a_hundred_devices_takes_no_more_statements_than_mapping_one():
