@@ -26,7 +26,7 @@ from tests.bodies import as_bytes, at, meter_body, text, timeslot
 from tests.dispatch.ledger import Ledger, clock_at
 
 EVENTS = [f"event-{number}" for number in range(3)]
-CHANGES = {
+CHANGES: dict[str, dict] = {
     "more": {"energy_kw": 12},
     "less": {"energy_kw": 9.5},
     "shorter": {"end_time": text(at(25))},
