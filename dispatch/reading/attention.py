@@ -1,0 +1,224 @@
+"""What needs a person, most urgent first, each with the one place where it is mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Max, Min, Q, Sum
+
+from devices.models import Command, CommandState
+from dispatch.models import (
+    DispatchEvent,
+    DispatchNotification,
+    Doubt,
+    NotificationStatus,
+    PollState,
+    RejectedDelivery,
+)
+from dispatch.reading import words
+
+ANSWER_WITHIN = timedelta(seconds=60)
+POLL_WITHIN = timedelta(seconds=180)
+STAYS_NEWS_FOR = timedelta(days=1)
+STAYS_OPEN_FOR = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing to do: what happened, what it means, when it is due, one verb as a link."""
+
+    icon: str
+    kind: str  # bad, warn or quiet: the class of the icon
+    title: str
+    text: str
+    verb: str
+    href: str
+    due_at: datetime | None = None
+    since: datetime | None = None
+
+
+def needs(*, now: datetime) -> tuple[Need, ...]:
+    """Collect everything that waits for a person. Seven queries, whatever there is."""
+    found = [
+        *_commands(now=now),
+        *_doubts(),
+        *_events(now=now),
+        *_search(now=now),
+        *_notifications(now=now),
+    ]
+    order = {"bad": 0, "warn": 1, "quiet": 2}
+    latest = datetime.max.replace(tzinfo=now.tzinfo)
+    return tuple(sorted(found, key=lambda need: (order[need.kind], need.due_at or latest, need.title)))
+
+
+def _commands(*, now: datetime) -> list[Need]:
+    """Devices that refused or do not answer, while their command still counts."""
+    is_silent = Q(state=CommandState.SENT, due_at__lt=now - ANSWER_WITHIN)
+    row = Command.objects.filter(expires_at__gt=now).aggregate(
+        failed=Count("device", distinct=True, filter=Q(state=CommandState.FAILED)),
+        failed_due=Min("expires_at", filter=Q(state=CommandState.FAILED)),
+        silent=Count("device", distinct=True, filter=is_silent),
+        silent_since=Min("due_at", filter=is_silent),
+    )
+    found = []
+    if row["failed"]:
+        found.append(
+            Need(
+                icon="bad",
+                kind="bad",
+                title=f"{words.counted(row['failed'], one='device')} did not take the schedule",
+                text="They keep what they last accepted. Retries go on until the segment ends.",
+                verb="Retry",
+                href="/commands/?state=failed",
+                due_at=row["failed_due"],
+            )
+        )
+    if row["silent"]:
+        found.append(
+            Need(
+                icon="warn",
+                kind="warn",
+                title=f"{words.counted(row['silent'], one='device')} sent, not confirmed",
+                text="The schedule went out and no answer came. Retrying.",
+                verb="See",
+                href="/commands/?state=sent",
+                since=row["silent_since"],
+            )
+        )
+    return found
+
+
+def _doubts() -> list[Need]:
+    """Changes that wait for Leap's answer or an operator's word."""
+    found = []
+    for doubt in (
+        Doubt.objects.filter(settled_at__isnull=True).select_related("event").order_by("raised_at")[:5]
+    ):
+        title = f"{words.programs(doubt.event.programs)}: change not confirmed by Leap"
+        found.append(
+            Need(
+                icon="question",
+                kind="warn",
+                title=title,
+                text=doubt.why or "A late copy or a new wish; what was planned stays planned.",
+                verb="Confirm",
+                href=f"/events/{doubt.event_id}/",
+                since=doubt.raised_at,
+            )
+        )
+    return found
+
+
+def _events(*, now: datetime) -> list[Need]:
+    """Coming requests that nobody can deliver in full: meters without a device, kW without a source."""
+    coming = DispatchEvent.objects.filter(is_cancelled=False, ends_at__gt=now)
+    gaps = Q(unmapped_meters__gt=0)
+    short = Q(shortfall_kw__gt=0, unmapped_meters=0)
+    row = coming.aggregate(
+        unmapped=Max("unmapped_meters"),
+        unmapped_events=Count("id", filter=gaps),
+        unmapped_due=Min("starts_at", filter=gaps),
+        short_kw=Sum("shortfall_kw", filter=short),
+        short_events=Count("id", filter=short),
+        short_due=Min("starts_at", filter=short),
+    )
+    found = []
+    if row["unmapped_events"]:
+        asked = words.counted(row["unmapped_events"], one="coming event")
+        found.append(
+            Need(
+                icon="warn",
+                kind="warn",
+                title=f"{words.counted(row['unmapped'], one='meter')} without a device",
+                text=f"Asked by {asked}; nothing there can deliver.",
+                verb="Map",
+                href="/meters/?ready=no",
+                due_at=row["unmapped_due"],
+            )
+        )
+    if row["short_events"]:
+        events = words.counted(row["short_events"], one="coming event")
+        found.append(
+            Need(
+                icon="warn",
+                kind="warn",
+                title=f"{words.power(row['short_kw'])} short of what was asked",
+                text=f"In {events} the devices are rated below the request.",
+                verb="See",
+                href="/events/?unserved=yes",
+                due_at=row["short_due"],
+            )
+        )
+    return found
+
+
+def _search(*, now: datetime) -> list[Need]:
+    """The poller late, or finding what no webhook brought."""
+    found = []
+    for state in PollState.objects.order_by("level"):
+        level = state.get_level_display().lower()
+        is_late = state.answered_at is None or state.answered_at < now - POLL_WITHIN
+        if settings.LEAP_API_KEY and is_late:
+            found.append(
+                Need(
+                    icon="no-signal",
+                    kind="bad",
+                    title=f"Leap's {level} search does not answer",
+                    text=state.error or "What a webhook misses would not be found.",
+                    verb="Check",
+                    href="/notifications/?source=poll",
+                    since=state.answered_at,
+                )
+            )
+        if state.found_unpushed_at and state.found_unpushed_at > now - STAYS_NEWS_FOR:
+            found.append(
+                Need(
+                    icon="warn",
+                    kind="warn",
+                    title=f"The {level} search found an event no webhook brought",
+                    text="It is planned. Check that Leap can reach the webhook address.",
+                    verb="Check",
+                    href="/notifications/?source=poll",
+                    since=state.found_unpushed_at,
+                )
+            )
+    return found
+
+
+def _notifications(*, now: datetime) -> list[Need]:
+    """Bodies that could not be used, and deliveries refused at the door."""
+    recent = DispatchNotification.objects.filter(
+        status=NotificationStatus.QUARANTINED, received_at__gt=now - STAYS_OPEN_FOR
+    )
+    row = recent.aggregate(count=Count("id"), latest=Max("received_at"))
+    refused = RejectedDelivery.objects.filter(day=now.date()).aggregate(
+        count=Sum("count"), latest=Max("latest_at")
+    )
+    found = []
+    if row["count"]:
+        found.append(
+            Need(
+                icon="warn",
+                kind="warn",
+                title=f"{words.counted(row['count'], one='notification')} in quarantine",
+                text="Kept as received; nothing in them could be used. Replay once the cause is mended.",
+                verb="Open",
+                href="/notifications/?status=quarantined",
+                since=row["latest"],
+            )
+        )
+    if refused["count"]:
+        found.append(
+            Need(
+                icon="info",
+                kind="quiet",
+                title=f"{words.counted(refused['count'], one='delivery', many='deliveries')} refused today",
+                text="Wrong key, not JSON or too large. Nothing of them was kept.",
+                verb="See",
+                href="/notifications/",
+                since=refused["latest"],
+            )
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The pages. A view reads once, picks a template, and writes only on POST."""
