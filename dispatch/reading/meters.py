@@ -11,6 +11,7 @@ from typing import Any
 from django.core.paginator import Page
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
 from django.http import QueryDict
+from django.urls import reverse
 
 from devices.models import Device, DeviceKind, MeterDevice
 from dispatch.models import DispatchEvent, Override
@@ -21,7 +22,7 @@ from dispatch.reading.looks import Look, look_of
 from meters.models import EnrollmentStatus, MarketGroup, MarketGroupMembership, Meter, Participation
 from meters.readiness import reason_not_dispatchable
 
-SHOW_TABS = {"": "All", "ready": "Ready", "not-ready": "Not ready", "archived": "Archived"}
+READY_TABS = {"": "All", "yes": "Ready", "no": "Not ready", "archived": "Archived"}
 SORTS = {"name": "name", "nomination": "nomination_kw", "region": "transmission_region"}
 KIND_NOUNS = {
     DeviceKind.BATTERY: ("battery", "batteries"),
@@ -32,6 +33,7 @@ KIND_NOUNS = {
     DeviceKind.GENERATOR: ("generator", "generators"),
     DeviceKind.LOAD: ("load", "loads"),
 }
+MAP_PAGE = "dispatch:meter-detail"
 EVENTS_SHOWN = 20
 EVENTS_SINCE = timedelta(days=30)
 
@@ -109,7 +111,7 @@ class MeterList:
 
 def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
     """Read one page of meters. A constant number of queries, whatever the page holds."""
-    show = chosen(query, "show", allowed=SHOW_TABS)
+    show = chosen(query, "ready", allowed=READY_TABS)
     filters = _filters(query)
     found = _found(query, filters)
     counted = dict(with_standing(found).values_list("standing").annotate(count=Count("id")))
@@ -119,7 +121,7 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
     overrides = running(now=now)
     return MeterList(
         fleet=_fleet(),
-        tabs=tabs(SHOW_TABS, current=show, counts=_tab_counts(counted)),
+        tabs=tabs(READY_TABS, current=show, counts=_tab_counts(counted)),
         filters=filters,
         search=query.get("q", "").strip(),
         page=page,
@@ -129,13 +131,13 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
 
 def export_rows(query: QueryDict) -> QuerySet[Meter]:
     """Give the meters the list shows, all pages of them, for a file."""
-    show = chosen(query, "show", allowed=SHOW_TABS)
+    show = chosen(query, "ready", allowed=READY_TABS)
     return _of_tab(with_standing(_found(query, _filters(query))), show).order_by("name", "id")
 
 
 def _filters(query: QueryDict) -> tuple[Filter, ...]:
     """Build the drop-downs from what there is. Three queries."""
-    groups = {str(pk): str(name or leap_id) for pk, name, leap_id in _group_names()}
+    groups = {leap_id: name or leap_id for leap_id, name in _group_names()}
     programs = _distinct(MarketGroup.objects.values_list("program", flat=True))
     regions = _distinct(Meter.objects.values_list("transmission_region", flat=True))
     options = (
@@ -149,8 +151,8 @@ def _filters(query: QueryDict) -> tuple[Filter, ...]:
     )
 
 
-def _group_names() -> Iterable[tuple[int, str, str]]:
-    return MarketGroup.objects.order_by("name", "id").values_list("pk", "name", "market_group_id")
+def _group_names() -> Iterable[tuple[str, str]]:
+    return MarketGroup.objects.order_by("name", "id").values_list("market_group_id", "name")
 
 
 def _distinct(values: QuerySet[Any, str]) -> dict[str, str]:
@@ -170,7 +172,9 @@ def _found(query: QueryDict, filters: Sequence[Filter]) -> QuerySet[Meter]:
         )
     picked = {each.name: choice.key for each in filters for choice in each.choices if choice.is_chosen}
     if "group" in picked:
-        members = MarketGroupMembership.objects.filter(group_id=picked["group"], ends_at__isnull=True)
+        members = MarketGroupMembership.objects.filter(
+            group__market_group_id=picked["group"], ends_at__isnull=True
+        )
         found = found.filter(pk__in=members.values("meter_id"))
     if "program" in picked:
         # The list is JSON; as text it is searched the same way on both databases.
@@ -182,18 +186,18 @@ def _found(query: QueryDict, filters: Sequence[Filter]) -> QuerySet[Meter]:
 
 def _of_tab(meters: QuerySet[Any], show: str) -> QuerySet[Any]:
     """Keep what a tab shows of meters with their standing; the first tab leaves the archived out."""
-    if show == "ready":
+    if show == "yes":
         return meters.filter(standing="READY")
     if show == "archived":
         return meters.filter(standing="ARCHIVED")
     meters = meters.exclude(standing="ARCHIVED")
-    return meters.exclude(standing="READY") if show == "not-ready" else meters
+    return meters.exclude(standing="READY") if show == "no" else meters
 
 
 def _tab_counts(counted: dict[str, int]) -> dict[str, int]:
     archived, ready = counted.get("ARCHIVED", 0), counted.get("READY", 0)
     present = sum(counted.values()) - archived
-    return {"": present, "ready": ready, "not-ready": present - ready, "archived": archived}
+    return {"": present, "yes": ready, "no": present - ready, "archived": archived}
 
 
 def _fleet() -> Fleet:
@@ -265,7 +269,7 @@ def verdicts(meter: Any, *, overrides: Sequence[Override], now: datetime, zone: 
         found.append(Verdict("plain" if meter.archived_at else "warn", f"Not ready: {_lower_first(reason)}"))
     if not meter.mapped_devices:
         found.append(
-            Verdict("warn", "Not ready: no device is mapped.", href=f"/meters/{meter.pk}/#map", verb="Map a device")
+            Verdict("warn", "Not ready: no device is mapped.", href=f"{reverse(MAP_PAGE, args=[meter.meter_id])}#map", verb="Map a device")
         )
     found.extend(_offline(meter.mapped_devices, now=now, zone=zone))
     groups = [membership.group.market_group_id for membership in meter.present_memberships]
@@ -278,7 +282,7 @@ def verdicts(meter: Any, *, overrides: Sequence[Override], now: datetime, zone: 
     if hold:
         until = words.day_clock(hold.ends_at, now=now, zone=zone)
         text = f"{hold.get_action_display()} until {until} by {hold.created_by}."
-        found.append(Verdict("hold", text, href=f"/overrides/{hold.pk}/", verb="Open"))
+        found.append(Verdict("hold", text, href=reverse("dispatch:override-detail", args=[hold.pk]), verb="Open"))
     return tuple(found) or (_ready(meter.mapped_devices),)
 
 
@@ -295,11 +299,11 @@ def _offline(devices: Sequence[Device], *, now: datetime, zone: tzinfo) -> list[
     if len(devices) == 1:
         seen = words.day_clock(first.last_seen_at, now=now, zone=zone) if first.last_seen_at else ""
         text = f"Not ready: the device is offline{f' since {seen}' if seen else ''}."
-        return [Verdict("bad", text, href=f"/devices/{first.pk}/", verb="See device")]
+        return [Verdict("bad", text, href=reverse("dispatch:device-detail", args=[first.pk]), verb="See device")]
     if len(silent) == len(devices):
         return [Verdict("bad", f"Not ready: all {len(devices)} devices are offline.")]
     text = f"Ready, {len(devices) - len(silent)} of {len(devices)} devices online."
-    return [Verdict("ok", text, href=f"/devices/{first.pk}/", verb="See the one offline" if len(silent) == 1 else "")]
+    return [Verdict("ok", text, href=reverse("dispatch:device-detail", args=[first.pk]), verb="See the one offline" if len(silent) == 1 else "")]
 
 
 def _ready(devices: Sequence[Device]) -> Verdict:
@@ -324,7 +328,7 @@ class MappedDevice:
 class Membership:
     """A meter's stay in a group, `[starts_at, ends_at)`."""
 
-    group_id: int
+    market_group_id: str
     group: str
     program: str
     starts_at: datetime
@@ -358,13 +362,13 @@ class MeterDetail:
     candidates: tuple[tuple[str, str], ...]
 
 
-def read_detail(meter_pk: int, *, now: datetime, zone: tzinfo) -> MeterDetail:
+def read_detail(meter_id: str, *, now: datetime, zone: tzinfo) -> MeterDetail:
     """Read everything about a meter; seven queries.
 
     Raises:
         Meter.DoesNotExist: there is no such meter.
     """
-    meter: Any = _with_relations(Meter.objects.filter(pk=meter_pk), now=now).get()
+    meter: Any = _with_relations(Meter.objects.filter(meter_id=meter_id), now=now).get()
     return MeterDetail(
         meter=meter,
         verdicts=verdicts(meter, overrides=running(now=now), now=now, zone=zone),
@@ -393,7 +397,7 @@ def _memberships(meter: Meter, *, now: datetime) -> tuple[Membership, ...]:
     rows = MarketGroupMembership.objects.filter(meter=meter).select_related("group").order_by("-starts_at", "id")
     return tuple(
         Membership(
-            group_id=row.group_id,
+            market_group_id=row.group.market_group_id,
             group=str(row.group),
             program=row.group.program,
             starts_at=row.starts_at,
