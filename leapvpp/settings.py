@@ -1,25 +1,36 @@
-"""The project's settings, from the environment only (a `.env` file is honoured)."""
+"""The project's settings, from the environment only (a `.env` file is honoured).
+
+`docs/configuration.md` lists what may be set. Nonsense is refused here, at start, with a sentence.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-import environ
+from leapvpp import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
+STATE_DIR = BASE_DIR / "var"
+environment.read_dotenv(BASE_DIR / ".env")
 
-DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-LEAP_WEBHOOK_KEYS = env.list("LEAP_WEBHOOK_KEYS", default=[])
-LEAP_WEBHOOK_HEADER = env.str("LEAP_WEBHOOK_HEADER", default="x-api-key")
-LEAP_API_BASE_URL = env.str("LEAP_API_BASE_URL", default="https://api.staging.leap.energy")
-LEAP_API_KEY = env.str("LEAP_API_KEY", default="")
+DEBUG = environment.flag("DEBUG")
+SECRET_KEY = environment.secret_key(debug=DEBUG)
+ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
+CSRF_TRUSTED_ORIGINS = environment.names("CSRF_TRUSTED_ORIGINS")
+LEAP_WEBHOOK_KEYS = environment.webhook_keys(debug=DEBUG)
+LEAP_WEBHOOK_HEADER = environment.webhook_header()
+LEAP_API_BASE_URL = environment.leap_base_url()
+LEAP_API_KEY = environment.text("LEAP_API_KEY")
+REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
+MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
+LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
+DATABASES = {"default": environment.database(BASE_DIR)}
+vars().update(environment.email_settings())
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "leapvpp.apps.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -40,6 +51,7 @@ INSTALLED_APPS = [
     "meters",
 ]
 MIDDLEWARE = [
+    "leapvpp.cookies.PlainLoopbackCookies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -53,7 +65,9 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+ROOT_URLCONF = "leapvpp.urls"
+WSGI_APPLICATION = "leapvpp.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -69,6 +83,45 @@ TEMPLATES = [
         },
     }
 ]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# Static files come from the packages and from the source tree; there is no build and no collecting.
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 60
+
+# Who may enter.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+    "leapvpp.access.RoleBackend",
+    "leapvpp.access.ApiKeyBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "sign-in"
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_HTTP_RESPONSE_CODE = 429
+AXES_VERBOSE = False
+
+# Cookies travel over TLS only; `leapvpp.cookies` makes the exception for a browser on this machine.
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
+SECURE_REFERRER_POLICY = "same-origin"
+if environment.flag("BEHIND_TLS_PROXY"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -79,35 +132,60 @@ CONTENT_SECURITY_POLICY = {
         "object-src": ["'none'"],
     }
 }
-ROOT_URLCONF = "leapvpp.urls"
-WSGI_APPLICATION = "leapvpp.wsgi.application"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-LOGIN_URL = "sign-in"
-LOGIN_REDIRECT_URL = "/"
-LANGUAGE_CODE = "en"
-TIME_ZONE = "UTC"
-USE_TZ = True
-STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
-DATABASES = {"default": env.db("DATABASE_URL", default="sqlite:///db.sqlite3")}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["CONN_MAX_AGE"] = None
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-    }
-else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 600
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # whether other names under this domain speak TLS is not this portal's to say
+    "security.W008",  # plain http is answered on loopback; in front of it, the TLS proxy redirects
+    "security.W021",  # nor is the browsers' preload list
+]
+
+# The API.
 REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "leapvpp.access.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["leapvpp.access.RolePermission"],
+    "DEFAULT_PAGINATION_CLASS": "leapvpp.rest.Pages",
+    "DEFAULT_RENDERER_CLASSES": ["leapvpp.rest.NumbersAreNumbers"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "leapvpp.problems.answer_problem",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "COERCE_DECIMAL_TO_STRING": False,
+    "UNICODE_JSON": True,
+    "STRICT_JSON": True,
 }
-Q_CLUSTER = {
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Leap operator portal",
+    "DESCRIPTION": (
+        "What Leap asked for, what each device does about it, and why. Power is kW and energy kWh, as "
+        "numbers; times are UTC and end in Z; windows are half-open. Errors are RFC 9457 problem details."
+    ),
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024
+
+# The worker. Its queue is the database's own: a wake-up commits or vanishes with the rows it is about.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # The worker's signs of life are read by other processes (`manage.py qinfo`).
+    "cluster": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": STATE_DIR / "cache",
+    },
+}
+Q_CLUSTER: dict[str, Any] = {
     "name": "portal",
     "orm": "default",
     "workers": 2,
     "timeout": 60,
+    # The lock of a queued row is taken when it is fetched: longer than waiting and running together.
     "retry": 300,
     "max_attempts": 1,
     "ack_failures": True,
@@ -117,4 +195,26 @@ Q_CLUSTER = {
     "guard_cycle": 0.5,
     "save_limit": -1,
     "catch_up": False,
+    # The supervisor restarts a cluster that loses a process, so workers are replaced seldom.
+    "recycle": 20_000,
+    "cache": "cluster",
+    "log_level": "WARNING",
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "leapvpp.logs.UtcLine",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "django.server": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},  # it would log every address of the search
+        "axes": {"level": "WARNING"},
+    },
 }

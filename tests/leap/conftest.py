@@ -17,10 +17,11 @@ API_KEY = "secret-key-of-the-account"
 
 
 @dataclass
-class ScriptedLeap:
-    """Answers requests from ``answers`` in order, and remembers what was asked."""
+class ScriptedServer:
+    """Answers requests from ``answers`` in order, then with ``otherwise``; remembers what was asked."""
 
     answers: list[tuple[int, object]] = field(default_factory=list)
+    otherwise: tuple[int, object] = (202, {"status": "accepted"})
     requests: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
 
@@ -32,8 +33,8 @@ class ScriptedLeap:
 
 
 @pytest.fixture
-def scripted() -> Iterator[ScriptedLeap]:
-    script = ScriptedLeap()
+def scripted() -> Iterator[ScriptedServer]:
+    script = ScriptedServer()
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -42,10 +43,11 @@ def scripted() -> Iterator[ScriptedLeap]:
                 {
                     "line": f"{self.command} {self.path}",
                     "key": self.headers.get("authorization"),
+                    "headers": dict(self.headers.items()),
                     "body": json.loads(body) if body else None,
                 }
             )
-            status, content = script.answers.pop(0)
+            status, content = script.answers.pop(0) if script.answers else script.otherwise
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             if 300 <= status < 400:

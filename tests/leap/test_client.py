@@ -10,7 +10,7 @@ import pytest
 from leapvpp.leap.client import LeapClient
 from leapvpp.leap.errors import LeapError, LeapRefused, LeapUnreachable, UnreadableAnswer
 from leapvpp.leap.values import CommunicationTest, DispatchWebhook, Header, Level
-from tests.leap.conftest import API_KEY, ScriptedLeap
+from tests.leap.conftest import API_KEY, ScriptedServer
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 EMPTY: tuple[int, Any] = (200, {"results": [], "next_page_token": None})
@@ -25,7 +25,7 @@ def search(client: LeapClient, *, level: Level = Level.METER, days: int = 1, **f
     )
 
 
-def test_a_search_reads_every_page_and_asks_for_real_time_events(scripted: ScriptedLeap) -> None:
+def test_a_search_reads_every_page_and_asks_for_real_time_events(scripted: ScriptedServer) -> None:
     scripted.answers = [
         (200, {"results": [], "next_page_token": "p2"}),
         (200, {"results": [], "page_token": "p3"}),
@@ -43,7 +43,7 @@ def test_a_search_reads_every_page_and_asks_for_real_time_events(scripted: Scrip
     }
 
 
-def test_a_long_window_is_asked_in_pieces_of_31_days_without_gaps(scripted: ScriptedLeap) -> None:
+def test_a_long_window_is_asked_in_pieces_of_31_days_without_gaps(scripted: ScriptedServer) -> None:
     scripted.answers = [EMPTY] * 3
     search(scripted.client(), days=70)
     asked = [(body["start_date"], body["end_date"]) for body in scripted.bodies()]
@@ -54,7 +54,7 @@ def test_a_long_window_is_asked_in_pieces_of_31_days_without_gaps(scripted: Scri
     ]
 
 
-def test_ids_are_asked_in_batches_and_no_ids_ask_nothing(scripted: ScriptedLeap) -> None:
+def test_ids_are_asked_in_batches_and_no_ids_ask_nothing(scripted: ScriptedServer) -> None:
     scripted.answers = [EMPTY] * 2
     search(scripted.client(), event_ids=[f"e{number:03}" for number in range(501)])
     assert [len(body["meter_event_ids"]) for body in scripted.bodies()] == [500, 1]
@@ -62,13 +62,13 @@ def test_ids_are_asked_in_batches_and_no_ids_ask_nothing(scripted: ScriptedLeap)
     assert len(scripted.requests) == 2
 
 
-def test_pages_without_an_end_are_an_error(scripted: ScriptedLeap) -> None:
+def test_pages_without_an_end_are_an_error(scripted: ScriptedServer) -> None:
     scripted.answers = [(200, {"results": [], "next_page_token": "same"})] * 3
     with pytest.raises(UnreadableAnswer):
         search(scripted.client())
 
 
-def test_a_search_is_repeated_after_a_server_error_and_a_change_is_not(scripted: ScriptedLeap) -> None:
+def test_a_search_is_repeated_after_a_server_error_and_a_change_is_not(scripted: ScriptedServer) -> None:
     scripted.answers = [(503, b"busy"), EMPTY]
     assert len(search(scripted.client())) == 1
     scripted.answers = [(503, b"busy")]
@@ -78,7 +78,7 @@ def test_a_search_is_repeated_after_a_server_error_and_a_change_is_not(scripted:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 302], ids=str)
-def test_a_refusal_is_typed_permanent_and_not_repeated(scripted: ScriptedLeap, status: int) -> None:
+def test_a_refusal_is_typed_permanent_and_not_repeated(scripted: ScriptedServer, status: int) -> None:
     scripted.answers = [(status, DISPATCH_ERROR)]
     with pytest.raises(LeapRefused) as refusal:
         search(scripted.client())
@@ -89,7 +89,7 @@ def test_a_refusal_is_typed_permanent_and_not_repeated(scripted: ScriptedLeap, s
 
 
 def test_the_key_is_in_no_error_repr_or_log_line(
-    scripted: ScriptedLeap, caplog: pytest.LogCaptureFixture
+    scripted: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     echo = {"code": API_KEY, "message": f"unknown key {API_KEY}"}
@@ -134,7 +134,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown() -> None
     assert "s3cret" not in str(error.value)
 
 
-def test_dispatch_webhooks_are_read_set_and_deleted_at_both_levels(scripted: ScriptedLeap) -> None:
+def test_dispatch_webhooks_are_read_set_and_deleted_at_both_levels(scripted: ScriptedServer) -> None:
     webhook = {"url": "https://portal.example/hook", "headers": [{"name": "x-api-key", "value": "v"}]}
     not_there = (404, {"code": "NOT_FOUND", "message": "none"})
     scripted.answers = [not_there, (200, webhook), (200, webhook), (204, b""), not_there]
@@ -156,7 +156,7 @@ def test_dispatch_webhooks_are_read_set_and_deleted_at_both_levels(scripted: Scr
     assert scripted.bodies()[1] == webhook
 
 
-def test_test_events_are_asked_for_in_leaps_words(scripted: ScriptedLeap) -> None:
+def test_test_events_are_asked_for_in_leaps_words(scripted: ScriptedServer) -> None:
     scripted.answers = [
         (
             200,
@@ -188,7 +188,7 @@ def test_test_events_are_asked_for_in_leaps_words(scripted: ScriptedLeap) -> Non
     ]
 
 
-def test_subscriptions_to_platform_events_are_managed(scripted: ScriptedLeap) -> None:
+def test_subscriptions_to_platform_events_are_managed(scripted: ScriptedServer) -> None:
     row = {
         "webhook_id": "w",
         "receiver_url": "https://portal.example/",

@@ -1,0 +1,247 @@
+"""All devices at once: live events and their recipients → a plan per device, numbers per event.
+
+Rules 1 and 7 here, the rest in `consolidation`. Events over for less than a day are consolidated too, so
+that a segment merged from touching timeslots stays what it is while it runs.
+
+Events that share a set of recipients share its roster, and devices with the same requests, rulings and
+traits share one plan: the cost follows the number of distinct cases, not of devices.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+from dispatch.domain import sentences
+from dispatch.domain.allocation import Allocation, Claim, Spreader, spread
+from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate, still_to_come
+from dispatch.domain.envelope import Request
+from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, is_live
+from dispatch.domain.overruling import Ruling
+
+LOOK_BACK: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFacts:
+    """A meter known to the portal. `refusal`: why it is not dispatchable, empty when it is."""
+
+    meter_id: str
+    device_ids: tuple[int, ...]
+    nomination_watts: int | None = None
+    refusal: str = ""
+    armed_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Everything a plan is made of. `recipients`: the meter ids of each set, known to us or not."""
+
+    events: Sequence[Event]
+    recipients: Mapping[int, Sequence[str]]
+    meters: Mapping[str, MeterFacts]
+    devices: Mapping[int, Traits]
+    rulings: Mapping[int, tuple[Ruling, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EventNumbers:
+    """What allocation says of an event; no shortfall where it asks for the maximum."""
+
+    unmapped_meters: int
+    shortfall_watts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """Plans by device; many devices share one plan object."""
+
+    plans: dict[int, DevicePlan]
+    numbers: dict[int, EventNumbers]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the events of one set of recipients ask of a device. Equal parts lead to equal plans."""
+
+    recipients: int
+    shares: tuple[int | None, ...] = ()
+    armed_until: datetime | None = None
+    refusal: str = ""
+
+
+class Roster:
+    """Who answers for a set of recipients: each device once, behind its first dispatchable meter.
+
+    A device behind two meters of the set counts with one of them, so that its power is not promised
+    twice. `device_ids` is in the order of the shares.
+    """
+
+    def __init__(self, meter_ids: Sequence[str], *, fleet: Fleet) -> None:
+        """Find the devices of the meters, in order of meter id."""
+        known = [fleet.meters[meter_id] for meter_id in sorted(meter_ids) if meter_id in fleet.meters]
+        self.unmapped = len(meter_ids) - sum(1 for meter in known if meter.device_ids)
+        self._homes: list[tuple[MeterFacts, tuple[int, ...]]] = []
+        self._devices = fleet.devices
+        self.armed_until: dict[int, datetime] = {}
+        homed: set[int] = set()
+        for meter in known:
+            if meter.refusal:
+                continue
+            device_ids = tuple([device_id for device_id in meter.device_ids if device_id not in homed])
+            homed.update(device_ids)
+            self._homes.append((meter, device_ids))
+            self._arm(meter)
+        self.device_ids = [device_id for _, device_ids in self._homes for device_id in device_ids]
+        self.refusals = {
+            device_id: meter.refusal
+            for meter in reversed(known)
+            for device_id in meter.device_ids
+            if device_id not in homed
+        }
+
+    def _arm(self, meter: MeterFacts) -> None:
+        """Note how long a device may move for an integration test: as long as any of its meters."""
+        if meter.armed_until is None:
+            return
+        for device_id in meter.device_ids:
+            self.armed_until[device_id] = max(
+                self.armed_until.get(device_id, meter.armed_until), meter.armed_until
+            )
+
+    @cached_property
+    def _claims(self) -> list[tuple[Claim, ...]]:
+        """The devices' claims, meter by meter: by rated power."""
+        rated = [[self._devices[each].rated_watts for each in device_ids] for _, device_ids in self._homes]
+        return [tuple([Claim(watts, watts) for watts in watts_of_meter]) for watts_of_meter in rated]
+
+    @cached_property
+    def _spreader(self) -> Spreader:
+        """Spreads over the meters: by nomination (at least a watt of it), else by rated power."""
+        claims = []
+        for (meter, _), devices in zip(self._homes, self._claims, strict=True):
+            limit = sum(claim.limit for claim in devices)
+            weight = limit if meter.nomination_watts is None else max(meter.nomination_watts, 1)
+            claims.append(Claim(weight, limit))
+        return Spreader(claims)
+
+    def allocate(self, total: int | None) -> tuple[Sequence[int | None], int | None]:
+        """Return the devices' shares of an event's power, and what is short of it."""
+        if total is MAXIMUM:
+            return [MAXIMUM] * len(self.device_ids), None
+        by_meter = self._spreader.spread(total)
+        if all(len(claims) == 1 for claims in self._claims):
+            return by_meter.shares, by_meter.shortfall
+        return self._within_meters(by_meter), by_meter.shortfall
+
+    def _within_meters(self, by_meter: Allocation) -> list[int]:
+        """Spread each meter's share over its devices; equal cases are computed once."""
+        done: dict[tuple[int, tuple[Claim, ...]], tuple[int, ...]] = {}
+        shares: list[int] = []
+        for case in zip(by_meter.shares, self._claims, strict=True):
+            if case not in done:
+                done[case] = spread(*case)
+            shares += done[case]
+        return shares
+
+
+def plan_fleet(fleet: Fleet, *, device_ids: Collection[int], now: datetime) -> FleetPlan:
+    """Plan the given devices under all live events, and count what every event gets."""
+    live: defaultdict[int, list[Event]] = defaultdict(list)
+    for event in sorted(fleet.events, key=lambda event: (event.leap_event_id, event.event_id)):
+        if is_live(event, now=now - LOOK_BACK):
+            live[event.recipients].append(event)
+    parts: defaultdict[int, list[_Part]] = defaultdict(list)
+    numbers: dict[int, EventNumbers] = {}
+    for recipients, events in live.items():
+        roster = Roster(fleet.recipients[recipients], fleet=fleet)
+        _share(recipients, events, roster=roster, parts=parts, numbers=numbers)
+    plans = _plan_distinct(parts, live, fleet=fleet, device_ids=device_ids, now=now)
+    return FleetPlan(plans, numbers)
+
+
+def _share(
+    recipients: int,
+    events: Sequence[Event],
+    *,
+    roster: Roster,
+    parts: defaultdict[int, list[_Part]],
+    numbers: dict[int, EventNumbers],
+) -> None:
+    """Allocate the events of one set, and note each device's part."""
+    allocated = {total: roster.allocate(total) for total in {asked_watts(event) for event in events}}
+    columns = []
+    for event in events:
+        shares, shortfall = allocated[asked_watts(event)]
+        columns.append(shares)
+        numbers[event.event_id] = EventNumbers(roster.unmapped, shortfall)
+    has_test = any(event.is_integration_test for event in events)
+    for device_id, shares_of_device in zip(roster.device_ids, zip(*columns, strict=True), strict=True):
+        armed_until = roster.armed_until.get(device_id) if has_test else None
+        parts[device_id].append(_Part(recipients, shares_of_device, armed_until))
+    for device_id, refusal in roster.refusals.items():
+        parts[device_id].append(_Part(recipients, refusal=refusal))
+
+
+def _plan_distinct(
+    parts: Mapping[int, list[_Part]],
+    live: Mapping[int, list[Event]],
+    *,
+    fleet: Fleet,
+    device_ids: Collection[int],
+    now: datetime,
+) -> dict[int, DevicePlan]:
+    """Plan each distinct case once and hand the plan to all its devices."""
+    done: dict[tuple[object, ...], DevicePlan] = {}
+    plans = {}
+    for device_id in device_ids:
+        traits, rulings = fleet.devices[device_id], fleet.rulings.get(device_id, ())
+        mine = tuple(parts.get(device_id, ()))
+        # The rated power bears on a plan only where a ruling may force it.
+        case = (mine, rulings, traits.is_storage, traits.may_export, traits.rated_watts if rulings else 0)
+        if case not in done:
+            done[case] = still_to_come(_plan_case(mine, live, rulings=rulings, traits=traits), now=now)
+        plans[device_id] = done[case]
+    return plans
+
+
+def _plan_case(
+    parts: Sequence[_Part],
+    live: Mapping[int, list[Event]],
+    *,
+    rulings: tuple[Ruling, ...],
+    traits: Traits,
+) -> DevicePlan:
+    """Turn parts into requests and refusals, and consolidate them."""
+    requests: list[Request] = []
+    refused: list[UnservedSlice] = []
+    for part in parts:
+        for index, event in enumerate(live[part.recipients]):
+            if part.refusal:
+                refused.append(UnservedSlice(event.event_id, event.window, part.refusal))
+            elif part.shares[index] == 0:
+                refused.append(UnservedSlice(event.event_id, event.window, sentences.no_share()))
+            elif event.is_integration_test:
+                moved, still = _test(event, part.shares[index], armed_until=part.armed_until)
+                requests += moved
+                refused += still
+            else:
+                requests.append(Request(event, part.shares[index], event.window))
+    plan = consolidate(requests, rulings=rulings, traits=traits)
+    return replace(plan, unserved=(*plan.unserved, *refused)) if refused else plan
+
+
+def _test(
+    event: Event, watts: int | None, *, armed_until: datetime | None
+) -> tuple[list[Request], list[UnservedSlice]]:
+    """Let an integration test move the device only until its meter's arming ends."""
+    start, end = event.window.start, event.window.end
+    turn = min(max(armed_until, start), end) if armed_until else start
+    moved = [Request(event, watts, Window(start, turn))] if start < turn else []
+    reason = sentences.not_armed(armed_until)
+    still = [UnservedSlice(event.event_id, Window(turn, end), reason)] if turn < end else []
+    return moved, still

@@ -1,0 +1,24 @@
+"""Wake-ups for the workers. The only module of this app that calls django-q2.
+
+Tasks take no arguments and do all that waits: rows are the truth. Inside a transaction a wake-up commits
+or vanishes with the data.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django_q.tasks import async_task
+
+RECORD_WAITING: Final = "dispatch.tasks.record_waiting"
+PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
+
+
+def wake_recording() -> None:
+    """Have a worker turn received notifications into events."""
+    async_task(RECORD_WAITING, task_name="record what was received")
+
+
+def wake_planning() -> None:
+    """Have a worker decide anew what waits to be decided."""
+    async_task(PLAN_WAITING, task_name="plan what changed")

@@ -1,0 +1,184 @@
+"""Read the environment into typed values, refusing nonsense with a sentence that says what to set."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+SHORTEST_KEY = 6
+TRUE_WORDS = {"1", "true", "yes", "on"}
+FALSE_WORDS = {"", "0", "false", "no", "off"}
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+TAKEN_HEADERS = {"authorization", "connection", "content-length", "content-type", "cookie", "host"}
+DATABASE_SCHEMES = {"sqlite", "postgres", "postgresql"}
+
+
+def read_dotenv(path: Path) -> None:
+    """Take what the file sets and the environment does not; a missing file is fine."""
+    if path.is_file():
+        environ.Env.read_env(path)
+
+
+def text(name: str, default: str = "") -> str:
+    """Return a setting without the blanks around it."""
+    return os.environ.get(name, default).strip()
+
+
+def names(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """Return a comma list; blanks around its parts and empty parts are dropped."""
+    value = os.environ.get(name)
+    if value is None:
+        return list(default)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def flag(name: str, *, default: bool = False) -> bool:
+    """Return a switch. Raises ImproperlyConfigured on a word that is neither yes nor no."""
+    value = text(name, "true" if default else "false").lower()
+    if value in TRUE_WORDS:
+        return True
+    if value in FALSE_WORDS:
+        return False
+    raise ImproperlyConfigured(f"{name} is {value!r}. Set it to true or false.")
+
+
+def secret_key(*, debug: bool) -> str:
+    """Return what signs sessions and queued work. Raises ImproperlyConfigured if missing outside DEBUG."""
+    key = text("SECRET_KEY")
+    if key:
+        return key
+    if debug:
+        return "only-for-development-" + "0123456789abcdefghijklmnopqrstuvwxyz"
+    raise ImproperlyConfigured(
+        "SECRET_KEY is missing. Set it to a long random text of your own, for example the output of:"
+        ' python -c "import secrets; print(secrets.token_urlsafe(50))"'
+    )
+
+
+def webhook_keys(*, debug: bool) -> list[str]:
+    """Return the live keys Leap may send. Raises ImproperlyConfigured on none, short or non-ASCII ones."""
+    keys = names("LEAP_WEBHOOK_KEYS", ("development-key",) if debug else ())
+    if not keys:
+        raise ImproperlyConfigured(
+            "LEAP_WEBHOOK_KEYS is missing. Set it to the key Leap sends with each dispatch"
+            " (two, separated by a comma, while one is being replaced)."
+        )
+    for place, key in enumerate(keys, start=1):
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ImproperlyConfigured(
+                f"Key {place} of LEAP_WEBHOOK_KEYS cannot travel in a header."
+                " Set it to ASCII letters, digits and signs without blanks."
+            )
+        if len(key) < SHORTEST_KEY:
+            raise ImproperlyConfigured(
+                f"Key {place} of LEAP_WEBHOOK_KEYS is too short."
+                f" Set it to {SHORTEST_KEY} characters or more; 32 random ones are good."
+            )
+    return keys
+
+
+def webhook_header() -> str:
+    """Return the name of the header that carries Leap's key. Raises ImproperlyConfigured on a bad name."""
+    name = text("LEAP_WEBHOOK_HEADER", "x-api-key")
+    if not HEADER_NAME.fullmatch(name) or name.lower() in TAKEN_HEADERS or "_" in name:
+        raise ImproperlyConfigured(
+            f"LEAP_WEBHOOK_HEADER is {name!r}, which cannot carry a key."
+            " Set it to the header name agreed with Leap, for example x-api-key."
+        )
+    return name
+
+
+def leap_base_url() -> str:
+    """Return Leap's host. Raises ImproperlyConfigured on anything but scheme and host."""
+    url = text("LEAP_API_BASE_URL", "https://api.staging.leap.energy").rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ImproperlyConfigured(
+            f"LEAP_API_BASE_URL is {url!r}. Set it to scheme and host, for example https://api.leap.energy."
+        )
+    if parts.path or parts.query or parts.username:
+        raise ImproperlyConfigured(
+            f"LEAP_API_BASE_URL is {url!r}. Set it to the host only:"
+            " no path (the /v2 is added), no user, no query."
+        )
+    return url
+
+
+def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
+    """Return a helping server's address, or "" for none. Raises ImproperlyConfigured on another scheme."""
+    url = text(name)
+    if url and (urlsplit(url).scheme not in schemes or not urlsplit(url).hostname):
+        raise ImproperlyConfigured(
+            f"{name} is not understood. Set it to {schemes[0]}://host:port, or leave it out."
+        )
+    return url
+
+
+def email_settings() -> dict[str, Any]:
+    """Return Django's EMAIL_ settings from EMAIL_URL; without one, mail is printed."""
+    url = text("EMAIL_URL", "consolemail://")
+    scheme = urlsplit(url).scheme
+    if scheme not in environ.Env.EMAIL_SCHEMES:
+        raise ImproperlyConfigured(
+            "EMAIL_URL is not understood. Set it to smtp+tls://user:password@host:587, or leave it out."
+        )
+    return dict(environ.Env.email_url_config(url))
+
+
+def database(base_dir: Path) -> dict[str, Any]:
+    """Return Django's settings for the database. Raises ImproperlyConfigured on one that cannot work."""
+    url = text("DATABASE_URL", "sqlite:///db.sqlite3")
+    scheme = urlsplit(url).scheme
+    if scheme not in DATABASE_SCHEMES:
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not understood."
+            " Set it to sqlite:///db.sqlite3 or postgres://user:password@host:5432/name."
+        )
+    config: dict[str, Any] = dict(environ.Env.db_url_config(url))
+    if scheme == "sqlite":
+        return config | _sqlite(str(config["NAME"]), base_dir)
+    if not config["NAME"]:
+        raise ImproperlyConfigured("DATABASE_URL names no database. Add /name to its end.")
+    return config | _postgresql(config.get("OPTIONS", {}))
+
+
+def _sqlite(name: str, base_dir: Path) -> dict[str, Any]:
+    if name == ":memory:" or not name:
+        raise ImproperlyConfigured(
+            "DATABASE_URL is an SQLite database in memory, which web, worker and dispatcher cannot share."
+            " Set it to a file: sqlite:///db.sqlite3."
+        )
+    return {
+        "NAME": str(base_dir / name),
+        "CONN_MAX_AGE": None,
+        # Immediate, or a reader that turns writer fails with "database is locked" without waiting;
+        # full, so that what was acknowledged survives a loss of power.
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        },
+    }
+
+
+def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
+    if "pool" in options:
+        raise ImproperlyConfigured(
+            "DATABASE_URL asks for a connection pool, which worker processes would share by accident."
+            " Leave pool out."
+        )
+    # A database that vanishes without a word must be noticed before Leap hangs up after 10 seconds.
+    limits = {
+        "connect_timeout": 3,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 7000,
+    }
+    return {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": limits | options}

@@ -1,0 +1,277 @@
+"""Leap's HTTP API over the ledger, as a WSGI application.
+
+Paths, limits and error bodies follow Leap's OpenAPI documents "Dispatch" 2 and "Webhook
+Subscription API" 1.1. A wrong key is answered with 403, as Leap does.
+"""
+
+import hmac
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+import msgspec
+
+from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent, SearchQuery
+from leapvpp.leap.simulator.pusher import Pusher, notification_body
+from leapvpp.leap.values import (
+    CommunicationTest,
+    DispatchWebhook,
+    Header,
+    Level,
+    Subscription,
+    Timeslot,
+    encode_request,
+)
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+T = TypeVar("T")
+PAGE_SIZE = 500
+LARGEST_REQUEST_BYTES = 50 * 1024 * 1024
+Answer = tuple[int, object]
+
+
+class Refusal(Exception):
+    """A request that is answered with an error of the dispatch service."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LeapApi:
+    """Answers the requests of one account."""
+
+    def __init__(self, *, ledger: Ledger, pusher: Pusher, api_key: str, page_size: int = PAGE_SIZE) -> None:
+        self._ledger = ledger
+        self._pusher = pusher
+        self._api_key = api_key
+        self._page_size = page_size
+        self._pages: dict[str, list[dict[str, object]]] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = str(environ.get("PATH_INFO", ""))
+        try:
+            status, content = self._answer(environ, path)
+        except Refusal as refusal:
+            status, content = refusal.status, _error_body(refusal, path)
+        body = b"" if content is None else encode_request(content)
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [body]
+
+    def _answer(self, environ: "WSGIEnvironment", path: str) -> Answer:
+        body = _read_body(environ)
+        if self._pusher.is_away() or self._pusher.is_api_failing():
+            raise Refusal(503, "Leap is away")
+        self._check_key(str(environ.get("HTTP_AUTHORIZATION", "")))
+        for method, pattern, handler in ROUTES:
+            match = re.fullmatch(pattern, path)
+            if match and method == environ["REQUEST_METHOD"]:
+                return handler(self, match[1] if match.groups() else "", body)
+        raise Refusal(404, f"there is no {environ['REQUEST_METHOD']} {path}")
+
+    def _check_key(self, authorization: str) -> None:
+        expected = f"Bearer {self._api_key}"
+        if not authorization:
+            raise Refusal(401, "the Authorization header is missing")
+        if not hmac.compare_digest(authorization.encode(), expected.encode()):
+            raise Refusal(403, "the key is not valid in this environment")
+
+    def search(self, level: str, body: bytes) -> Answer:
+        query = _decode(body, SearchQuery)
+        if query.page_token is None:
+            results = self._ledger.search(level=Level(level), query=query)
+        elif query.page_token in self._pages:
+            results = self._pages[query.page_token]
+        else:
+            raise Refusal(400, "page_token is not known")
+        token = None
+        if len(results) > self._page_size:
+            token = str(uuid4())
+            self._pages[token] = results[self._page_size :]
+        return 200, {"results": results[: self._page_size], "next_page_token": token}
+
+    def get_webhook(self, level: str, body: bytes) -> Answer:
+        webhook = self._pusher.webhooks.get(Level(level))
+        if webhook is None:
+            raise Refusal(404, f"no {level} webhook is registered")
+        return 200, webhook
+
+    def put_webhook(self, level: str, body: bytes) -> Answer:
+        webhook = _decode(body, DispatchWebhook)
+        if not re.match(r"https?://[^/]", webhook.url):
+            raise Refusal(400, "url is not an http address")
+        self._pusher.webhooks[Level(level)] = webhook
+        return 200, webhook
+
+    def delete_webhook(self, level: str, body: bytes) -> Answer:
+        if self._pusher.webhooks.pop(Level(level), None) is None:
+            raise Refusal(404, f"no {level} webhook is registered")
+        return 204, None
+
+    def integration_test(self, level: str, body: bytes) -> Answer:
+        """Post the given dispatches, marked as a test, and tell what came back; store nothing."""
+        dispatches = _decode(body, dict[str, list[object]]).get(Level(level).notification_field)
+        if not dispatches:
+            raise Refusal(400, f"{Level(level).notification_field} must have at least one item")
+        if Level(level) not in self._pusher.webhooks:
+            raise Refusal(404, f"no {level} webhook is registered")
+        notification = notification_body(level=Level(level), dispatches=dispatches, is_integration_test=True)
+        attempt = self._pusher.post_now(level=Level(level), body=notification)
+        answered = attempt.status is not None
+        return 200, {
+            "sent_time": attempt.sent_at,
+            "received_time": attempt.sent_at + timedelta(seconds=attempt.took_seconds) if answered else None,
+            "http_status": attempt.status,
+            "headers": attempt.headers,
+            "body": attempt.answer if answered else None,
+            "error_message": None if answered else attempt.answer,
+        }
+
+    def communication_test(self, _: str, body: bytes) -> Answer:
+        """Tell what a test would reach or, when it is approved, store and publish its events."""
+        test = _decode(body, CommunicationTest)
+        if not timedelta(0) < test.end_time - test.start_time <= timedelta(days=31):
+            raise Refusal(400, "end_time must be after start_time and at most 31 days later")
+        if not 1 <= len(test.meter_uuids) <= 1000:
+            raise Refusal(400, "meter_uuids must have between 1 and 1000 items")
+        if test.approved:
+            events = [self._ledger.put(event) for event in _events_of_test(test)]
+            self._pusher.publish(events, is_communication_test=True)
+        return 201, {
+            "dispatch_status": "APPROVED" if test.approved else "DRY_RUN",
+            "start_time": test.start_time,
+            "end_time": test.end_time,
+            "test_event": test.test_event,
+            "program": test.program,
+            "approved": test.approved,
+            "meter_count": len(test.meter_uuids),
+        }
+
+    def list_subscriptions(self, _: str, body: bytes) -> Answer:
+        return 200, {"webhooks": list(self._subscriptions.values())}
+
+    def create_subscription(self, _: str, body: bytes) -> Answer:
+        return self._store_subscription(str(uuid4()), body)
+
+    def update_subscription(self, webhook_id: str, body: bytes) -> Answer:
+        self._find_subscription(webhook_id)
+        return self._store_subscription(webhook_id, body)
+
+    def delete_subscription(self, webhook_id: str, body: bytes) -> Answer:
+        self._find_subscription(webhook_id)
+        del self._subscriptions[webhook_id]
+        return 200, {"message": "Operation completed successfully"}
+
+    def test_subscription(self, webhook_id: str, body: bytes) -> Answer:
+        """Post a sample event to the receiver, in the platform's envelope."""
+        subscription = self._find_subscription(webhook_id)
+        event = {"webhook_event_id": str(uuid4()), "payload": _decode(body, dict[str, object])}
+        attempt = self._pusher.post(
+            url=subscription.receiver_url, headers=subscription.headers, body=encode_request(event)
+        )
+        if attempt.status is None:
+            return 200, {"is_successful": False, "error": attempt.answer}
+        return 200, {
+            "is_successful": 200 <= attempt.status < 300,
+            "status_code": attempt.status,
+            "response_time_ms": round(attempt.took_seconds * 1000),
+        }
+
+    def _store_subscription(self, webhook_id: str, body: bytes) -> Answer:
+        wanted = _decode(body, _WantedSubscription)
+        self._subscriptions[webhook_id] = Subscription(
+            webhook_id=webhook_id, **msgspec.structs.asdict(wanted)
+        )
+        return 200, {"webhook_id": webhook_id}
+
+    def _find_subscription(self, webhook_id: str) -> Subscription:
+        if webhook_id not in self._subscriptions:
+            raise Refusal(404, "there is no such webhook")
+        return self._subscriptions[webhook_id]
+
+
+class _WantedSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    receiver_url: str
+    event_types: tuple[str, ...]
+    headers: tuple[Header, ...] = ()
+
+
+LEVEL = "(meter|group)"
+ROUTES: list[tuple[str, str, Callable[[LeapApi, str, bytes], Answer]]] = [
+    ("POST", f"/v2/dispatch/{LEVEL}/search", LeapApi.search),
+    ("GET", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.get_webhook),
+    ("PUT", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.put_webhook),
+    ("DELETE", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.delete_webhook),
+    ("POST", f"/v2/dispatch/{LEVEL}/webhook/integration_test", LeapApi.integration_test),
+    ("POST", "/v2/dispatch/meter/communication_test", LeapApi.communication_test),
+    ("GET", "/v1.1/webhooks", LeapApi.list_subscriptions),
+    ("POST", "/v1.1/webhooks", LeapApi.create_subscription),
+    ("PUT", "/v1.1/webhooks/([^/]+)", LeapApi.update_subscription),
+    ("DELETE", "/v1.1/webhooks/([^/]+)", LeapApi.delete_subscription),
+    ("POST", "/v1.1/webhooks/([^/]+)/test", LeapApi.test_subscription),
+]
+_CODES = {400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND"}
+_ERROR_CODES = {
+    400: "DISPATCH_INVALID_INPUT",
+    401: "DISPATCH_UNAUTHORIZED",
+    403: "DISPATCH_NO_ACCESS_TO_RESOURCE",
+}
+
+
+def _error_body(refusal: Refusal, path: str) -> dict[str, str]:
+    """Word an error as the service of that path does: dispatch, or the webhook platform."""
+    status, message = refusal.status, str(refusal)
+    if path.startswith("/v1.1/"):
+        return {"error": HTTPStatus(status).phrase, "message": message}
+    code = _CODES.get(status, "SERVICE_UNAVAILABLE")
+    return {
+        "code": code,
+        "message": message,
+        "error_code": _ERROR_CODES.get(status, "DISPATCH_UNEXPECTED_ERROR"),
+    }
+
+
+def _events_of_test(test: CommunicationTest) -> list[LedgerEvent]:
+    return [
+        LedgerEvent(
+            level=Level.METER,
+            recipient_id=meter_id,
+            meter_ids=(meter_id,),
+            timeslot=Timeslot(
+                meter_event_id=str(uuid4()),
+                start_time=test.start_time.astimezone(UTC),
+                end_time=test.end_time.astimezone(UTC),
+                cancelled=False,
+                energy_kw=test.dispatch_quantity_kw,
+                performance_compensation_cap="up-to-nomination",
+                priority=1,
+                is_voluntary=False,
+                dispatch_event_types=("capacity-test",) if test.test_event else ("standard",),
+                programs=(test.program,),
+                communication_test=True,
+            ),
+        )
+        for meter_id in test.meter_uuids
+    ]
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(400, f"the request could not be parsed: {error}") from error
+
+
+def _read_body(environ: "WSGIEnvironment") -> bytes:
+    length = str(environ.get("CONTENT_LENGTH") or "0")
+    if not length.isdecimal() or int(length) > LARGEST_REQUEST_BYTES:
+        raise Refusal(400, "the length of the request is missing or too large")
+    body = environ["wsgi.input"].read(int(length))
+    return bytes(body)

@@ -1,0 +1,112 @@
+"""Nonsense in the environment is refused at start with a sentence that says what to set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from leapvpp.environment import database
+from tests.settings import BASE_DIR
+
+GOOD = {
+    "SECRET_KEY": "a-secret-of-some-length-0123456789-0123456789-01234",
+    "LEAP_WEBHOOK_KEYS": "a-key-for-leap,another-key",
+}
+
+
+def start(changes: dict[str, str | None]) -> subprocess.CompletedProcess[str]:
+    """Load the settings in a process of its own as every process of the portal does."""
+    environment = {**GOOD, "PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "leapvpp.settings"}
+    environment.update({name: value for name, value in changes.items() if value is not None})
+    for name in [name for name, value in changes.items() if value is None]:
+        environment.pop(name)
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from django.conf import settings as s; print(s.DATABASES['default']['ENGINE'])",
+        ],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+REFUSED = {
+    "no secret": ({"SECRET_KEY": None}, "SECRET_KEY is missing. Set it"),
+    "blank secret": ({"SECRET_KEY": "  "}, "SECRET_KEY is missing. Set it"),
+    "no webhook key": ({"LEAP_WEBHOOK_KEYS": None}, "LEAP_WEBHOOK_KEYS is missing. Set it"),
+    "only commas": ({"LEAP_WEBHOOK_KEYS": " , ,"}, "LEAP_WEBHOOK_KEYS is missing. Set it"),
+    "short second key": ({"LEAP_WEBHOOK_KEYS": "long-enough,abc"}, "Key 2 of LEAP_WEBHOOK_KEYS is too short"),
+    "key beyond ASCII": ({"LEAP_WEBHOOK_KEYS": "schlüssel-eins"}, "Key 1 of LEAP_WEBHOOK_KEYS cannot travel"),
+    "key with a blank": ({"LEAP_WEBHOOK_KEYS": "two words"}, "Key 1 of LEAP_WEBHOOK_KEYS cannot travel"),
+    "header with a blank": ({"LEAP_WEBHOOK_HEADER": "x api key"}, "LEAP_WEBHOOK_HEADER is 'x api key'"),
+    "header that is taken": ({"LEAP_WEBHOOK_HEADER": "Cookie"}, "LEAP_WEBHOOK_HEADER is 'Cookie'"),
+    "empty header": ({"LEAP_WEBHOOK_HEADER": ""}, "LEAP_WEBHOOK_HEADER is ''"),
+    "debug maybe": ({"DEBUG": "maybe"}, "DEBUG is 'maybe'. Set it to true or false."),
+    "base with the version": ({"LEAP_API_BASE_URL": "https://api.leap.energy/v2"}, "Set it to the host only"),
+    "base without a scheme": ({"LEAP_API_BASE_URL": "api.leap.energy"}, "Set it to scheme and host"),
+    "unknown database": ({"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL is not understood"),
+    "no database at all": ({"DATABASE_URL": "nonsense"}, "DATABASE_URL is not understood"),
+    "database without a name": (
+        {"DATABASE_URL": "postgres://me@localhost"},
+        "DATABASE_URL names no database",
+    ),
+    "database in memory": ({"DATABASE_URL": "sqlite://:memory:"}, "cannot share"),
+    "queue of another kind": ({"REDIS_URL": "http://localhost"}, "REDIS_URL is not understood"),
+    "broker of another kind": ({"MQTT_URL": "tcp://localhost"}, "MQTT_URL is not understood"),
+    "mail of another kind": ({"EMAIL_URL": "pigeon://coop"}, "EMAIL_URL is not understood"),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_nonsense_is_refused_with_a_sentence(changes, sentence):
+    done = start(changes)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+
+
+ACCEPTED = {
+    "the least": {},
+    "development without anything": {"DEBUG": "true", "SECRET_KEY": None, "LEAP_WEBHOOK_KEYS": None},
+    "helping servers": {
+        "REDIS_URL": "redis://127.0.0.1:6379/0",
+        "MQTT_URL": "mqtt://127.0.0.1:1883",
+        "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
+    },
+    "PostgreSQL": {"DATABASE_URL": "postgres://me@127.0.0.1:5432/portal"},
+    "a header of ours": {"LEAP_WEBHOOK_HEADER": "X-Leap-Key"},
+    "a host with a port": {"LEAP_API_BASE_URL": "http://127.0.0.1:4010/"},
+}
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_sense_is_accepted(changes):
+    done = start(changes)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_line_says_the_sentence_without_a_traceback():
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "up"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("The portal does not start: SECRET_KEY is missing.")
+
+
+def test_a_relative_database_file_is_the_same_for_every_process(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///db.sqlite3")
+    assert database(tmp_path)["NAME"] == str(tmp_path / "db.sqlite3")
