@@ -6,7 +6,6 @@ The actions call the functions the pages call.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -36,9 +35,9 @@ from dispatch.models import (
     RejectedDelivery,
     TestKind,
 )
+from dispatch.reading.notifications import pretty
 
 Lookup = list[tuple[str, str]]
-PRETTY_LIMIT = 200_000
 
 
 def _kw(value: object) -> str:
@@ -233,6 +232,9 @@ class DispatchEventAdmin(ReadOnly):
         now = timezone.now()
         reason = request.POST.get("reason", "").strip()
         held = 0
+        if not reason:
+            self.message_user(request, "Say why, for the people on the next shift.", messages.ERROR)
+            return
         for event in queryset.select_related("recipients"):
             try:
                 held += _hold_event(event, reason=reason, by=request.user.get_username(), now=now)
@@ -312,7 +314,8 @@ class DispatchNotificationAdmin(ReadOnly):
 
     @admin.display(description="Body")
     def content(self, notification: DispatchNotification) -> SafeString:
-        return format_html("<pre>{}</pre>", _pretty(bytes(notification.body)))
+        text, is_cut = pretty(bytes(notification.body))
+        return format_html("<pre>{}{}</pre>", text, "\n… cut; its page has all of it" if is_cut else "")
 
     @admin.display(description="Page")
     def page(self, notification: DispatchNotification) -> SafeString:
@@ -323,20 +326,9 @@ class DispatchNotificationAdmin(ReadOnly):
     @admin.action(description="Replay", permissions=["operate"])
     def replay(self, request: HttpRequest, queryset: QuerySet[DispatchNotification]) -> None:
         """Record the chosen notifications again; what they already led to stays as it is."""
-        ids = list(queryset.values_list("pk", flat=True))
-        for notification_id in ids:
-            recording.replay_notification(notification_id=notification_id, now=timezone.now())
-        self.message_user(request, f"{len(ids)} notifications replayed.", messages.SUCCESS)
-
-
-def _pretty(body: bytes) -> str:
-    """Indented JSON where it is JSON, the text itself otherwise; long bodies are cut."""
-    text = body.decode("utf-8", errors="replace")
-    try:
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
-        pass
-    return text if len(text) <= PRETTY_LIMIT else f"{text[:PRETTY_LIMIT]}\n… cut; download it on its page"
+        for notification_id in queryset.values_list("pk", flat=True):
+            outcome = recording.replay_notification(notification_id=notification_id, now=timezone.now())
+            self.message_user(request, f"Notification {notification_id}: {outcome}")
 
 
 @admin.register(NotificationItem)

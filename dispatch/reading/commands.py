@@ -115,7 +115,9 @@ def read_list(query: QueryDict, *, now: datetime) -> CommandList:
     )
 
 
-def _choices(name: str, label: str, everything: str, options: Iterable[tuple[Any, Any]], current: str) -> Filter:
+def _choices(
+    name: str, label: str, everything: str, options: Iterable[tuple[Any, Any]], current: str
+) -> Filter:
     shown = {str(value).lower(): str(words) for value, words in options}
     return drop_down(name, label=label, everything=everything, options=shown, current=current)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 
 from devices.models import Device
-from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope
+from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope, Unserved
 from dispatch.reading import words
 from dispatch.reading.axis import Axis, Tick
 from dispatch.reading.final import read_final, steps_for
@@ -24,6 +24,8 @@ SHOWN_AT_LEAST = timedelta(hours=10)
 SHOWN_AT_MOST = timedelta(hours=26)
 NARROW = 40  # parts below which a bar's label stands beside it
 RIGHT_EDGE = 230  # parts from which that label stands before it
+SETTLED = frozenset({State.CANCELLED, State.UNCONFIRMED, State.DONE})
+VOLUNTARY = frozenset({State.VOLUNTARY, State.LIVE_VOLUNTARY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +66,24 @@ class DeviceLanes:
 
 
 def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: tzinfo) -> DeviceLanes:
-    """Read what is asked of a device around now, and what it does. Seven queries."""
+    """Read what is asked of a device around now, and what it does. Eight queries."""
     meter_ids = [meter.meter_id for meter in meters]
     naming = DispatchEvent.objects.filter(recipients__members__meter_id__in=meter_ids).distinct()
     axis = _axis(naming, now=now, zone=zone)
     asked = naming.filter(pk__in=events_between(axis.start, axis.end).values("pk"))
     requests = read_requests(asked, now=now)
+    refused = _refusals(device, axis=axis)
     overrides = _overrides(device, meters=meters, axis=axis)
-    rows = read_final(start=axis.start, end=axis.end, device_ids=Device.objects.filter(pk=device.pk).values("pk"))
+    rows = read_final(
+        start=axis.start, end=axis.end, device_ids=Device.objects.filter(pk=device.pk).values("pk")
+    )
     return DeviceLanes(
         axis=axis,
         ticks=axis.ticks(every=_tick_every(axis)),
         midnights=axis.midnights(),
         now=axis.now(now),
         lanes=(
-            *(_request_lane(request, axis=axis) for request in requests),
+            *(_request_lane(request, axis=axis, refused=refused) for request in requests),
             *(_override_lane(override, axis=axis) for override in overrides),
         ),
         final=place_final(steps_for(rows), axis=axis, rated_kw=device.rated_power_kw),
@@ -101,12 +106,31 @@ def _tick_every(axis: Axis) -> timedelta:
     return timedelta(hours=next(step for step in (1, 2, 3, 4, 6) if hours / step <= 7))
 
 
-def _request_lane(request: Request, *, axis: Axis) -> Lane:
+def _refusals(device: Device, *, axis: Axis) -> dict[int, str]:
+    """Give one reason why this device does not serve an event somewhere, by event. One query."""
+    rows = Unserved.objects.filter(device=device, starts_at__lt=axis.end, ends_at__gt=axis.start)
+    return dict(rows.order_by("-starts_at").values_list("event_id", "reason"))
+
+
+def _why(request: Request, *, refused: Mapping[int, str]) -> str:
+    """Say what this device makes of a request; what other devices make of it is told elsewhere."""
+    if request.look.state in SETTLED:
+        return request.why
+    for event_id in request.event_ids:
+        if event_id in refused:
+            return f"Not all of it: {refused[event_id]}"
+    kind = "voluntary" if request.look.state in VOLUNTARY else "commitment"
+    if request.look.state is State.TEST:
+        kind = "test"
+    return f"Rank {request.rank}, {kind}"
+
+
+def _request_lane(request: Request, *, axis: Axis, refused: Mapping[int, str]) -> Lane:
     part, parts = axis.place(request.start, request.end)
     return Lane(
         look=request.look,
         name=request.name,
-        why=request.why,
+        why=_why(request, refused=refused),
         href=request.href,
         label=f"{request.name} {request.power}",
         part=part,

@@ -135,7 +135,9 @@ def export_rows(query: QueryDict) -> QuerySet[Device]:
 
 def _filters(query: QueryDict) -> tuple[Filter, ...]:
     """Build the drop-downs; the drivers in use take one query."""
-    drivers = {name: name for name in Device.objects.values_list("driver", flat=True).distinct().order_by("driver")}
+    drivers = {
+        name: name for name in Device.objects.values_list("driver", flat=True).distinct().order_by("driver")
+    }
     kinds = {value.lower(): str(label) for value, label in DeviceKind.choices}
     kind, driver = chosen(query, "kind", allowed=kinds), chosen(query, "driver", allowed=drivers)
     return (
@@ -161,7 +163,7 @@ def _found(query: QueryDict, filters: tuple[Filter, ...]) -> QuerySet[Device]:
 
 
 def _with_schedule(devices: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
-    """Bring meters, the current schedule and what is left of it along. Three queries for any number of devices."""
+    """Bring meters, the current schedule and what is left of it along. Three queries in all."""
     left = ScheduleSegment.objects.filter(ends_at__gt=now).order_by("starts_at")
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
     return devices.prefetch_related(

@@ -89,7 +89,7 @@ def read_list(query: QueryDict, *, now: datetime) -> GroupList:
 
 
 def _meters_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
-    """Count each group's present meters, those ready among them, and what they are nominated for. One query."""
+    """Count each group's present meters, the ready ones, and sum their nominations. One query."""
     ready = with_standing(Meter.objects.all()).filter(standing="READY").values("pk")
     rows = MarketGroupMembership.objects.filter(_present(now), group_id__in=ids).values("group_id").order_by()
     counted = rows.annotate(

@@ -15,7 +15,11 @@ def running(*, now: datetime) -> list[Override]:
 
 
 def hold_over(
-    overrides: Sequence[Override], *, meters: Collection[str], groups: Collection[str], devices: Collection[str]
+    overrides: Sequence[Override],
+    *,
+    meters: Collection[str],
+    groups: Collection[str],
+    devices: Collection[str],
 ) -> Override | None:
     """Find the latest override that reaches any of these, by Leap's ids and external ids."""
     reached = {

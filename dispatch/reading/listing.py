@@ -67,9 +67,7 @@ def tabs(names: Mapping[str, str], *, current: str, counts: Mapping[str, int]) -
     return tuple(Tab(key, name, counts.get(key, 0), key == current) for key, name in names.items())
 
 
-def drop_down(
-    name: str, *, label: str, everything: str, options: Mapping[str, str], current: str
-) -> Filter:
+def drop_down(name: str, *, label: str, everything: str, options: Mapping[str, str], current: str) -> Filter:
     """Build a filter from its options."""
     choices = tuple(Choice(key, shown, key == current) for key, shown in options.items())
     return Filter(name=name, label=label, everything=everything, choices=choices)

@@ -146,7 +146,9 @@ def _filters(query: QueryDict) -> tuple[Filter, ...]:
         ("region", "Region", "All regions", regions),
     )
     return tuple(
-        drop_down(name, label=label, everything=everything, options=of, current=chosen(query, name, allowed=of))
+        drop_down(
+            name, label=label, everything=everything, options=of, current=chosen(query, name, allowed=of)
+        )
         for name, label, everything, of in options
     )
 
@@ -261,7 +263,9 @@ def device_words(devices: Sequence[Device]) -> str:
     return ", ".join(parts)
 
 
-def verdicts(meter: Any, *, overrides: Sequence[Override], now: datetime, zone: tzinfo) -> tuple[Verdict, ...]:
+def verdicts(
+    meter: Any, *, overrides: Sequence[Override], now: datetime, zone: tzinfo
+) -> tuple[Verdict, ...]:
     """Give one sentence per cause why a meter cannot be dispatched, or the one that says it can."""
     found = []
     reason = reason_not_dispatchable(meter=meter, now=now)
@@ -269,7 +273,12 @@ def verdicts(meter: Any, *, overrides: Sequence[Override], now: datetime, zone: 
         found.append(Verdict("plain" if meter.archived_at else "warn", f"Not ready: {_lower_first(reason)}"))
     if not meter.mapped_devices:
         found.append(
-            Verdict("warn", "Not ready: no device is mapped.", href=f"{reverse(MAP_PAGE, args=[meter.meter_id])}#map", verb="Map a device")
+            Verdict(
+                "warn",
+                "Not ready: no device is mapped.",
+                href=f"{reverse(MAP_PAGE, args=[meter.meter_id])}#map",
+                verb="Map a device",
+            )
         )
     found.extend(_offline(meter.mapped_devices, now=now, zone=zone))
     groups = [membership.group.market_group_id for membership in meter.present_memberships]
@@ -282,7 +291,9 @@ def verdicts(meter: Any, *, overrides: Sequence[Override], now: datetime, zone: 
     if hold:
         until = words.day_clock(hold.ends_at, now=now, zone=zone)
         text = f"{hold.get_action_display()} until {until} by {hold.created_by}."
-        found.append(Verdict("hold", text, href=reverse("dispatch:override-detail", args=[hold.pk]), verb="Open"))
+        found.append(
+            Verdict("hold", text, href=reverse("dispatch:override-detail", args=[hold.pk]), verb="Open")
+        )
     return tuple(found) or (_ready(meter.mapped_devices),)
 
 
@@ -299,11 +310,20 @@ def _offline(devices: Sequence[Device], *, now: datetime, zone: tzinfo) -> list[
     if len(devices) == 1:
         seen = words.day_clock(first.last_seen_at, now=now, zone=zone) if first.last_seen_at else ""
         text = f"Not ready: the device is offline{f' since {seen}' if seen else ''}."
-        return [Verdict("bad", text, href=reverse("dispatch:device-detail", args=[first.pk]), verb="See device")]
+        return [
+            Verdict("bad", text, href=reverse("dispatch:device-detail", args=[first.pk]), verb="See device")
+        ]
     if len(silent) == len(devices):
         return [Verdict("bad", f"Not ready: all {len(devices)} devices are offline.")]
     text = f"Ready, {len(devices) - len(silent)} of {len(devices)} devices online."
-    return [Verdict("ok", text, href=reverse("dispatch:device-detail", args=[first.pk]), verb="See the one offline" if len(silent) == 1 else "")]
+    return [
+        Verdict(
+            "ok",
+            text,
+            href=reverse("dispatch:device-detail", args=[first.pk]),
+            verb="See the one offline" if len(silent) == 1 else "",
+        )
+    ]
 
 
 def _ready(devices: Sequence[Device]) -> Verdict:
@@ -394,7 +414,9 @@ def _mapped(device: Device) -> MappedDevice:
 
 
 def _memberships(meter: Meter, *, now: datetime) -> tuple[Membership, ...]:
-    rows = MarketGroupMembership.objects.filter(meter=meter).select_related("group").order_by("-starts_at", "id")
+    rows = (
+        MarketGroupMembership.objects.filter(meter=meter).select_related("group").order_by("-starts_at", "id")
+    )
     return tuple(
         Membership(
             market_group_id=row.group.market_group_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,7 +38,11 @@ VERDICTS = {
     NotificationStatus.QUARANTINED: "bad",
     NotificationStatus.REJECTED: "bad",
 }
-OUTCOME_VERDICTS = {ItemOutcome.SUSPECT: "warn", ItemOutcome.QUARANTINED: "bad", ItemOutcome.REPEATED: "plain"}
+OUTCOME_VERDICTS = {
+    ItemOutcome.SUSPECT: "warn",
+    ItemOutcome.QUARANTINED: "bad",
+    ItemOutcome.REPEATED: "plain",
+}
 ITEMS_SHOWN = 100
 PRETTY_LIMIT = 200_000
 
@@ -76,7 +81,9 @@ def read_list(query: QueryDict) -> NotificationList:
     counted = dict(found.values_list("status").annotate(count=Count("id")))
     counts = {key: counted.get(key.upper(), 0) for key in STATUS_TABS if key}
     shown = found.filter(status=status.upper()) if status else found
-    page = page_of(shown.defer("body", "headers").order_by("-received_at", "-id"), number=query.get("page", ""))
+    page = page_of(
+        shown.defer("body", "headers").order_by("-received_at", "-id"), number=query.get("page", "")
+    )
     outcomes = _outcomes([notification.pk for notification in page])
     return NotificationList(
         tabs=tabs(STATUS_TABS, current=status, counts={"": sum(counted.values()), **counts}),
@@ -210,8 +217,6 @@ def pretty(body: bytes) -> tuple[str, bool]:
     ('{\\n  "a": 1\\n}', False)
     """
     text = body.decode("utf-8", errors="replace")
-    try:
+    with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        pass
     return text[:PRETTY_LIMIT], len(text) > PRETTY_LIMIT

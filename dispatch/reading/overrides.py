@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.paginator import Page
-from django.db.models import Case, Count, DecimalField, F, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, DecimalField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 
-from devices.models import Device, ScheduleSegment, SegmentMode
-from dispatch.models import Override, OverrideAction, OverrideScope
+from devices.models import Device, MeterDevice, ScheduleSegment, SegmentMode
+from dispatch.models import Override, OverrideAction, OverrideScope, RecipientMember
 from dispatch.reading.listing import Tab, chosen, page_of, tabs
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
@@ -117,6 +117,18 @@ def _names(overrides: list[Override]) -> dict[tuple[str, str], tuple[str, str]]:
     return names
 
 
+def name_of(*, scope: str, target: str) -> str:
+    """Name what a scope and a target reach; the id itself where no row has it."""
+    found = _names([Override(scope=scope, target=target)])
+    return found.get((scope, target), (target, ""))[0]
+
+
+def groups_offered() -> tuple[tuple[str, str], ...]:
+    """Offer market groups by name, for the field in which an id is typed."""
+    rows = MarketGroup.objects.order_by("name", "id")[:200]
+    return tuple((group.market_group_id, str(group)) for group in rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """What an override would do before it is added.
@@ -166,12 +178,12 @@ def _fullest(segments: QuerySet[Any]) -> Decimal:
 
 def _events_of(segments: QuerySet[ScheduleSegment]) -> tuple[str, ...]:
     """Name the events these segments serve."""
-    return tuple(sorted({leap_id for ids in segments.values_list("leap_event_ids", flat=True) for leap_id in ids}))
+    return tuple(
+        sorted({leap_id for ids in segments.values_list("leap_event_ids", flat=True) for leap_id in ids})
+    )
 
 
-def devices_reached(
-    *, scope: str, target: str, starts_at: datetime, ends_at: datetime
-) -> QuerySet[Device]:
+def devices_reached(*, scope: str, target: str, starts_at: datetime, ends_at: datetime) -> QuerySet[Device]:
     """Find the devices behind a scope; a group's are those of its members in the window."""
     if scope == OverrideScope.FLEET:
         return Device.objects.all()
@@ -184,4 +196,11 @@ def devices_reached(
         group__market_group_id=target,
         starts_at__lt=ends_at,
     )
-    return Device.objects.filter(meters__in=members.values("meter_id")).distinct()
+    # The list of meters in a live call of the group counts beside our copy of its membership.
+    named = RecipientMember.objects.filter(
+        recipients__events__market_group_id=target,
+        recipients__events__is_cancelled=False,
+        recipients__events__ends_at__gt=starts_at,
+    )
+    meters = Meter.objects.filter(Q(pk__in=members.values("meter_id")) | Q(meter_id__in=named.values("meter_id")))
+    return Device.objects.filter(pk__in=MeterDevice.objects.filter(meter__in=meters).values("device_id"))

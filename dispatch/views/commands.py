@@ -29,6 +29,10 @@ def command_list(request: HttpRequest) -> HttpResponse:
 def retry(request: HttpRequest, command_id: int) -> HttpResponse:
     """Try a command again now."""
     command = get_object_or_404(Command.objects.select_related("device"), pk=command_id)
-    commanding.retry_command(command_id=command.pk, now=timezone.now())
-    messages.success(request, f"{command.device} is tried again within a few seconds.")
+    try:
+        commanding.retry_command(command_id=command.pk, now=timezone.now())
+    except commanding.RetryRefused as refused:
+        messages.warning(request, f"Not retried. {refused}")
+    else:
+        messages.success(request, f"{command.device} is tried again within a few seconds.")
     return back_to(request, otherwise=reverse("dispatch:commands"))

@@ -41,7 +41,9 @@ class MapForm(forms.Form):
         ids = list(Device.objects.filter(external_id=typed).values_list("external_id", flat=True))
         ids = ids or list(Device.objects.filter(name=typed).values_list("external_id", flat=True)[:2])
         if len(ids) != 1:
-            raise forms.ValidationError("No device has this external id. Look it up under Devices, or import it there.")
+            raise forms.ValidationError(
+                "No device has this external id. Look it up under Devices, or import it there."
+            )
         return ids[0]
 
 
@@ -105,7 +107,9 @@ def meter_unmap(request: HttpRequest, meter_id: str, device_id: int) -> HttpResp
     meter = get_object_or_404(Meter, meter_id=meter_id)
     device = get_object_or_404(Device, pk=device_id)
     _change_meters(device.external_id, remove=meter)
-    messages.success(request, f"{device.external_id} no longer sits behind {meter}. Map it again below to undo.")
+    messages.success(
+        request, f"{device.external_id} no longer sits behind {meter}. Map it again below to undo."
+    )
     return redirect("dispatch:meter-detail", meter.meter_id)
 
 

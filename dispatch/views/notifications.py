@@ -47,5 +47,5 @@ def replay(request: HttpRequest, notification_id: int) -> HttpResponse:
     """Record the notification again; what it already led to stays as it is."""
     get_object_or_404(DispatchNotification.objects.only("pk"), pk=notification_id)
     outcome = recording.replay_notification(notification_id=notification_id, now=timezone.now())
-    messages.success(request, f"Replayed: {outcome}")
+    messages.info(request, outcome)
     return redirect("dispatch:notification-detail", notification_id)

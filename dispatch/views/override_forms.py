@@ -6,18 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.db.models import Q
 
-from devices.models import Device
 from dispatch.models import OverrideAction, OverrideScope
-from meters.models import MarketGroup, Meter
+from dispatch.overrides import OverrideRefused, find_target
 
 WHEN = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-UNKNOWN_TARGET = {
-    OverrideScope.DEVICE: "No device has this id. Copy it from the device's page.",
-    OverrideScope.METER: "No meter has this id. Copy it from the meter's page.",
-    OverrideScope.MARKET_GROUP: "No market group has this id. Copy it from the group's page.",
-}
 ACTION_HELP = (
     "Hold: devices go idle and take no request. Opt out: the customer does not take part. "
     "Force: devices run, whatever is asked."
@@ -77,12 +70,22 @@ class OverrideForm(DeviceOverrideForm):
         label="Id",
         max_length=128,
         required=False,
+        widget=forms.TextInput(attrs={"list": "groups", "autocomplete": "off"}),
         help_text="The device's external id, or Leap's id of the meter or group. Empty for the whole fleet.",
     )
     starts_at = forms.DateTimeField(
         label="From", required=False, widget=WHEN, help_text="Empty: from now on."
     )
-    field_order = ["scope", "target", "action", "target_kw", "starts_at", "ends_at", "reason", "confirm_commitment"]
+    field_order = [
+        "scope",
+        "target",
+        "action",
+        "target_kw",
+        "starts_at",
+        "ends_at",
+        "reason",
+        "confirm_commitment",
+    ]
 
     def clean(self) -> dict[str, Any]:
         """Find the target and put the window in order."""
@@ -91,23 +94,11 @@ class OverrideForm(DeviceOverrideForm):
         starts_at, ends_at = cleaned.get("starts_at"), cleaned.get("ends_at")
         if starts_at and ends_at and ends_at <= starts_at:
             self.add_error("ends_at", "The end must lie after the start.")
-        if scope == OverrideScope.FLEET:
-            cleaned["target"] = ""
+        if scope and not typed and scope != OverrideScope.FLEET:
+            self.add_error("target", "Type the id of what is meant, or choose the whole fleet.")
         elif scope:
-            found = _find(OverrideScope(scope), typed)
-            if found is None:
-                self.add_error("target", UNKNOWN_TARGET[OverrideScope(scope)])
-            cleaned["target"] = found or typed
+            try:
+                cleaned["target"] = find_target(scope, typed)
+            except OverrideRefused as refused:
+                self.add_error("target", str(refused))
         return cleaned
-
-
-def _find(scope: OverrideScope, typed: str) -> str | None:
-    """Look a target up by the id it is known under."""
-    if not typed:
-        return None
-    if scope is OverrideScope.METER:
-        return Meter.objects.filter(meter_id=typed.lower()).values_list("meter_id", flat=True).first()
-    if scope is OverrideScope.MARKET_GROUP:
-        groups = MarketGroup.objects.filter(Q(market_group_id=typed) | Q(market_group_id=typed.lower()))
-        return groups.values_list("market_group_id", flat=True).first()
-    return Device.objects.filter(external_id=typed).values_list("external_id", flat=True).first()

@@ -28,7 +28,11 @@ DONE = {
     OverrideAction.FORCE: "Forced",
 }
 DEEDS = {OverrideAction.HOLD: "Hold", OverrideAction.OPT_OUT: "Opt out", OverrideAction.FORCE: "Force"}
-UNDO = {OverrideAction.HOLD: "End hold", OverrideAction.OPT_OUT: "End opt-out", OverrideAction.FORCE: "End force"}
+UNDO = {
+    OverrideAction.HOLD: "End hold",
+    OverrideAction.OPT_OUT: "End opt-out",
+    OverrideAction.FORCE: "End force",
+}
 USUAL_LENGTH = timedelta(hours=2)
 
 
@@ -65,7 +69,10 @@ def override_add(request: HttpRequest) -> HttpResponse:
     zone = zone_named(request.POST.get("zone", "")) or page_zone(request)
     with timezone.override(zone):
         if request.method == "GET":
-            initial = {"ends_at": usual_end(now), **{k: request.GET[k] for k in ("scope", "target") if k in request.GET}}
+            initial = {
+                "ends_at": usual_end(now),
+                **{k: request.GET[k] for k in ("scope", "target") if k in request.GET},
+            }
             return _ask(request, OverrideForm(initial=initial, now=now), zone=zone)
         form = OverrideForm(request.POST, now=now)
         if not form.is_valid() or "change" in request.POST:
@@ -84,8 +91,11 @@ def _ask(request: HttpRequest, form: OverrideForm, *, zone: tzinfo) -> HttpRespo
         "zone_name": zone_name(zone),
         "zone_words": zone_words(zone),
         "action_help": ACTION_HELP,
+        "groups": reading.groups_offered(),
     }
-    return render(request, "dispatch/override_add.html", context, status=422 if form.is_bound and form.errors else 200)
+    return render(
+        request, "dispatch/override_add.html", context, status=422 if form.is_bound and form.errors else 200
+    )
 
 
 def _confirm(
@@ -108,11 +118,14 @@ def _confirm(
         "ends_at": chosen["ends_at"],
         "is_force": action == OverrideAction.FORCE,
         "scope": OverrideScope(chosen["scope"]).label,
+        "target_name": reading.name_of(scope=chosen["scope"], target=chosen["target"]),
         "is_second": is_second,
         "stage": "again" if is_second else "confirm",
         "deed": DEEDS[action],
         "button": "Continue" if needs_second and not is_second else f"{DEEDS[action]} {_devices(reach)}",
-        "must_confirm": action == OverrideAction.OPT_OUT and bool(reach.commitments) and not chosen["confirm_commitment"],
+        "must_confirm": action == OverrideAction.OPT_OUT
+        and bool(reach.commitments)
+        and not chosen["confirm_commitment"],
     }
     return render(request, "dispatch/override_confirm.html", context)
 
@@ -165,10 +178,11 @@ def override_end(request: HttpRequest, override_id: int) -> HttpResponse:
     """End an override now; its devices return to the plan."""
     now = timezone.now()
     override = get_object_or_404(Override, pk=override_id)
-    if override.ended_at is not None or override.ends_at <= now:
-        messages.warning(request, "It had ended already. Nothing was changed.")
-    else:
+    try:
         overrides.end_override(override_id=override.pk, now=now, by=request.user.get_username())
+    except overrides.OverrideRefused as refused:
+        messages.warning(request, f"{refused} Nothing was changed.")
+    else:
         text = '<b>Ended.</b> Devices return to the plan within a minute. <a href="{}">Add it again</a>'
         again = f"{reverse('dispatch:override-add')}?scope={override.scope}&target={override.target}"
         messages.success(request, format_html(text, again))
