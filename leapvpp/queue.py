@@ -7,15 +7,22 @@ may be fetched, and `fetched at + retry` once it was), so it is kept in this one
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from django.conf import settings
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+LONG_TASKS: Final = {"leapvpp.tasks.play_certification": 110}
+"""Seconds for tasks that may take longer than others; less than `unanswered_since` waits."""
+
 
 def wake(task: str) -> None:
     """Queue a task without arguments by its dotted path."""
-    async_task(task)
+    if task in LONG_TASKS:
+        async_task(task, timeout=LONG_TASKS[task])
+    else:
+        async_task(task)
 
 
 def waiting_count(*, now: datetime) -> int:

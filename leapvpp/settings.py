@@ -13,7 +13,7 @@ from leapvpp import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = BASE_DIR / "var"
-environment.read_dotenv(BASE_DIR / ".env")
+environment.read_dotenv(BASE_DIR / environment.text("ENV_FILE", ".env"))
 
 DEBUG = environment.flag("DEBUG")
 SECRET_KEY = environment.secret_key(debug=DEBUG)

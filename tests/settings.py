@@ -1,13 +1,18 @@
-"""The project's settings with what a test needs filled in; the database comes from DATABASE_URL."""
+"""The project's settings as the tests need them, whatever the environment says; only DATABASE_URL is kept."""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("SECRET_KEY", "only-for-tests-0123456789-0123456789-0123456789")
-os.environ.setdefault("LEAP_WEBHOOK_KEYS", "key-one,key-two")
-os.environ.setdefault("LEAP_API_KEY", "")
+for name in ["DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "BEHIND_TLS_PROXY", "LEAP_WEBHOOK_HEADER"]:
+    os.environ.pop(name, None)
+for name in ["LEAP_API_BASE_URL", "REDIS_URL", "MQTT_URL", "EMAIL_URL", "LOG_LEVEL"]:
+    os.environ.pop(name, None)
+os.environ["ENV_FILE"] = "none"
+os.environ["SECRET_KEY"] = "only-for-tests-0123456789-0123456789-0123456789"
+os.environ["LEAP_WEBHOOK_KEYS"] = "key-one,key-two"
+os.environ["LEAP_API_KEY"] = ""
 
-from leapvpp.settings import *  # noqa: F403 - the defaults above must stand first
+from leapvpp.settings import *  # noqa: E402, F403 - the values above must stand first
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

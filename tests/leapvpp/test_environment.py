@@ -19,7 +19,8 @@ GOOD = {
 
 def start(changes: dict[str, str | None]) -> subprocess.CompletedProcess[str]:
     """Load the settings in a process of its own as every process of the portal does."""
-    environment = {**GOOD, "PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "leapvpp.settings"}
+    environment = {**GOOD, "PATH": os.environ["PATH"], "ENV_FILE": "none"}
+    environment["DJANGO_SETTINGS_MODULE"] = "leapvpp.settings"
     environment.update({name: value for name, value in changes.items() if value is not None})
     for name in [name for name, value in changes.items() if value is None]:
         environment.pop(name)
@@ -93,7 +94,7 @@ def test_sense_is_accepted(changes):
 
 
 def test_the_command_line_says_the_sentence_without_a_traceback():
-    environment = {"PATH": os.environ["PATH"]}
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": "none"}
     done = subprocess.run(
         [sys.executable, "manage.py", "up"],
         cwd=BASE_DIR,

@@ -86,7 +86,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One story of events and steps. ``anchor`` may place the events on a night of clock change."""
+    """One story of events and steps. ``anchor`` may place the events on a night of clock change.
+
+    ``unconfirmed`` names the events that a receiver of the notifications alone cannot be sure of.
+    """
 
     title: str
     story: str
@@ -95,14 +98,15 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     anchor: Literal["start", "clock-change"] = "start"
     timezone: str = "UTC"
     faults: Faults = Faults()
+    unconfirmed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = [event.name for event in self.events]
         if len(set(known)) != len(known):
             raise ValueError("two events have the same name")
-        used = {name for step in self.steps for name in step.events}
+        used = {name for step in self.steps for name in step.events}.union(self.unconfirmed)
         if unknown := used.difference(known):
-            raise ValueError(f"steps name unknown events: {', '.join(sorted(unknown))}")
+            raise ValueError(f"it names unknown events: {', '.join(sorted(unknown))}")
         moments = [parse_offset(step.at) for step in self.steps]
         if not moments or moments != sorted(moments):
             raise ValueError("there must be steps, in the order of their times")

@@ -1,0 +1,431 @@
+"""Timeslots → events, revisions and doubts, for many notifications at once.
+
+Reads what is held about the events named, lets `dispatch.domain.belief` judge one timeslot after the other,
+and writes the result with one statement per table, however many timeslots there are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from dispatch.domain.belief import Arrival, Doubt, Held, Judgement, Outcome, Source, Verdict, judge
+from dispatch.domain.revisions import (
+    EventFields,
+    Kind,
+    changes_between,
+    fields_from_content,
+)
+from dispatch.intake.payloads import Timeslot
+from dispatch.models import (
+    DispatchEvent,
+    EventRevision,
+    NotificationItem,
+    PollState,
+    RecipientMember,
+    RecipientSet,
+)
+from dispatch.models import Doubt as DoubtRow
+from meters.models import MarketGroup
+
+Key = tuple[str, str]
+
+# More ids than this on one side of a change are told as a number.
+_MOST_METERS_TOLD = 100
+_EVENT_COLUMNS = (
+    "market_group_id",
+    "recipients",
+    "starts_at",
+    "ends_at",
+    "is_cancelled",
+    "is_ended_early",
+    "energy_kw",
+    "nomination_kw",
+    "priority_rank",
+    "is_voluntary",
+    "cap",
+    "dispatch_event_types",
+    "programs",
+    "test",
+    "is_confirmed",
+    "revision",
+    "flags",
+    "extra",
+    "changed_at",
+    "plan_requested_at",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One timeslot as said: by which notification, at which position, when."""
+
+    notification_id: int
+    position: int
+    slot: Timeslot
+    source: Source
+    at: datetime
+    is_replay: bool = False
+    is_repeat: bool = False
+
+    @property
+    def key(self) -> Key:
+        return (self.slot.level, self.slot.leap_event_id)
+
+
+@dataclass(slots=True)
+class _Belief:
+    """Everything about one event while timeslots are judged, and what there is to write about it."""
+
+    held: Held | None
+    event_id: int | None = None
+    first_received_at: datetime | None = None
+    flags: Sequence[str] = ()
+    extra: object = None
+    changed_at: datetime | None = None
+    is_changed: bool = False
+    is_doubt_changed: bool = False
+    is_unpushed: bool = False
+    revisions: list[EventRevision] = field(default_factory=list)
+    settled: Verdict | None = None
+    doubts: list[DoubtRow] = field(default_factory=list)
+
+
+def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> int:
+    """Judge the timeslots in order and store what follows; return how many events changed.
+
+    Call inside a transaction that holds the turn of recording. `may_ask`: Leap's search can be asked.
+    """
+    usable = [one for one in said if one.slot.fields]
+    beliefs = _load_beliefs({one.key for one in usable})
+    contradicted = _contradictions(usable)
+    items = _judge_all(said, beliefs, contradicted, may_ask=may_ask, now=now)
+    changed = {key: belief for key, belief in beliefs.items() if belief.is_changed or belief.is_doubt_changed}
+    _write_recipients_and_groups(usable, changed)
+    _write_events(changed, now=now)
+    _write_revisions([belief for belief in changed.values() if belief.revisions])
+    _write_doubts([belief for belief in changed.values() if belief.is_doubt_changed], now=now)
+    _write_items(items, beliefs)
+    _note_unpushed(beliefs, now=now)
+    return sum(belief.is_changed for belief in changed.values())
+
+
+def _contradictions(usable: Sequence[Said]) -> set[tuple[int, Key]]:
+    """Name the events about which one body says two different things."""
+    digests: dict[tuple[int, Key], set[str]] = defaultdict(set)
+    for one in usable:
+        if one.slot.fields:
+            digests[one.notification_id, one.key].add(one.slot.fields.digest)
+    return {place for place, found in digests.items() if len(found) > 1}
+
+
+def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:
+    beliefs: dict[Key, _Belief] = {key: _Belief(held=None) for key in keys}
+    events = {
+        event.pk: event
+        for event in DispatchEvent.objects.filter(leap_event_id__in={id_ for _, id_ in keys})
+        if (event.level, event.leap_event_id) in keys
+    }
+    if not events:
+        return beliefs
+    revisions: dict[int, list[EventRevision]] = defaultdict(list)
+    for revision in EventRevision.objects.filter(event_id__in=events).order_by("event_id", "number"):
+        revisions[revision.event_id].append(revision)
+    doubts = {
+        row.event_id: Doubt(fields=fields_from_content(row.fields), why=row.why, raised_at=row.raised_at)
+        for row in DoubtRow.objects.filter(event_id__in=events, settled_at__isnull=True)
+    }
+    for pk, event in events.items():
+        beliefs[event.level, event.leap_event_id] = _Belief(
+            held=_held(event, revisions[pk], doubts.get(pk)),
+            event_id=pk,
+            first_received_at=event.first_received_at,
+            flags=event.flags,
+            extra=event.extra,
+            changed_at=event.changed_at,
+        )
+    return beliefs
+
+
+def _held(event: DispatchEvent, revisions: Sequence[EventRevision], doubt: Doubt | None) -> Held:
+    latest = revisions[-1]
+    superseded = {row.digest: row.number for row in revisions[:-1] if row.digest != latest.digest}
+    return Held(
+        fields=fields_from_content(latest.fields),
+        revision=latest.number,
+        received_at=latest.received_at,
+        is_ended_early=event.is_ended_early,
+        superseded=superseded,
+        doubt=doubt,
+    )
+
+
+def _judge_all(
+    said: Sequence[Said],
+    beliefs: dict[Key, _Belief],
+    contradicted: set[tuple[int, Key]],
+    *,
+    may_ask: bool,
+    now: datetime,
+) -> list[NotificationItem]:
+    """Judge one after the other. Where a body contradicts itself, its cancellation is heard first."""
+    heard: dict[tuple[int, Key], int] = {}
+    order: list[tuple[int, bool, int]] = []
+    for index, one in enumerate(said):
+        place = (one.notification_id, one.key)
+        turn = heard.setdefault(place, index) if place in contradicted else index
+        is_cancelled = one.slot.fields is not None and one.slot.fields.is_cancelled
+        order.append((turn, place in contradicted and not is_cancelled, index))
+    items = []
+    begun: set[tuple[int, Key]] = set()
+    for _, _, index in sorted(order):
+        one = said[index]
+        place = (one.notification_id, one.key)
+        items.append(_judge_one(one, beliefs, is_contradicted=place in begun, may_ask=may_ask, now=now))
+        if place in contradicted and one.slot.fields:
+            begun.add(place)
+    return [item for item in items if item]
+
+
+def _judge_one(
+    one: Said, beliefs: dict[Key, _Belief], *, is_contradicted: bool, may_ask: bool, now: datetime
+) -> NotificationItem | None:
+    """Judge one timeslot and note what follows; return its item, None for a repeat's."""
+    if one.slot.fields is None:
+        return _item(one, Outcome.QUARANTINED, one.slot.problem)
+    belief = beliefs[one.key]
+    before = belief.held
+    arrival = Arrival(
+        fields=_completed(one.slot, one.slot.fields, before),
+        source=one.source,
+        at=one.at,
+        is_replay=one.is_replay,
+        is_contradicted=is_contradicted,
+    )
+    judgement = judge(before, arrival, may_ask=may_ask)
+    _note(belief, one, before=before, judgement=judgement, now=now)
+    return _item(one, judgement.outcome, judgement.reason)
+
+
+def _completed(slot: Timeslot, fields: EventFields, held: Held | None) -> EventFields:
+    """Fill what was not said with what is held."""
+    if held is None or not slot.unsaid:
+        return fields
+    return replace(fields, **{name: getattr(held.fields, name) for name in slot.unsaid})
+
+
+def _note(belief: _Belief, one: Said, *, before: Held | None, judgement: Judgement, now: datetime) -> None:
+    held = judgement.held
+    belief.held = held
+    if judgement.kind is not None:
+        belief.revisions.append(_revision(one, before=before, held=held, kind=judgement.kind))
+        belief.is_changed = True
+        belief.is_unpushed = one.source is Source.POLL and judgement.verdict is None
+        belief.flags = [*one.slot.flags, *_lateness(one, held, is_new=before is None)]
+        belief.extra = one.slot.extra
+        belief.changed_at = now
+        belief.first_received_at = belief.first_received_at or one.at
+    old_doubt = before.doubt if before else None
+    if held.doubt is old_doubt:
+        return
+    belief.is_doubt_changed = True
+    _settle(belief, judgement.verdict or Verdict.OVERTAKEN, had_doubt=old_doubt is not None, now=now)
+    if held.doubt is not None:
+        belief.doubts.append(_doubt_row(one, held.doubt))
+
+
+def _settle(belief: _Belief, verdict: Verdict, *, had_doubt: bool, now: datetime) -> None:
+    if not had_doubt:
+        return
+    if belief.doubts:
+        belief.doubts[-1].verdict = verdict
+        belief.doubts[-1].settled_at = now
+    else:
+        belief.settled = verdict
+
+
+def _revision(one: Said, *, before: Held | None, held: Held, kind: Kind) -> EventRevision:
+    return EventRevision(
+        number=held.revision,
+        received_at=one.at,
+        source=one.source,
+        kind=kind,
+        changes=changes_between(before.fields, held.fields) if before else {},
+        fields=held.fields.as_content(),
+        digest=held.fields.digest,
+        notification_id=one.notification_id,
+    )
+
+
+def _lateness(one: Said, held: Held, *, is_new: bool) -> list[str]:
+    starts_at, ends_at = held.fields.starts_at, held.fields.ends_at
+    if not is_new or one.source is not Source.WEBHOOK or one.at <= starts_at:
+        return []
+    if one.at >= ends_at:
+        return ["was over when it arrived"]
+    return [f"late by {int((one.at - starts_at).total_seconds())} s"]
+
+
+def _doubt_row(one: Said, doubt: Doubt) -> DoubtRow:
+    return DoubtRow(
+        notification_id=one.notification_id,
+        fields=doubt.fields.as_content(),
+        digest=doubt.fields.digest,
+        raised_at=doubt.raised_at,
+        why=doubt.why,
+    )
+
+
+def _item(one: Said, outcome: Outcome, reason: str) -> NotificationItem | None:
+    if one.is_repeat:
+        return None
+    return NotificationItem(
+        notification_id=one.notification_id,
+        position=one.position,
+        level=one.slot.level,
+        leap_event_id=one.slot.leap_event_id,
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Belief]) -> None:
+    """Make sure that every set of meters and every market group named by a changed event is a row."""
+    needed = {belief.held.fields.recipients for belief in changed.values() if belief.held}
+    groups = {belief.held.fields.market_group_id for belief in changed.values() if belief.held} - {""}
+    known = set(RecipientSet.objects.filter(digest__in=needed).values_list("digest", flat=True))
+    members = {one.slot.fields.recipients: one.slot.meter_ids for one in usable if one.slot.fields}
+    missing = needed - known
+    if missing:
+        rows = RecipientSet.objects.bulk_create(
+            RecipientSet(digest=digest, meter_ids=list(members[digest]), size=len(members[digest]))
+            for digest in sorted(missing)
+        )
+        RecipientMember.objects.bulk_create(
+            RecipientMember(recipients=row, meter_id=meter_id) for row in rows for meter_id in row.meter_ids
+        )
+    named = set(
+        MarketGroup.objects.filter(market_group_id__in=groups).values_list("market_group_id", flat=True)
+    )
+    if groups - named:
+        MarketGroup.objects.bulk_create(
+            (MarketGroup(market_group_id=group, is_from_calls=True) for group in sorted(groups - named)),
+            ignore_conflicts=True,
+        )
+
+
+def _write_events(changed: dict[Key, _Belief], *, now: datetime) -> None:
+    """Write every changed event in one statement and note the rows' ids."""
+    digests = {belief.held.fields.recipients for belief in changed.values() if belief.held}
+    sets = dict(RecipientSet.objects.filter(digest__in=digests).values_list("digest", "id"))
+    rows = {
+        key: _event_row(key, belief, belief.held, recipients_id=sets[belief.held.fields.recipients], now=now)
+        for key, belief in changed.items()
+        if belief.held
+    }
+    if not rows:
+        return
+    DispatchEvent.objects.bulk_create(
+        rows.values(),
+        update_conflicts=True,
+        unique_fields=("level", "leap_event_id"),
+        update_fields=_EVENT_COLUMNS,
+    )
+    for key, row in rows.items():
+        changed[key].event_id = row.pk
+
+
+def _event_row(key: Key, belief: _Belief, held: Held, *, recipients_id: int, now: datetime) -> DispatchEvent:
+    fields = held.fields
+    return DispatchEvent(
+        level=key[0],
+        leap_event_id=key[1],
+        market_group_id=fields.market_group_id,
+        recipients_id=recipients_id,
+        starts_at=fields.starts_at,
+        ends_at=fields.ends_at,
+        is_cancelled=fields.is_cancelled,
+        is_ended_early=held.is_ended_early,
+        energy_kw=fields.energy_kw,
+        nomination_kw=fields.nomination_kw,
+        priority_rank=fields.priority_rank,
+        is_voluntary=fields.is_voluntary,
+        cap=fields.cap,
+        dispatch_event_types=list(fields.dispatch_event_types),
+        programs=list(fields.programs),
+        test=fields.test,
+        is_confirmed=held.doubt is None,
+        revision=held.revision,
+        flags=list(belief.flags),
+        extra=belief.extra or {},
+        first_received_at=belief.first_received_at or now,
+        changed_at=belief.changed_at or now,
+        # Set even when only a doubt changed: to keep the old value could undo a request made meanwhile.
+        plan_requested_at=now,
+    )
+
+
+def _write_revisions(beliefs: Sequence[_Belief]) -> None:
+    rows = []
+    for belief in beliefs:
+        for row in belief.revisions:
+            row.event_id = belief.event_id or 0
+            rows.append(row)
+    _name_meters(rows)
+    EventRevision.objects.bulk_create(rows)
+
+
+def _name_meters(revisions: Sequence[EventRevision]) -> None:
+    """Tell a change of recipients by the meters' ids instead of by the names of the sets."""
+    moved = [row for row in revisions if "meter_ids" in row.changes]
+    if not moved:
+        return
+    digests = {digest for row in moved for digest in row.changes["meter_ids"]}
+    sets = {row.digest: row for row in RecipientSet.objects.filter(digest__in=digests)}
+    for row in moved:
+        row.changes["meter_ids"] = [_meters_as_told(sets[digest]) for digest in row.changes["meter_ids"]]
+
+
+def _meters_as_told(recipients: RecipientSet) -> list[str] | str:
+    is_short = recipients.size <= _MOST_METERS_TOLD
+    return recipients.meter_ids if is_short else f"{recipients.size} meters"
+
+
+def _write_doubts(beliefs: Sequence[_Belief], *, now: datetime) -> None:
+    """Settle the stored doubts that are over, then store the new ones; at most one of an event is open."""
+    for verdict in Verdict:
+        over = [belief.event_id for belief in beliefs if belief.settled is verdict]
+        if over:
+            DoubtRow.objects.filter(event_id__in=over, settled_at__isnull=True).update(
+                settled_at=now, verdict=verdict
+            )
+    rows = []
+    for belief in beliefs:
+        for row in belief.doubts:
+            row.event_id = belief.event_id or 0
+            rows.append(row)
+    if rows:
+        DoubtRow.objects.bulk_create(rows)
+
+
+def _write_items(items: Sequence[NotificationItem], beliefs: dict[Key, _Belief]) -> None:
+    if not items:
+        return
+    for item in items:
+        belief = beliefs.get((item.level, item.leap_event_id))
+        item.event_id = belief.event_id if belief else None
+    NotificationItem.objects.bulk_create(
+        items,
+        update_conflicts=True,
+        unique_fields=("notification", "position"),
+        update_fields=("level", "leap_event_id", "event", "outcome", "reason"),
+    )
+
+
+def _note_unpushed(beliefs: dict[Key, _Belief], *, now: datetime) -> None:
+    """Note when a search found what no webhook had brought. A level's first search finds all there is."""
+    levels = {level for (level, _), belief in beliefs.items() if belief.is_unpushed}
+    if levels:
+        PollState.objects.filter(level__in=levels, answered_at__isnull=False).update(found_unpushed_at=now)

@@ -1,0 +1,155 @@
+"""Storing what was received, once: the only writer of new notifications.
+
+Reads and writes DispatchNotification; what a body means is `dispatch.recording`'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+
+from dispatch import queue
+from dispatch.models import DispatchNotification, NotificationStatus, RejectedDelivery, Source
+
+# How long storing may wait for the database: with the reading of the body below Leap's ten seconds.
+_PATIENCE_MS = 4_000
+
+
+class Answer(StrEnum):
+    """What became of a delivery."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The row that holds the body, and what to answer."""
+
+    notification_id: int
+    answer: Answer
+
+
+def receive(
+    *,
+    body: bytes,
+    source: Source,
+    received_at: datetime,
+    level: str = "",
+    headers: Mapping[str, str] | None = None,
+    status: NotificationStatus = NotificationStatus.RECEIVED,
+    reason: str = "",
+) -> Receipt:
+    """Store a body durably, or count its repeat, and wake recording when it has something to do.
+
+    The same bytes from the same source are one row for ever. Raises `django.db.OperationalError` when the
+    database does not take it in time.
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    notification = DispatchNotification(
+        received_at=received_at,
+        source=source,
+        level=level,
+        body=body,
+        sha256=digest,
+        headers=dict(headers or {}),
+        status=status,
+        reason=reason,
+    )
+    try:
+        with _impatience(), transaction.atomic():
+            return _count_repeat(source, digest, at=received_at) or _store(notification)
+    except IntegrityError:  # the same bytes came in twice at once, and the other one won
+        with _impatience(), transaction.atomic():
+            repeated = _count_repeat(source, digest, at=received_at)
+        if repeated is None:
+            raise
+        return repeated
+
+
+def count_refusal(cause: str, *, at: datetime) -> None:
+    """Count a delivery of which nothing is stored."""
+    counted = RejectedDelivery.objects.filter(day=at.date(), cause=cause).update(
+        count=F("count") + 1, latest_at=at
+    )
+    if not counted:
+        # Two first ones at the same time: one of them may be lost to the count, never to the answer.
+        RejectedDelivery.objects.bulk_create(
+            [RejectedDelivery(day=at.date(), cause=cause, count=1, latest_at=at)], ignore_conflicts=True
+        )
+
+
+def _store(notification: DispatchNotification) -> Receipt:
+    is_waiting = notification.status == NotificationStatus.RECEIVED
+    # While others wait, a wake-up for them is under way, and recording goes on until nothing waits; the
+    # dispatcher finds what falls between.
+    if is_waiting and not _is_anything_waiting():
+        queue.wake_recording()
+    notification.save(force_insert=True)
+    return Receipt(notification.pk, _FIRST_ANSWERS[NotificationStatus(notification.status)])
+
+
+_FIRST_ANSWERS = {
+    NotificationStatus.RECEIVED: Answer.ACCEPTED,
+    NotificationStatus.QUARANTINED: Answer.QUARANTINED,
+    NotificationStatus.REJECTED: Answer.REJECTED,
+}
+
+
+def _is_anything_waiting() -> bool:
+    return DispatchNotification.objects.filter(status=NotificationStatus.RECEIVED).exists()
+
+
+def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt | None:
+    """Count a repeat of a stored body. What was recorded once is looked at again: it may be news by now."""
+    stored = (
+        DispatchNotification.objects.filter(source=source, sha256=digest)
+        .values("id", "status", "repeated_at")
+        .first()
+    )
+    if stored is None:
+        return None
+    row = DispatchNotification.objects.filter(id=stored["id"])
+    if stored["status"] == NotificationStatus.REJECTED:
+        row.update(repeat_count=F("repeat_count") + 1)
+        return Receipt(stored["id"], Answer.REJECTED)
+    if stored["status"] == NotificationStatus.QUARANTINED:
+        row.update(repeat_count=F("repeat_count") + 1)
+    else:
+        row.update(repeat_count=F("repeat_count") + 1, repeated_at=at)
+        if stored["repeated_at"] is None:
+            queue.wake_recording()
+    return Receipt(stored["id"], Answer.DUPLICATE)
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """Bound how long the transaction begun inside may wait for the database."""
+    if connection.vendor != "sqlite":
+        with transaction.atomic():
+            _execute(
+                "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
+                [str(_PATIENCE_MS), str(_PATIENCE_MS)],
+            )
+            yield
+        return
+    usual_ms = int(connection.settings_dict["OPTIONS"].get("timeout", 5) * 1000)
+    _execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+    try:
+        yield
+    finally:
+        _execute(f"PRAGMA busy_timeout = {usual_ms}")
+
+
+def _execute(sql: str, parameters: Sequence[str] = ()) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters or None)

@@ -1,0 +1,233 @@
+"""Notifications → events and revisions.
+
+Reads what was received and not yet recorded, and repeats not yet looked at; writes events, revisions,
+doubts, items and the notifications' status, and asks planning to plan what changed. Safe to run twice,
+late, or at the same time as itself: whoever has the turn records, the other finds nothing left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.conf import settings
+from django.db import OperationalError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Length
+
+from dispatch import queue
+from dispatch.applying import Said, apply_said
+from dispatch.domain.belief import Outcome, Source
+from dispatch.intake.document import NotADocument, read_document
+from dispatch.intake.payloads import Timeslot, read_timeslots
+from dispatch.locking import Stage, take_turn
+from dispatch.models import DispatchNotification, NotificationItem, NotificationStatus
+
+logger = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 5
+_BATCH_NOTIFICATIONS = 50
+_BATCH_BYTES = 4_000_000
+_NOTHING_KNOWN = "Nothing in it is known to the portal: no list of dispatches with a timeslot."
+
+
+class UnknownNotification(LookupError):
+    """No notification has this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A notification and what stands in it. Without timeslots it is quarantined for `problem`."""
+
+    notification: DispatchNotification
+    slots: Sequence[Timeslot]
+    problem: str
+
+
+def record_waiting(*, now: datetime) -> int:
+    """Record every notification that waits; return how many.
+
+    A notification that cannot be recorded does not stop the others: they are then recorded one by one,
+    and after five attempts it is quarantined. A database that does not answer is nobody's fault and raises
+    `OperationalError`; the next wake-up tries again.
+    """
+    recorded = 0
+    failed: set[int] = set()
+    while batch := _next_batch(excluding=failed):
+        try:
+            recorded += _record(batch, now=now)
+        except OperationalError:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                logger.exception("Notification %s could not be recorded", batch[0].pk)
+                _count_failure(batch[0], now=now)
+                failed.add(batch[0].pk)
+            else:
+                recorded += _record_one_by_one(batch, failed, now=now)
+    return recorded
+
+
+def replay_notification(*, notification_id: int, now: datetime) -> str:
+    """Try once more what of a notification could not be used; return what came of it, in words.
+
+    Items that were used keep their outcome, so a second replay changes nothing. Raises UnknownNotification.
+    """
+    notification = DispatchNotification.objects.filter(id=notification_id).first()
+    if notification is None:
+        raise UnknownNotification(notification_id)
+    read = _read(notification, now=now)
+    if read.problem and not read.slots:
+        return f"Still not usable. {read.problem}"
+    with transaction.atomic():
+        take_turn(Stage.RECORDING)
+        used = set(
+            NotificationItem.objects.filter(notification=notification)
+            .exclude(outcome=Outcome.QUARANTINED)
+            .values_list("position", flat=True)
+        )
+        said = [
+            replace(one, is_replay=True)
+            for one in _as_said(read, [(notification.received_at, False)])
+            if one.position not in used
+        ]
+        changed = _apply(said, now=now)
+        _close([read], now=now)
+    return f"Replayed: {len(said)} timeslots tried again, {changed} events changed."
+
+
+def _next_batch(*, excluding: Collection[int]) -> list[DispatchNotification]:
+    """Return the oldest that wait, as many as a batch may weigh, at least one."""
+    waiting = DispatchNotification.objects.filter(
+        Q(status=NotificationStatus.RECEIVED) | Q(repeated_at__isnull=False)
+    ).exclude(id__in=excluding)
+    chosen: list[int] = []
+    weight = 0
+    for pk, size in waiting.order_by("id").values_list("id", Length("body"))[:_BATCH_NOTIFICATIONS]:
+        weight += size
+        if chosen and weight > _BATCH_BYTES:
+            break
+        chosen.append(pk)
+    return list(DispatchNotification.objects.filter(id__in=chosen).order_by("id")) if chosen else []
+
+
+def _record(batch: Sequence[DispatchNotification], *, now: datetime) -> int:
+    """Read outside the transaction, then record what nobody else has recorded meanwhile."""
+    read = [_read(notification, now=now) for notification in batch]
+    with transaction.atomic():
+        take_turn(Stage.RECORDING)
+        read = _still_waiting(read)
+        said = [one for each in read for one in _as_said(each, _moments(each.notification))]
+        said.sort(key=lambda one: (one.at, one.notification_id))
+        changed = _apply(said, now=now)
+        _close(read, now=now)
+    logger.info("Recorded %s notifications, %s events changed", len(read), changed)
+    return len(read)
+
+
+def _record_one_by_one(batch: Sequence[DispatchNotification], failed: set[int], *, now: datetime) -> int:
+    recorded = 0
+    for notification in batch:
+        try:
+            recorded += _record([notification], now=now)
+        except OperationalError:
+            raise
+        except Exception:
+            logger.exception("Notification %s could not be recorded", notification.pk)
+            _count_failure(notification, now=now)
+            failed.add(notification.pk)
+    return recorded
+
+
+def _read(notification: DispatchNotification, *, now: datetime) -> _Read:
+    try:
+        document = read_document(bytes(notification.body))
+    except NotADocument as reason:
+        return _Read(notification, (), str(reason))
+    slots = read_timeslots(document, source=Source(notification.source), now=now)
+    if any(slot.fields for slot in slots):
+        return _Read(notification, slots, "")
+    return _Read(notification, slots, slots[0].problem if slots else _NOTHING_KNOWN)
+
+
+def _still_waiting(read: Sequence[_Read]) -> list[_Read]:
+    """Drop what another worker has recorded since, and see the newest repeat of the others."""
+    current = {
+        row["id"]: row
+        for row in DispatchNotification.objects.filter(
+            Q(status=NotificationStatus.RECEIVED) | Q(repeated_at__isnull=False),
+            id__in=[each.notification.pk for each in read],
+        ).values("id", "status", "repeated_at")
+    }
+    waiting = []
+    for each in read:
+        row = current.get(each.notification.pk)
+        if row is not None:
+            each.notification.status = row["status"]
+            each.notification.repeated_at = row["repeated_at"]
+            waiting.append(each)
+    return waiting
+
+
+def _moments(notification: DispatchNotification) -> list[tuple[datetime, bool]]:
+    """Return when the body is to be heard: when received, and, as a repeat, when it last came again."""
+    is_new = notification.status == NotificationStatus.RECEIVED
+    moments = [(notification.received_at, False)] if is_new else []
+    return [*moments, (notification.repeated_at, True)] if notification.repeated_at else moments
+
+
+def _as_said(read: _Read, moments: Sequence[tuple[datetime, bool]]) -> list[Said]:
+    return [
+        Said(
+            notification_id=read.notification.pk,
+            position=position,
+            slot=slot,
+            source=Source(read.notification.source),
+            at=at,
+            is_repeat=is_repeat,
+        )
+        for at, is_repeat in moments
+        for position, slot in enumerate(read.slots)
+    ]
+
+
+def _apply(said: Sequence[Said], *, now: datetime) -> int:
+    changed = apply_said(said, may_ask=bool(settings.LEAP_API_KEY), now=now) if said else 0
+    if changed:
+        queue.wake_planning()
+    return changed
+
+
+def _close(read: Sequence[_Read], *, now: datetime) -> None:
+    """Write what became of the notifications, one statement per outcome."""
+    used = [each.notification.pk for each in read if not each.problem]
+    unused = {each.problem for each in read if each.problem}
+    if used:
+        DispatchNotification.objects.filter(id__in=used).update(
+            status=NotificationStatus.RECORDED, reason="", recorded_at=now
+        )
+    for problem in unused:
+        DispatchNotification.objects.filter(
+            id__in=[each.notification.pk for each in read if each.problem == problem]
+        ).exclude(status=NotificationStatus.REJECTED).update(
+            status=NotificationStatus.QUARANTINED, reason=problem, recorded_at=now
+        )
+    heard = Q()
+    for each in read:
+        if each.notification.repeated_at:
+            heard |= Q(id=each.notification.pk, repeated_at=each.notification.repeated_at)
+    if heard:  # a repeat that came in meanwhile stays, to be looked at
+        DispatchNotification.objects.filter(heard).update(repeated_at=None)
+
+
+def _count_failure(notification: DispatchNotification, *, now: datetime) -> None:
+    waiting = DispatchNotification.objects.filter(id=notification.pk)
+    waiting.update(attempt_count=F("attempt_count") + 1)
+    waiting.filter(attempt_count__gte=MOST_ATTEMPTS).update(
+        status=NotificationStatus.QUARANTINED,
+        reason=f"It could not be recorded in {MOST_ATTEMPTS} attempts; the log says why.",
+        recorded_at=now,
+        repeated_at=None,
+    )

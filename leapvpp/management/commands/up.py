@@ -1,0 +1,155 @@
+"""Run the whole portal on one machine: web, worker and dispatcher under one supervisor."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import sys
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connections
+from django.utils import timezone
+
+from leapvpp.environment import text
+from leapvpp.supervision.children import Program
+from leapvpp.supervision.supervisor import Supervisor
+from leapvpp.supervision.watch import Watch
+
+BACKLOG = 1024
+CLUSTER_PARTS = 3  # below its leader: the sentinel, the monitor and the pusher, beside the workers
+
+
+class Command(BaseCommand):
+    """Migrates, then keeps everything running until Ctrl-C or SIGTERM."""
+
+    help = "Migrate, then run web, worker and dispatcher on HOST and PORT until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the switch for the demo."""
+        parser.add_argument("--demo", action="store_true", help="Build a portfolio to look at and feed it.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Take the port, bring the database up to date, start everything, and stop it all at the end."""
+        host, port = text("HOST", "127.0.0.1"), read_port()
+        # The socket is opened here and outlives every restart of the web processes, so nobody is refused.
+        with open_socket(host, port) as listener:
+            migrate()
+            greeting = [f"The portal runs at http://{_shown(host)}:{listener.getsockname()[1]}"]
+            greeting += self._demo() if options["demo"] else self._hint()
+            connections.close_all()
+            supervisor = Supervisor(programs(listener, demo=options["demo"]))
+            watch = Watch(complain=lambda why: supervisor.complain(name="worker", why=why))
+            watch.start()
+            greeter = Greeter(listener, greeting)
+            supervisor.run(greeter.look)
+            watch.is_over.set()
+
+    def _demo(self) -> list[str]:
+        user, password = import_module("leapvpp.demo").prepare(now=timezone.now())
+        return [f"Sign in: {user} / {password}"]
+
+    def _hint(self) -> list[str]:
+        if User.objects.exists():
+            return []
+        return ["Nobody can sign in yet. Make a user: python manage.py createsuperuser"]
+
+
+class Greeter:
+    """Says where the portal is once it answers."""
+
+    def __init__(self, listener: socket.socket, lines: list[str]) -> None:
+        self.address = listener.getsockname()
+        self.lines = lines
+
+    def look(self) -> None:
+        """Print the lines, once, as soon as the web process answers."""
+        if self.lines and self._answers():
+            sys.stdout.write("\n".join([*self.lines, "Stop with Ctrl-C.", ""]))
+            sys.stdout.flush()
+            self.lines = []
+
+    def _answers(self) -> bool:
+        host = "127.0.0.1" if self.address[0] in {"0.0.0.0", "::"} else self.address[0]  # noqa: S104 - compared
+        asked = http.client.HTTPConnection(host, self.address[1], timeout=1)
+        try:
+            asked.request("GET", "/healthz", headers={"Host": "127.0.0.1"})
+            return asked.getresponse().status < 500
+        except OSError:
+            return False
+        finally:
+            asked.close()
+
+
+def read_port() -> int:
+    """Return PORT. Raises CommandError if it is no port."""
+    value = text("PORT", "8000")
+    if not value.isdecimal() or int(value) > 65535:
+        raise CommandError(f"PORT is {value!r}. Set it to a number up to 65535, for example PORT=8001.")
+    return int(value)
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises CommandError with a sentence if it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise CommandError(
+            f"Port {port} on {host} cannot be had: {error.strerror}."
+            f" Set another, for example PORT={port + 1}."
+        ) from error
+    return listener
+
+
+def migrate() -> None:
+    """Bring the database up to date. Raises CommandError if it does not answer."""
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except OperationalError as error:
+        raise CommandError(f"The database does not answer: {error}") from error
+
+
+def programs(listener: socket.socket, *, demo: bool) -> list[Program]:
+    """Return what to run: web on the held socket, worker, dispatcher, and what feeds the demo."""
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    found = [
+        Program(name="web", argv=web_command(listener.fileno()), pass_fds=(listener.fileno(),)),
+        Program(
+            name="worker",
+            argv=[*manage, "qcluster"],
+            family_size=settings.Q_CLUSTER["workers"] + CLUSTER_PARTS,
+        ),
+        Program(name="dispatcher", argv=[*manage, "dispatcher"]),
+    ]
+    if demo:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        found.append(Program(name="demo", argv=[*manage, "demo_feed", "--url", address]))
+    return found
+
+
+def web_command(fd: int) -> list[str]:
+    """Return the web server's command line: few processes, many threads, so slow senders block nobody."""
+    temporary = ["--worker-tmp-dir", "/dev/shm"] if os.path.isdir("/dev/shm") else []  # noqa: S108, PTH112 - memory, not a file of ours
+    return [
+        *(sys.executable, "-m", "gunicorn", "leapvpp.wsgi:application"),
+        *("--chdir", str(settings.BASE_DIR), "--bind", f"fd://{fd}", "--preload"),
+        *("--worker-class", "gthread", "--workers", text("WEB_WORKERS", "2"), "--threads", "8"),
+        *("--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5"),
+        *("--log-level", "warning", "--no-control-socket"),
+        *temporary,
+    ]
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,62 @@
+"""Notice a worker cluster that is alive and does nothing, from the rows it ought to have written."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from leapvpp import queue
+from leapvpp.health import WORKER
+from leapvpp.models import Heartbeat
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 5.0
+GRACE = timedelta(seconds=15)
+
+
+def frozen_because(*, since: datetime, now: datetime) -> str:
+    """Return why the cluster that started at `since` must be frozen, or "" if it may be well.
+
+    Work waits and no beat was written for longer than the longest task may take; or a task was fetched,
+    must have ended long ago, and was never answered for.
+    """
+    longest = timedelta(seconds=settings.Q_CLUSTER["timeout"]) + GRACE
+    if now - since < longest:
+        return ""
+    has_beaten = Heartbeat.objects.filter(name=WORKER, beat_at__gt=now - longest).exists()
+    if not has_beaten and queue.oldest_waiting_seconds(now=now) > longest.total_seconds():
+        return f"has not worked for {longest.total_seconds():.0f} s while work waits"
+    fetched_at = queue.unanswered_since(now=now)
+    if fetched_at is not None and fetched_at > since:
+        return "does not answer for the work it fetched"
+    return ""
+
+
+class Watch(threading.Thread):
+    """Looks every five seconds, beside the supervisor, so that a database that hangs never stops it."""
+
+    def __init__(self, *, complain: Callable[[str], None]) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.complain = complain
+        self.since = timezone.now()
+        self.is_over = threading.Event()
+
+    def run(self) -> None:
+        """Look until told that it is over."""
+        while not self.is_over.wait(LOOK_EVERY_SECONDS):
+            try:
+                why = frozen_because(since=self.since, now=timezone.now())
+            except DatabaseError as error:
+                logger.warning("the watch cannot see the queue: %s", error)
+                connection.close()
+                continue
+            if why:
+                self.since = timezone.now()
+                self.complain(why)

@@ -1,0 +1,72 @@
+"""The dispatcher wakes what waits, again and again, and never floods the queue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from leapvpp import dispatching, queue
+from leapvpp.dispatching import BEAT, Dispatcher
+from leapvpp.models import Heartbeat
+from leapvpp.tasks import beat
+
+pytestmark = pytest.mark.django_db
+NOW = timezone.now()
+
+
+@pytest.fixture
+def waiting(monkeypatch):
+    """The names the apps answer with; a test changes the list."""
+    names: list[str] = []
+    monkeypatch.setattr(dispatching, "SOURCES", [lambda now: list(names)])
+    return names
+
+
+def later(*, seconds: float):
+    return NOW + timedelta(seconds=seconds)
+
+
+def test_what_waits_is_woken_at_once_and_again_while_it_waits(waiting):
+    dispatcher = Dispatcher()
+    dispatcher.look(now=NOW)
+    waiting.append("some.task")
+    looks = [dispatcher.look(now=later(seconds=0.5 * n)) for n in range(1, 6)]
+    assert looks == [["some.task"], [], ["some.task"], [], ["some.task"]]
+    assert OrmQ.objects.count() == 4  # the first beat among them
+
+
+def test_a_queue_that_nobody_works_on_is_not_flooded(waiting):
+    waiting.append("some.task")
+    dispatcher = Dispatcher()
+    start = timezone.now()
+    for second in range(200):
+        dispatcher.look(now=start + timedelta(seconds=2 * second))
+    assert OrmQ.objects.count() == dispatching.FULL_QUEUE
+
+
+def test_both_processes_give_signs_of_life(waiting):
+    assert Dispatcher().look(now=NOW) == [BEAT]
+    beat()
+    assert set(Heartbeat.objects.values_list("name", flat=True)) == {"dispatcher", "worker"}
+
+
+def test_an_empty_portal_has_nothing_to_do():
+    assert [name for source in dispatching.SOURCES for name in source(now=NOW)] == []
+
+
+def fetched(*, seconds_ago: float, settings) -> None:
+    """A queued task as the worker's fetching leaves it."""
+    retry = settings.Q_CLUSTER["retry"]
+    OrmQ.objects.create(
+        key=settings.Q_CLUSTER["name"], payload="", lock=NOW + timedelta(seconds=retry - seconds_ago)
+    )
+
+
+def test_a_task_that_is_never_answered_for_is_noticed(settings):
+    fetched(seconds_ago=30, settings=settings)
+    assert queue.unanswered_since(now=NOW) is None
+    fetched(seconds_ago=150, settings=settings)
+    assert queue.unanswered_since(now=NOW) == NOW - timedelta(seconds=150)
