@@ -36,6 +36,11 @@ class Owner:
     zone: str
     timezone: str
 
+    @property
+    def first_word(self) -> str:
+        """Give as much of the name as fits a narrow column."""
+        return self.name.partition(" ")[0]
+
 
 def owner_of(event: Any) -> Owner:
     """Name who an event of `with_names` asks."""

@@ -112,6 +112,21 @@ def window(start: datetime, end: datetime, *, zone: tzinfo) -> str:
     return f"{opening}–{day(end, zone=zone)} {last:%H:%M %Z}"
 
 
+def times(start: datetime, end: datetime, *, zone: tzinfo) -> str:
+    """Write `[start, end)` as times of day alone; the zones' names only where they differ."""
+    first, last = start.astimezone(zone), end.astimezone(zone)
+    if first.tzname() != last.tzname():
+        return f"{first:%H:%M %Z}–{last:%H:%M %Z}"
+    return f"{first:%H:%M}–{last:%H:%M}"
+
+
+def window_brief(start: datetime, end: datetime, *, now: datetime, zone: tzinfo) -> str:
+    """Write `[start, end)` as short as can be: the weekday only when it is not today."""
+    text = times(start, end, zone=zone)
+    local = start.astimezone(zone)
+    return text if local.date() == now.astimezone(zone).date() else f"{local:%a} {text}"
+
+
 def window_utc(start: datetime, end: datetime, *, zone: tzinfo) -> str:
     """Write `[start, end)` in UTC, with the date where it is not the date in the zone."""
     first, last = start.astimezone(UTC), end.astimezone(UTC)

@@ -1,0 +1,222 @@
+"""Events as people see them: hourly timeslots that say the same joined, single meters asked alike bundled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+
+from dispatch.models import DispatchEvent, Overlap, TestKind, Unserved
+from dispatch.reading import words
+from dispatch.reading.looks import Look, State, look_of
+from dispatch.reading.naming import Owner, owner_of, with_names
+
+MOST_EVENTS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing asked of one owner in one window: an event, or several that say the same and touch."""
+
+    event_ids: tuple[int, ...]
+    leap_event_ids: tuple[str, ...]
+    owner: Owner
+    start: datetime
+    end: datetime
+    kw: Decimal | None
+    program: str
+    look: Look
+    why: str
+    rank: int
+    meters: int
+    recipients_id: int
+    is_test: bool
+
+    @property
+    def href(self) -> str:
+        """Give the address of the event, of the first when there are several."""
+        return f"/events/{self.event_ids[0]}/"
+
+    @property
+    def name(self) -> str:
+        """Say the program, with the word TEST before a test."""
+        return f"TEST {self.program}" if self.is_test else self.program
+
+    @property
+    def power(self) -> str:
+        """Write the power asked for."""
+        return words.power(self.kw)
+
+    @property
+    def short_power(self) -> str:
+        """Write the power asked for where there is little room."""
+        if self.kw is None:
+            return "max"
+        return f"{words.number(self.kw / 1000)} MW" if self.kw >= 1000 else words.power(self.kw)
+
+
+def events_between(start: datetime, end: datetime) -> QuerySet[DispatchEvent]:
+    """Select the events that touch `[start, end)`."""
+    return DispatchEvent.objects.filter(starts_at__lt=end, ends_at__gt=start)
+
+
+def read_requests(events: QuerySet[DispatchEvent], *, now: datetime, zone: tzinfo) -> tuple[Request, ...]:
+    """Read events with names and reasons. Three queries, at most 5,000 events."""
+    rows = list(with_names(events).order_by("starts_at", "priority_rank", "id")[:MOST_EVENTS])
+    refused = _unserved(rows)
+    covered = _overlaps(rows)
+    single = [
+        _request(
+            event, now=now, zone=zone, refused=refused.get(event.pk, ""), covered=covered.get(event.pk, "")
+        )
+        for event in rows
+    ]
+    return tuple(join_touching(bundle_meters(single)))
+
+
+def _unserved(events: list[Any]) -> dict[int, str]:
+    """Give one reason why an event is not served somewhere, by event."""
+    ids = [event.pk for event in events if event.is_unserved]
+    if not ids:
+        return {}
+    rows = Unserved.objects.filter(event_id__in=ids).order_by("-id").values_list("event_id", "reason")
+    return dict(rows.distinct())
+
+
+def _overlaps(events: list[Any]) -> dict[int, str]:
+    """Give planning's word on the overlaps an event is in, by event."""
+    shared = [event for event in events if event.is_overlapping]
+    if not shared:
+        return {}
+    first, last = min(event.starts_at for event in shared), max(event.ends_at for event in shared)
+    rows = Overlap.objects.filter(starts_at__lt=last, ends_at__gt=first).order_by("starts_at")
+    found: dict[int, str] = {}
+    for event_ids, reason in rows.values_list("event_ids", "reason").distinct():
+        for event_id in event_ids:
+            found.setdefault(event_id, reason)
+    return found
+
+
+def _request(event: Any, *, now: datetime, zone: tzinfo, refused: str, covered: str) -> Request:
+    look = look_of(event, now=now)
+    return Request(
+        event_ids=(event.pk,),
+        leap_event_ids=(event.leap_event_id,),
+        owner=owner_of(event),
+        start=event.starts_at,
+        end=event.ends_at,
+        kw=event.energy_kw,
+        program=words.programs(event.programs),
+        look=look,
+        why=why(event, look=look, zone=zone, refused=refused, covered=covered),
+        rank=event.priority_rank,
+        meters=event.recipients.size,
+        recipients_id=event.recipients_id,
+        is_test=bool(event.test),
+    )
+
+
+def why(event: Any, *, look: Look, zone: tzinfo, refused: str, covered: str) -> str:
+    """Say in one sentence what becomes of an event, the strongest thing first."""
+    if look.state is State.CANCELLED:
+        at = event.changed_at
+        return f"Cancelled by Leap {words.day(at, zone=zone)} {words.clock(at, zone=zone)}."
+    if look.state is State.UNCONFIRMED:
+        return "Planned as received; Leap has not confirmed it."
+    if event.test == TestKind.INTEGRATION:
+        return "Integration test; devices stay still unless armed."
+    if refused:
+        return refused
+    if event.unmapped_meters:
+        return f"{words.counted(event.unmapped_meters, one='meter')} without a device."
+    if look.state is State.DONE:
+        return "Done, ended early." if event.is_ended_early else "Done."
+    if covered:
+        return covered
+    kind = "Voluntary" if event.is_voluntary else "Committed"
+    tail = ", ends early" if event.is_ended_early else ""
+    return f"Served. {kind}, rank {event.priority_rank}{tail}."
+
+
+def bundle_meters(requests: Iterable[Request]) -> list[Request]:
+    """Join requests to single meters that ask the same at the same time, when they are many; kW adds up."""
+    listed = list(requests)
+    single = {request.owner.key for request in listed if request.owner.key.startswith("meter:")}
+    if len(single) <= 6:
+        return listed
+    bundles: dict[tuple[object, ...], list[Request]] = {}
+    for request in listed:
+        is_single = request.owner.key in single
+        alike = (
+            request.owner.zone,
+            request.program,
+            request.start,
+            request.end,
+            request.look.state,
+            request.is_test,
+        )
+        bundles.setdefault(alike if is_single else (request.event_ids,), []).append(request)
+    return [_bundle(group) for group in bundles.values()]
+
+
+def _bundle(group: list[Request]) -> Request:
+    first = group[0]
+    if not first.owner.key.startswith("meter:"):
+        return first
+    known = [request.kw for request in group if request.kw is not None]
+    zone = first.owner.zone
+    return Request(
+        event_ids=tuple(event_id for request in group for event_id in request.event_ids),
+        leap_event_ids=tuple(leap_id for request in group for leap_id in request.leap_event_ids),
+        owner=Owner(
+            key=f"single:{zone}", name="Single meters", zone=zone or "", timezone=first.owner.timezone
+        ),
+        start=first.start,
+        end=first.end,
+        kw=sum(known, Decimal(0)) if len(known) == len(group) else None,
+        program=first.program,
+        look=first.look,
+        why=first.why if len(group) == 1 else f"{len(group)} meters asked one by one. {first.why}",
+        rank=first.rank,
+        meters=len(group),
+        recipients_id=first.recipients_id,
+        is_test=first.is_test,
+    )
+
+
+def join_touching(requests: Iterable[Request]) -> list[Request]:
+    """Join requests that touch and say the same: hourly timeslots become one window."""
+    open_ends: dict[tuple[object, ...], int] = {}
+    joined: list[Request] = []
+    for request in sorted(requests, key=lambda each: (each.start, each.rank, each.event_ids)):
+        alike = (request.owner.key, request.program, request.kw, request.look.state, request.is_test)
+        at = open_ends.get((alike, request.start))
+        if at is None:
+            joined.append(request)
+            open_ends[(alike, request.end)] = len(joined) - 1
+        else:
+            joined[at] = _joined(joined[at], request)
+            open_ends[(alike, request.end)] = at
+    return joined
+
+
+def _joined(before: Request, after: Request) -> Request:
+    return Request(
+        event_ids=before.event_ids + after.event_ids,
+        leap_event_ids=before.leap_event_ids + after.leap_event_ids,
+        owner=before.owner,
+        start=before.start,
+        end=after.end,
+        kw=before.kw,
+        program=before.program,
+        look=before.look,
+        why=before.why,
+        rank=before.rank,
+        meters=before.meters,
+        recipients_id=after.recipients_id,
+        is_test=before.is_test,
+    )
