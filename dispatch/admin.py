@@ -36,6 +36,7 @@ from dispatch.models import (
     TestKind,
 )
 from dispatch.reading.notifications import pretty
+from dispatch.reading.words import counted
 
 Lookup = list[tuple[str, str]]
 
@@ -224,7 +225,9 @@ class DispatchEventAdmin(ReadOnly):
     def replan(self, request: HttpRequest, queryset: QuerySet[DispatchEvent]) -> None:
         event_ids = list(queryset.values_list("pk", flat=True))
         planning.request_plan(event_ids=event_ids, now=timezone.now())
-        self.message_user(request, f"{len(event_ids)} events are being planned again.", messages.SUCCESS)
+        self.message_user(
+            request, f"{counted(len(event_ids), one='event')} to be planned again.", messages.SUCCESS
+        )
 
     @admin.action(description="Hold its devices until it ends", permissions=["operate"])
     def hold(self, request: HttpRequest, queryset: QuerySet[DispatchEvent]) -> None:
@@ -241,7 +244,9 @@ class DispatchEventAdmin(ReadOnly):
             except overrides.OverrideRefused as refused:
                 self.message_user(request, f"{event.leap_event_id}: {refused}", messages.ERROR)
         if held:
-            self.message_user(request, f"{held} holds added. End them under Overrides.", messages.SUCCESS)
+            self.message_user(
+                request, f"{counted(held, one='hold')} added. End it under Overrides.", messages.SUCCESS
+            )
 
 
 def _hold_event(event: DispatchEvent, *, reason: str, by: str, now: datetime) -> int:
@@ -370,7 +375,9 @@ class OverlapAdmin(ReadOnly):
     def replan(self, request: HttpRequest, queryset: QuerySet[Overlap]) -> None:
         device_ids = sorted(set(queryset.values_list("device_id", flat=True)))
         planning.request_plan(device_ids=device_ids, now=timezone.now())
-        self.message_user(request, f"{len(device_ids)} devices are being planned again.", messages.SUCCESS)
+        self.message_user(
+            request, f"{counted(len(device_ids), one='device')} to be planned again.", messages.SUCCESS
+        )
 
 
 @admin.register(Override)
@@ -388,7 +395,7 @@ class OverrideAdmin(ReadOnly):
         ids = list(queryset.filter(ended_at=None, ends_at__gt=now).values_list("pk", flat=True))
         for override_id in ids:
             overrides.end_override(override_id=override_id, now=now, by=request.user.get_username())
-        self.message_user(request, f"{len(ids)} overrides ended.", messages.SUCCESS)
+        self.message_user(request, f"{counted(len(ids), one='override')} ended.", messages.SUCCESS)
 
 
 @admin.register(Doubt)

@@ -71,7 +71,7 @@ def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: 
     naming = DispatchEvent.objects.filter(recipients__members__meter_id__in=meter_ids).distinct()
     axis = _axis(naming, now=now, zone=zone)
     asked = naming.filter(pk__in=events_between(axis.start, axis.end).values("pk"))
-    requests = read_requests(asked, now=now)
+    requests = read_requests(asked, now=now, zone=zone)
     refused = _refusals(device, axis=axis)
     overrides = _overrides(device, meters=meters, axis=axis)
     rows = read_final(

@@ -202,5 +202,7 @@ def devices_reached(*, scope: str, target: str, starts_at: datetime, ends_at: da
         recipients__events__is_cancelled=False,
         recipients__events__ends_at__gt=starts_at,
     )
-    meters = Meter.objects.filter(Q(pk__in=members.values("meter_id")) | Q(meter_id__in=named.values("meter_id")))
+    meters = Meter.objects.filter(
+        Q(pk__in=members.values("meter_id")) | Q(meter_id__in=named.values("meter_id"))
+    )
     return Device.objects.filter(pk__in=MeterDevice.objects.filter(meter__in=meters).values("device_id"))

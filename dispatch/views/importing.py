@@ -129,10 +129,8 @@ def _checked(subject: Subject, text: str) -> tuple[list[dict[str, Any]], list[tu
     """Check the rows one by one and together; the errors are (row, sentences)."""
     checked = subject.row_serializer(data=rows_of(text, row_serializer=subject.row_serializer), many=True)
     checked.is_valid()
-    errors: dict[int, Any] = {position: error for position, error in enumerate(checked.errors) if error}
-    rows: list[dict[str, Any]] = [] if errors else checked.validated_data
-    if not errors:
-        errors = dict(subject.check(rows))
+    rows: list[dict[str, Any]] = checked.validated_data
+    errors = dict(checked.errors) or subject.check(rows)
     listed = [(position + imports.FIRST_ROW, _sentences(error)) for position, error in sorted(errors.items())]
     return rows, listed
 

@@ -82,7 +82,11 @@ def _moves(segments: tuple[Segment, ...]) -> bool:
 
 def _peak_kw(result: PlanPreview) -> Decimal:
     """Sum the most that each device would do; a maximum counts as its rated power."""
-    rated = dict(Device.objects.filter(pk__in=[d.device_id for d in result.devices]).values_list("pk", "rated_power_kw"))
+    rated = dict(
+        Device.objects.filter(pk__in=[d.device_id for d in result.devices]).values_list(
+            "pk", "rated_power_kw"
+        )
+    )
     peaks = [
         max((rated[device.device_id] if s.target_kw is None else s.target_kw) for s in moving)
         for device in result.devices

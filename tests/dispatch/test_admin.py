@@ -10,7 +10,7 @@ from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from devices.models import Device
-from dispatch.models import DispatchEvent, DispatchNotification, Override, Overlap
+from dispatch.models import DispatchEvent, DispatchNotification, Overlap, Override
 from tests.bodies import EVENT, NOW, body
 from tests.builders import device, group, meter
 from tests.dispatch.rows import event
@@ -78,7 +78,15 @@ def test_events_are_found_by_filters(client, boss, query, found):
 
 @pytest.mark.parametrize(
     "model",
-    ["dispatchevent", "eventrevision", "dispatchnotification", "notificationitem", "overlap", "override", "doubt"],
+    [
+        "dispatchevent",
+        "eventrevision",
+        "dispatchnotification",
+        "notificationitem",
+        "overlap",
+        "override",
+        "doubt",
+    ],
 )
 def test_nobody_adds_or_deletes_what_is_a_fact(client, boss, model):
     boss.is_superuser = True
@@ -143,8 +151,8 @@ def test_end_ends_an_override_once(client, boss):
         reason="x",
         created_by="y",
     )
-    assert press(client, "override", "end", row) == "1 overrides ended."
-    assert press(client, "override", "end", row) == "0 overrides ended."
+    assert press(client, "override", "end", row).endswith("1 override ended.")
+    assert press(client, "override", "end", row).endswith("0 overrides ended.")
     row.refresh_from_db()
     assert row.ended_by == boss.username
 
@@ -159,14 +167,14 @@ def test_replay_records_a_notification_again(client, boss):
     assert row.status == "RECORDED"
 
 
-def test_a_viewer_in_the_admin_has_no_actions(client):
+def test_a_viewer_let_into_the_admin_presses_nothing(client):
     viewer = person("viewer")
     viewer.is_staff = True
     viewer.save()
     client.force_login(viewer)
     row = event("a", meter())
     let_go()
-    assert client.get("/admin/dispatch/dispatchevent/").context["action_form"] is None
+    assert b"<option" not in client.get("/admin/dispatch/dispatchevent/").content
     press(client, "dispatchevent", "replan", row)
     row.refresh_from_db()
     assert row.plan_requested_at is None
