@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
-POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/portal
+POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
 .PHONY: run test check bench fmt lock
 

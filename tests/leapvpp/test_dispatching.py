@@ -20,7 +20,7 @@ NOW = timezone.now()
 @pytest.fixture
 def waiting(monkeypatch):
     """The names the apps answer with; a test changes the list."""
-    names: list[str] = []
+    names = []
     monkeypatch.setattr(dispatching, "SOURCES", [lambda now: list(names)])
     return names
 

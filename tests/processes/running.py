@@ -1,0 +1,164 @@
+"""A whole portal in processes of its own, as `manage.py up` runs it, with a database of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+from leapvpp.supervision.children import family
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 120
+"""How long anything may take before a test gives up; no test depends on how long it really takes."""
+SAYS_WHERE = "The portal runs at "
+
+
+def wait_until(seen: Callable[[], Any], *, what: str, patience: float = PATIENCE_SECONDS) -> Any:
+    """Return the first true value of `seen`; fail with its latest value if none comes."""
+    deadline = time.monotonic() + patience
+    while not (latest := seen()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen; the latest seen was {latest!r}")
+        time.sleep(0.2)
+    return latest
+
+
+@contextmanager
+def empty_database(folder: Path) -> Iterator[str]:
+    """The address of an empty database of the kind that DATABASE_URL names."""
+    server = os.environ.get("DATABASE_URL", "")
+    if not server.startswith("postgres"):
+        yield f"sqlite:///{folder / 'portal.sqlite3'}"
+        return
+    name = f"up_{uuid4().hex[:12]}"
+    parts = urlsplit(server)
+    with psycopg.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield parts._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Portal:
+    """A running portal: its address, its processes, its command line."""
+
+    def __init__(self, *, folder: Path, database: str) -> None:
+        self.log = folder / "portal.log"
+        self.environment = os.environ | {
+            "DATABASE_URL": database,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "PORT": "0",
+        }
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        line = wait_until(self._address_line, what="the start of the portal")
+        self.url = line.removeprefix(SAYS_WHERE)
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def _address_line(self) -> str:
+        assert self.process.poll() is None, self.log.read_text()
+        lines = self.log.read_text().splitlines()
+        return next((line for line in lines if line.startswith(SAYS_WHERE)), "")
+
+    def manage(self, *command: str) -> str:
+        """Run a command against this portal's database and return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run(self, code: str) -> Any:
+        """Run Python in a process of its own against this portal's rows; return the JSON it prints."""
+        return json.loads(self.manage("shell", "--no-imports", "--command", code))
+
+    def sign_in(self) -> None:
+        """Have every later request carry an operator's key."""
+        key = self.manage("create_api_key", "test", "--role", "operator").strip()
+        self.client.headers["authorization"] = f"Bearer {key}"
+
+    def get(self, path: str, **parameters: Any) -> list[dict]:
+        """Return all the results of a list of the API."""
+        answer = self.client.get(f"/api/v1/{path}", params={"page_size": 1000, **parameters})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert page["next"] is None
+        return page["results"]
+
+    def programs(self) -> dict[str, int]:
+        """Return the supervisor's children by what they are."""
+        found = {}
+        for pid in family(self.process.pid):
+            words = command_line(pid)
+            if parent_of(pid) == self.process.pid:
+                kinds = {"guardian": "guardian.py", "web": "gunicorn", "worker": "qcluster"}
+                kind = next((k for k, word in kinds.items() if word in words), words.split()[-1])
+                found[kind] = pid
+        return found
+
+    def everything(self) -> set[int]:
+        """Return the supervisor and every process below it."""
+        return {self.process.pid, *family(self.process.pid)}
+
+
+def command_line(pid: int) -> str:
+    """Return the words a process was started with; "" if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+    except OSError:
+        return ""
+
+
+def parent_of(pid: int) -> int:
+    """Return a process's parent; 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def living(pids: set[int]) -> set[int]:
+    """Return those that still run."""
+    return {pid for pid in pids if parent_of(pid) and state_of(pid) not in "ZX"}
+
+
+def state_of(pid: int) -> str:
+    """Return the letter the system gives a process's state; X if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
+@contextmanager
+def running_portal(folder: Path) -> Iterator[Portal]:
+    """Run a portal on a free port, and stop it at the end."""
+    with empty_database(folder) as database:
+        portal = Portal(folder=folder, database=database)
+        try:
+            yield portal
+        finally:
+            if portal.process.poll() is None:
+                portal.process.terminate()
+            portal.process.wait(timeout=PATIENCE_SECONDS)
