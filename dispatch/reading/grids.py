@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from dispatch.reading import words
@@ -69,6 +69,15 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """Slots that cover each other, side by side; slots are placed within the cluster."""
+
+    part: int
+    parts: int
+    columns: tuple[tuple[Slot, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """A stretch of a day's final lane in the week's grid."""
 
@@ -87,7 +96,7 @@ class WeekDay:
     is_today: bool
     peak: str
     note: str
-    columns: tuple[tuple[Slot, ...], ...]
+    clusters: tuple[Cluster, ...]
     slots: tuple[Slot, ...]
     edges: tuple[Edge, ...]
     now: int | None
@@ -95,7 +104,7 @@ class WeekDay:
     @property
     def weight(self) -> int:
         """Say how wide the day wants to be: busy days are wider."""
-        return 6 + 4 * min(len(self.columns), 6)
+        return 6 + 6 * min(max((len(each.columns) for each in self.clusters), default=0), 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,7 @@ class Week:
     days: tuple[WeekDay, ...]
     zone: str
     now: int | None
+    is_long: bool
 
 
 def month_of(seen: Seen, *, month: int) -> tuple[tuple[MonthDay, ...], ...]:
@@ -178,7 +188,7 @@ def week_of(seen: Seen) -> Week:
         for hour in range(opens, closes, every)
     )
     now = next((day.now for day in days if day.is_today), None)
-    return Week(hours=labels, days=days, zone=noon.tzname() or "", now=now)
+    return Week(hours=labels, days=days, zone=noon.tzname() or "", now=now, is_long=closes - opens > 14)
 
 
 def _by_day(request: Request, seen: Seen) -> list[tuple[Request, date, time, time]]:
@@ -226,7 +236,7 @@ def _week_day(
         is_today=day == seen.today,
         peak=_peak_words(steps, day=day, zone=seen.zone),
         note=clock_note(day, zone=seen.zone),
-        columns=_columns(slots),
+        clusters=_clusters(slots),
         slots=tuple(slots),
         edges=_edges(steps, day=day, hours=hours, zone=seen.zone),
         now=_share(local.hour + local.minute / 60, hours) if day == seen.today else None,
@@ -243,6 +253,35 @@ def _slot(request: Request, start: time, end: time, *, hours: tuple[int, int], z
         window=words.window(request.start, request.end, zone=zone),
         times=words.times(request.start, request.end, zone=zone),
     )
+
+
+def _clusters(slots: Iterable[Slot]) -> tuple[Cluster, ...]:
+    """Gather slots that cover each other, directly or through a third."""
+    gathered: list[list[Slot]] = []
+    end = -1
+    for slot in sorted(slots, key=lambda each: (each.part, each.request.rank)):
+        if gathered and slot.part < end:
+            gathered[-1].append(slot)
+        else:
+            gathered.append([slot])
+            end = -1
+        end = max(end, slot.part + slot.parts)
+    return tuple(_cluster(group) for group in gathered)
+
+
+def _cluster(slots: list[Slot]) -> Cluster:
+    """Place slots anew, in parts of their cluster."""
+    first = min(slot.part for slot in slots)
+    length = max(slot.part + slot.parts for slot in slots) - first
+    placed = [
+        replace(
+            slot,
+            part=round((slot.part - first) / length * PARTS),
+            parts=max(round(slot.parts / length * PARTS), 1),
+        )
+        for slot in slots
+    ]
+    return Cluster(part=first, parts=length, columns=_columns(placed))
 
 
 def _columns(slots: Iterable[Slot]) -> tuple[tuple[Slot, ...], ...]:

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from dispatch.models import DispatchEvent
+from dispatch.models import TestKind
+from dispatch.queries import EventStatus
+from dispatch.reading.event import read_event
+from dispatch.reading.events import read_events
+from dispatch.reading.zones import page_zone
 
 
 @require_GET
 def events(request: HttpRequest) -> HttpResponse:
-    """List events."""
-    return render(request, "dispatch/events.html", {})
+    """List events by the tab and the filters of the address."""
+    now = timezone.now()
+    context = {
+        "list": read_events(request.GET.dict(), now=now, zone=page_zone(request)),
+        "statuses": [(value.lower(), label) for value, label in EventStatus.choices],
+        "tests": [("yes", "Tests only"), ("no", "No tests")]
+        + [(value.lower(), label) for value, label in TestKind.choices],
+        "now": now,
+    }
+    template = "dispatch/events.html"
+    if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx's middleware
+        template += "#events"
+    return render(request, template, context)
 
 
 @require_GET
 def event_detail(request: HttpRequest, event_id: int) -> HttpResponse:
-    """Show one event."""
-    event = get_object_or_404(DispatchEvent, pk=event_id)
-    return render(request, "dispatch/events.html", {"event": event})
+    """Show one event; `?show=` gaps or all of its recipients."""
+    now = timezone.now()
+    page = read_event(
+        event_id=event_id,
+        show=request.GET.get("show", ""),
+        page=request.GET.get("page"),
+        now=now,
+        zone=page_zone(request),
+    )
+    if page is None:
+        raise Http404
+    template = "dispatch/event.html"
+    if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx's middleware
+        template += "#event"
+    return render(request, template, {"page": page, "now": now})

@@ -1,0 +1,149 @@
+"""One event's read: what was asked, who answers, why, how it changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from dispatch.models import DispatchEvent, Doubt, EventRevision, RecipientMember
+from dispatch.queries import EventStatus, status_of
+from dispatch.reading import words
+from dispatch.reading.axis import Axis
+from dispatch.reading.chart import Chart, build_chart
+from dispatch.reading.final import read_final, steps_for
+from dispatch.reading.fleets import devices_behind, read_fleets
+from dispatch.reading.lanes import Lanes, build_lanes
+from dispatch.reading.ledger import Ledger, Reason, read_ledger, read_reasons
+from dispatch.reading.looks import Look, look_of
+from dispatch.reading.naming import Owner, owner_of, with_names
+from dispatch.reading.recipients import Recipients, read_recipients
+from dispatch.reading.requests import events_between, read_requests
+from dispatch.reading.revisions import Revision, revision_of
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A figure under the title."""
+
+    label: str
+    text: str
+    is_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """All that the page shows."""
+
+    event: Any
+    owner: Owner
+    look: Look
+    program: str
+    title: str
+    is_live: bool
+    is_over: bool
+    facts: tuple[Fact, ...]
+    lanes: Lanes
+    chart: Chart
+    ledger: Ledger
+    reasons: tuple[Reason, ...]
+    revisions: tuple[Revision, ...]
+    recipients: Recipients
+    doubts: tuple[Doubt, ...]
+
+
+def read_event(
+    *, event_id: int, show: str, page: str | None, now: datetime, zone: tzinfo
+) -> EventPage | None:
+    """Read an event with everything about it; None when there is none. A constant number of queries."""
+    event = with_names(DispatchEvent.objects.filter(pk=event_id)).first()
+    if event is None:
+        return None
+    at = min(now, event.ends_at - timedelta(seconds=1))
+    devices = devices_behind(event.recipients_id)
+    axis = Axis(start=_floor(event.starts_at) - HOUR, end=_ceil(event.ends_at) + HOUR, zone=zone)
+    rows = read_final(start=axis.start, end=axis.end, device_ids=devices)
+    requests = read_requests(_sharing(event, axis), now=now, zone=zone)
+    ledger = read_ledger(event, device_ids=devices, at=at)
+    lanes = build_lanes(
+        requests=requests,
+        rows=rows,
+        axis=axis,
+        every=_every(axis),
+        now=now,
+        fleets=read_fleets(requests),
+    )
+    status = status_of(event, now=now)
+    return EventPage(
+        event=event,
+        owner=owner_of(event),
+        look=look_of(event, now=now),
+        program=words.programs(event.programs),
+        title=f"{owner_of(event).name}, {words.programs(event.programs)}",
+        is_live=status == EventStatus.ACTIVE,
+        is_over=event.ends_at <= now,
+        facts=tuple(_facts(event, ledger=ledger, status=status, now=now)),
+        lanes=lanes,
+        chart=build_chart(
+            axis=axis,
+            ticks=lanes.ticks,
+            start=event.starts_at,
+            end=event.ends_at,
+            award_kw=event.energy_kw,
+            nomination_kw=event.nomination_kw,
+            steps=steps_for(rows),
+            now=now,
+        ),
+        ledger=ledger,
+        reasons=read_reasons(event, device_ids=devices, at=at),
+        revisions=_revisions(event, zone=zone),
+        recipients=read_recipients(event, show=show, page=page, at=at, now=now),
+        doubts=tuple(Doubt.objects.filter(event_id=event.pk, settled_at__isnull=True)),
+    )
+
+
+def _sharing(event: DispatchEvent, axis: Axis) -> Any:
+    """Select the events that reach any of the same meters near this one, itself among them."""
+    mine = RecipientMember.objects.filter(recipients_id=event.recipients_id).values("meter_id")
+    sets = RecipientMember.objects.filter(meter_id__in=mine).values("recipients_id")
+    return events_between(axis.start, axis.end).filter(recipients_id__in=sets)
+
+
+def _revisions(event: DispatchEvent, *, zone: tzinfo) -> tuple[Revision, ...]:
+    rows = EventRevision.objects.filter(event_id=event.pk).order_by("-number")[:50]
+    return tuple(revision_of(row, zone=zone) for row in rows)
+
+
+def _facts(event: Any, *, ledger: Ledger, status: str, now: datetime) -> list[Fact]:
+    """Choose the figures: what was asked, how far it is, how long it lasts."""
+    facts = [
+        Fact("Award", words.power(event.energy_kw), is_live=status == EventStatus.ACTIVE),
+        Fact("Nomination", words.power(event.nomination_kw) if event.nomination_kw is not None else "none"),
+        Fact("Confirmed", f"{ledger.acknowledged:,} of {ledger.planned:,}"),
+        Fact("Paid up to", words.cap(event.cap)),
+        Fact("Priority", str(event.priority_rank)),
+    ]
+    if status == EventStatus.SCHEDULED:
+        facts.append(Fact("Starts in", words.length(event.starts_at - now)))
+    elif status == EventStatus.ACTIVE:
+        facts.append(Fact("Ends in", words.length(event.ends_at - now), is_live=True))
+    else:
+        facts.append(Fact("Status", EventStatus(status).label))
+    facts.append(Fact("Lasts", words.length(event.ends_at - event.starts_at)))
+    return facts
+
+
+def _every(axis: Axis) -> timedelta:
+    hours = (axis.end - axis.start) / HOUR
+    return HOUR if hours <= 8 else 2 * HOUR if hours <= 14 else 4 * HOUR if hours <= 36 else 24 * HOUR
+
+
+def _floor(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+def _ceil(at: datetime) -> datetime:
+    floor = _floor(at)
+    return floor if floor == at else floor + HOUR

@@ -1,0 +1,146 @@
+"""How far an event's schedule has come, and why devices do what they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+
+from devices.models import Command, CommandState, DeviceSchedule, ScheduleSegment, ScheduleState
+from dispatch.models import DispatchEvent, Unserved
+from dispatch.reading import words
+
+MOST_CAUSES = 3
+MOST_REASONS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Devices by how far they have come with the schedule in effect."""
+
+    planned: int
+    waiting: int
+    sent: int
+    acknowledged: int
+    failed: int
+    latest: datetime | None
+    causes: tuple[str, ...]
+
+    @property
+    def out(self) -> int:
+        """Count the devices that a schedule has been sent to."""
+        return self.planned - self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One line of the list of reasons."""
+
+    icon: str
+    kind: str
+    lead: str
+    text: str
+
+
+def in_effect(at: datetime) -> Q:
+    """Match the schedules in effect at a time."""
+    return Q(created_at__lte=at) & (Q(superseded_at__isnull=True) | Q(superseded_at__gt=at))
+
+
+def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime) -> Ledger:
+    """Count the devices that move for an event, by state. Two queries."""
+    schedules = DeviceSchedule.objects.filter(
+        in_effect(at),
+        device_id__in=device_ids,
+        segments__starts_at__lt=event.ends_at,
+        segments__ends_at__gt=event.starts_at,
+    )
+    row = schedules.aggregate(
+        planned=Count("device", distinct=True),
+        waiting=Count("device", distinct=True, filter=Q(state=ScheduleState.PENDING)),
+        sent=Count("device", distinct=True, filter=Q(state=ScheduleState.SENT)),
+        acknowledged=Count("device", distinct=True, filter=Q(state=ScheduleState.ACKNOWLEDGED)),
+        failed=Count("device", distinct=True, filter=Q(state=ScheduleState.FAILED)),
+    )
+    latest = schedules.order_by("-created_at").values_list("created_at", flat=True).first()
+    failed = Command.objects.filter(schedule__in=schedules, state=CommandState.FAILED)
+    causes = failed.values("detail").annotate(devices=Count("device", distinct=True)).order_by("-devices")
+    return Ledger(
+        **row,
+        latest=latest,
+        causes=tuple(
+            f"{cause['devices']} × {cause['detail'] or 'no answer'}" for cause in causes[:MOST_CAUSES]
+        ),
+    )
+
+
+def read_reasons(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime) -> tuple[Reason, ...]:
+    """List why the devices do what they do, and what is not served. Two queries."""
+    reasons = [*_own_reasons(event)]
+    segments = ScheduleSegment.objects.filter(
+        Q(schedule__created_at__lte=at)
+        & (Q(schedule__superseded_at__isnull=True) | Q(schedule__superseded_at__gt=at)),
+        device_id__in=device_ids,
+        starts_at__lt=event.ends_at,
+        ends_at__gt=event.starts_at,
+    ).exclude(reason="")
+    chosen = segments.values("reason").annotate(devices=Count("device", distinct=True)).order_by("-devices")
+    for row in chosen[:MOST_REASONS]:
+        reasons.append(_reason("layers", "quiet", row["reason"], row["devices"]))
+    refused = Unserved.objects.filter(event_id=event.pk).values("reason")
+    for row in refused.annotate(devices=Count("device", distinct=True)).order_by("-devices")[:MOST_REASONS]:
+        reasons.append(_reason("warn", "warn", row["reason"], row["devices"]))
+    return tuple(reasons)
+
+
+def _own_reasons(event: DispatchEvent) -> list[Reason]:
+    """Say what follows from the event's own fields."""
+    kind = (
+        Reason(
+            "diamond-open", "quiet", "Voluntary.", f"Paid for what is delivered; rank {event.priority_rank}."
+        )
+        if event.is_voluntary
+        else Reason(
+            "diamond",
+            "quiet",
+            "A commitment.",
+            f"It is served before what is voluntary; rank {event.priority_rank}.",
+        )
+    )
+    found = [kind, Reason("device", "quiet", f"Paid up to {words.cap(event.cap)}.", _cap_text(event))]
+    if event.unmapped_meters:
+        lead = f"{words.counted(event.unmapped_meters, one='meter')} without a device."
+        found.append(Reason("warn", "warn", lead, "Nothing there can deliver until one is mapped."))
+    if event.shortfall_kw:
+        lead = f"{words.power(event.shortfall_kw)} short of the award."
+        found.append(Reason("warn", "warn", lead, "The devices behind these meters are rated below it."))
+    if event.test:
+        found.append(
+            Reason(
+                "flask",
+                "quiet",
+                f"{event.get_test_display()}.",
+                "Devices stay still unless a meter is armed."
+                if event.test == "INTEGRATION"
+                else "Devices move as in a real event; it is not settled.",
+            )
+        )
+    return found
+
+
+def _cap_text(event: DispatchEvent) -> str:
+    return {
+        "up-to-nomination": "More than the nomination is not paid, so energy is kept.",
+        "up-to-site-load": "Paid down to a net load of zero.",
+        "grid-exports-allowed": "Paid beyond zero, where the site may export.",
+    }.get(event.cap, "A word of Leap's that the portal does not know; it is kept.")
+
+
+def _reason(icon: str, kind: str, text: str, devices: int) -> Reason:
+    """Split a stored reason into its bold lead and the rest, with how many devices it holds for."""
+    lead, dot, rest = text.partition(". ")
+    lead = lead if lead.endswith(".") else f"{lead}."
+    tail = f"{rest} " if dot else ""
+    return Reason(icon, kind, lead, f"{tail}{words.counted(devices, one='device')}.")
