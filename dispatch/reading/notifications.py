@@ -19,7 +19,7 @@ from dispatch.reading.listing import Filter, Tab, chosen, drop_down, page_of, ta
 
 STATUS_TABS = {
     "": "All",
-    "received": "Waiting",
+    "received": "Received",
     "recorded": "Recorded",
     "quarantined": "Quarantined",
     "rejected": "Rejected",
@@ -27,7 +27,7 @@ STATUS_TABS = {
 OUTCOME_WORDS = {
     ItemOutcome.CREATED: "new",
     ItemOutcome.REVISED: "changed",
-    ItemOutcome.REPEATED: "nothing new",
+    ItemOutcome.REPEATED: "unchanged",
     ItemOutcome.SUSPECT: "unconfirmed",
     ItemOutcome.CONFIRMED: "confirmed",
     ItemOutcome.QUARANTINED: "quarantined",
