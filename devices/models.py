@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from devices.domain.schedule import Mode, Segment
 from meters.models import Meter, Site
 
 
@@ -152,6 +153,35 @@ class ScheduleSegment(models.Model):
     def __str__(self) -> str:
         return f"{self.device_id} {self.starts_at:%Y-%m-%d %H:%M}–{self.ends_at:%H:%M}"
 
+    @classmethod
+    def from_value(cls, segment: Segment, *, schedule: DeviceSchedule) -> ScheduleSegment:
+        """Return the unsaved row of a segment."""
+        return cls(
+            schedule=schedule,
+            device_id=schedule.device_id,
+            starts_at=segment.start,
+            ends_at=segment.end,
+            mode=segment.mode.value,
+            target_kw=segment.target_kw,
+            cap=segment.cap,
+            is_commitment=segment.is_commitment,
+            leap_event_ids=list(segment.leap_event_ids),
+            reason=segment.reason,
+        )
+
+    def to_value(self) -> Segment:
+        """Return the segment this row stores."""
+        return Segment(
+            start=self.starts_at,
+            end=self.ends_at,
+            mode=Mode(self.mode),
+            target_kw=self.target_kw,
+            cap=self.cap,
+            is_commitment=self.is_commitment,
+            leap_event_ids=tuple(self.leap_event_ids),
+            reason=self.reason,
+        )
+
 
 class CommandKind(models.TextChoices):
     """What a command carries: a whole schedule, or the return to normal."""
@@ -230,6 +260,12 @@ class CommandAttempt(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=16, choices=AttemptOutcome.choices, default=AttemptOutcome.STARTED)
     detail = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            # Reader: devices.commanding, tries whose end is not known.
+            models.Index(fields=["started_at"], name="attempt_started", condition=Q(outcome="STARTED")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.command_id} at {self.started_at:%H:%M:%S}"

@@ -120,6 +120,12 @@ def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
     return url
 
 
+def portal_url() -> str:
+    """Return where the workers reach this portal's own web. Raises ImproperlyConfigured on nonsense."""
+    default = f"http://127.0.0.1:{text('PORT', '8000')}"
+    return server_url("PORTAL_URL", schemes=("http", "https")).rstrip("/") or default
+
+
 def email_settings() -> dict[str, Any]:
     """Return Django's EMAIL_ settings from EMAIL_URL; without one, mail is printed."""
     url = text("EMAIL_URL", "consolemail://")
@@ -174,11 +180,13 @@ def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
             " Leave pool out."
         )
     # A database that vanishes without a word must be noticed before Leap hangs up after 10 seconds.
-    limits = {
+    limits: dict[str, Any] = {
         "connect_timeout": 3,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
         "tcp_user_timeout": 7000,
     }
+    if patience := text("DATABASE_PATIENCE_MS"):
+        limits["options"] = f"-c statement_timeout={int(patience)} -c lock_timeout={int(patience)}"
     return {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": limits | options}

@@ -24,6 +24,7 @@ LEAP_WEBHOOK_HEADER = environment.webhook_header()
 LEAP_API_BASE_URL = environment.leap_base_url()
 LEAP_API_KEY = environment.text("LEAP_API_KEY")
 REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
+PORTAL_URL = environment.portal_url()
 MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
 DATABASES = {"default": environment.database(BASE_DIR)}
@@ -137,6 +138,11 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",  # plain http is answered on loopback; in front of it, the TLS proxy redirects
     "security.W021",  # nor is the browsers' preload list
 ]
+
+# Devices: a driver's name on a device → its class.
+DEVICE_DRIVERS = {
+    "simulator": "devices.drivers.simulator.SimulatorDriver",
+}
 
 # The API.
 REST_FRAMEWORK = {

@@ -1,0 +1,306 @@
+"""Stage: due commands → devices, one attempt row a try.
+
+Reads and moves `Command`, writes `CommandAttempt`, and lets the schedule's state and the device's
+`is_online` follow. A command is claimed under a lease longer than any try: whoever dies while
+trying leaves an attempt STARTED and a lease that lapses, and the next run takes both up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+
+from devices import queue
+from devices.domain import retry
+from devices.domain.schedule import Segment, as_message
+from devices.drivers import driver_named
+from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result
+from devices.models import (
+    OPEN_COMMAND_STATES,
+    AttemptOutcome,
+    Command,
+    CommandAttempt,
+    CommandState,
+    Device,
+    DeviceSchedule,
+    ScheduleSegment,
+    ScheduleState,
+)
+from devices.queries import LEASE, due_commands, lost_attempts
+
+logger = logging.getLogger(__name__)
+
+RUN_SECONDS = 30
+BATCH_WITHOUT_DRIVER = 500
+
+
+class RetryRefused(Exception):
+    """The command cannot be tried again; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """A claimed command with the attempt that was written for it."""
+
+    command: Command
+    attempt: CommandAttempt
+
+
+def run_due_commands(*, now: datetime) -> int:
+    """Send every command that is due, batch by batch, and return how many were tried.
+
+    1. Close what others left behind: attempts of the dead, commands past their end.
+    2. For each driver with something due: claim a batch, deliver it, record the answers.
+    Ends after half a minute even if more is due, so that a worker's time limit is never met; what
+    is left is woken again. Time passes within the run: later batches count from `now` too.
+    """
+    _close_lost_attempts(now=now)
+    _expire(now=now)
+    began = time.monotonic()
+    tried = 0
+    while (passed := time.monotonic() - began) < RUN_SECONDS:
+        round_tried = _run_round(now=now + timedelta(seconds=passed))
+        if not round_tried:
+            break
+        tried += round_tried
+    return tried
+
+
+def retry_command(*, command_id: int, now: datetime) -> None:
+    """Try a command again at once, as an operator asks.
+
+    Raises:
+        RetryRefused: it was accepted, replaced or is past its end.
+        Command.DoesNotExist: no such command.
+    """
+    with transaction.atomic():
+        changed = Command.objects.filter(
+            pk=command_id, state__in=OPEN_COMMAND_STATES, expires_at__gt=now
+        ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
+        if not changed:
+            raise RetryRefused(_why_no_retry(Command.objects.get(pk=command_id)))
+        queue.wake_commands()
+
+
+def _why_no_retry(command: Command) -> str:
+    reasons = {
+        CommandState.ACKNOWLEDGED: "The device has accepted this command.",
+        CommandState.SUPERSEDED: "A newer schedule took this command's place.",
+    }
+    return reasons.get(CommandState(command.state), "This command is past its end.")
+
+
+def _run_round(*, now: datetime) -> int:
+    """Run one batch for every driver that has something due, and return the number of tries."""
+    names = due_commands(now=now).values_list("device__driver", flat=True).distinct()
+    return sum(_run_batch(driver_name=name, now=now) for name in names.order_by())
+
+
+def _run_batch(*, driver_name: str, now: datetime) -> int:
+    began = time.monotonic()
+    driver: Driver | DriverError
+    try:
+        driver = driver_named(driver_name)
+    except DriverError as error:
+        driver = error
+    limit = BATCH_WITHOUT_DRIVER if isinstance(driver, DriverError) else driver.concurrency
+    tries = _claim(driver_name=driver_name, limit=limit, now=now)
+    if not tries:
+        return 0
+    if isinstance(driver, DriverError):
+        _record([(one, driver) for one in tries], now=now)
+        return len(tries)
+    for results in driver.deliver_all(_deliveries([one.command for one in tries])):
+        at = now + timedelta(seconds=time.monotonic() - began)
+        _record([(tries[position], result) for position, result in results], now=at)
+    logger.info("Commands tried: %s by %s", len(tries), driver_name)
+    return len(tries)
+
+
+@transaction.atomic
+def _claim(*, driver_name: str, limit: int, now: datetime) -> list[_Try]:
+    """Take up to `limit` due commands under a lease and write their attempts.
+
+    Only commands of the version that is current in this transaction are taken. Devices that were
+    silent before come last, so that they hold up no batch of the others.
+    """
+    commands = _lock_due(
+        now=now,
+        limit=limit,
+        expires_at__gt=now,
+        device__driver=driver_name,
+        schedule__version=F("device__schedule_version"),
+    )
+    if not commands:
+        return []
+    _write_claim(commands, now=now)
+    attempts = CommandAttempt.objects.bulk_create(
+        CommandAttempt(command=command, started_at=now) for command in commands
+    )
+    return [_Try(command, attempt) for command, attempt in zip(commands, attempts, strict=True)]
+
+
+def _lock_due(*, now: datetime, limit: int | None, **conditions: object) -> list[Command]:
+    """Return due commands nobody else is busy with, held to the end of the transaction.
+
+    PostgreSQL skips the rows of others; SQLite's immediate transaction is alone anyway. The device
+    is held as well: whoever writes takes device, schedule, command in this order, or would deadlock.
+    """
+    rows = (
+        due_commands(now=now)
+        .filter(**conditions)
+        .select_related("device", "schedule")
+        .select_for_update(skip_locked=True, no_key=True, of=("self", "device"))
+    )
+    return list(rows.order_by("attempt_count", "next_attempt_at", "pk")[:limit])
+
+
+def _write_claim(commands: Sequence[Command], *, now: datetime) -> None:
+    """Write the lease, and that the commands are on their way: SENT, or FAILED after a minute's silence."""
+    by_state: dict[str, list[Command]] = {}
+    for command in commands:
+        is_failed = command.state == CommandState.FAILED or (
+            command.state == CommandState.SENT and retry.is_silence_over(attempts_made=command.attempt_count)
+        )
+        command.state = CommandState.FAILED if is_failed else CommandState.SENT
+        command.attempt_count += 1
+        command.claimed_until = now + LEASE
+        by_state.setdefault(command.state, []).append(command)
+    for state, some in by_state.items():
+        DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in some]).update(state=state)
+        Command.objects.filter(pk__in=[command.pk for command in some]).update(
+            state=state, claimed_until=now + LEASE, attempt_count=F("attempt_count") + 1
+        )
+
+
+def _deliveries(commands: Sequence[Command]) -> list[Delivery]:
+    """Return the messages of the commands, with their schedules' segments."""
+    segments: dict[int, list[Segment]] = {}
+    rows = ScheduleSegment.objects.filter(schedule_id__in=[command.schedule_id for command in commands])
+    for row in rows.order_by("schedule_id", "starts_at"):
+        segments.setdefault(row.schedule_id, []).append(row.to_value())
+    return [
+        Delivery(
+            message=as_message(
+                device=command.device.external_id,
+                version=command.schedule.version,
+                issued_at=command.created_at,
+                expires_at=command.expires_at,
+                segments=segments.get(command.schedule_id, []),
+            ),
+            device=command.device,
+        )
+        for command in commands
+    ]
+
+
+@transaction.atomic
+def _record(results: Sequence[tuple[_Try, Result]], *, now: datetime) -> None:
+    """Write what came of a batch of tries.
+
+    An attempt's end is always written. The command moves only while it is open: one that a newer
+    schedule superseded in the meantime stays so.
+    """
+    device_ids = [one.command.device_id for one, _ in results]
+    list(Device.objects.select_for_update(no_key=True).filter(pk__in=device_ids).order_by("pk").values("pk"))
+    accepted: list[_Try] = []
+    others: list[tuple[_Try, Answer | DriverError]] = []
+    for one, result in results:
+        if isinstance(result, Answer) and result.is_accepted:
+            accepted.append(one)
+        else:
+            others.append((one, result))
+    answered = [one.command.device_id for one, result in results if isinstance(result, Answer)]
+    Device.objects.filter(pk__in=answered).update(is_online=True, last_seen_at=now)
+    _record_accepted(accepted, now=now)
+    _record_others(others, now=now)
+
+
+def _record_accepted(tries: Sequence[_Try], *, now: datetime) -> None:
+    if not tries:
+        return
+    DeviceSchedule.objects.filter(pk__in=[one.command.schedule_id for one in tries]).update(
+        state=ScheduleState.ACKNOWLEDGED, acknowledged_at=now
+    )
+    Command.objects.filter(pk__in=[one.command.pk for one in tries], state__in=OPEN_COMMAND_STATES).update(
+        state=CommandState.ACKNOWLEDGED, next_attempt_at=None, claimed_until=None, finished_at=now, detail=""
+    )
+    CommandAttempt.objects.filter(pk__in=[one.attempt.pk for one in tries]).update(
+        outcome=AttemptOutcome.ACKNOWLEDGED, finished_at=now
+    )
+
+
+def _record_others(results: Sequence[tuple[_Try, Result]], *, now: datetime) -> None:
+    """Write the tries that were refused, or to which nothing was answered.
+
+    Whoever lost the lease in the meantime moves no command: another worker has it now.
+    """
+    if not results:
+        return
+    lease = results[0][0].command.claimed_until
+    for one, result in results:
+        _conclude(one, result, now=now)
+    silent = [one.command.device_id for one, result in results if _is_silence(result)]
+    Device.objects.filter(pk__in=silent).update(is_online=False)
+    finished = [one.command.schedule_id for one, _ in results if one.command.finished_at]
+    DeviceSchedule.objects.filter(pk__in=finished).update(state=ScheduleState.FAILED)
+    Command.objects.filter(state__in=OPEN_COMMAND_STATES, claimed_until=lease).bulk_update(
+        [one.command for one, _ in results],
+        ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"],
+    )
+    CommandAttempt.objects.bulk_update(
+        [one.attempt for one, _ in results], ["outcome", "finished_at", "detail"]
+    )
+
+
+def _is_silence(result: Result) -> bool:
+    return isinstance(result, DriverError) and not result.permanent
+
+
+def _conclude(one: _Try, result: Result, *, now: datetime) -> None:
+    """Set on the values what a try that was not accepted means for the command and the attempt."""
+    command, attempt = one.command, one.attempt
+    command.claimed_until = None
+    attempt.finished_at = now
+    attempt.detail = command.detail = result.detail if isinstance(result, Answer) else str(result)
+    attempt.outcome = AttemptOutcome.REJECTED if isinstance(result, Answer) else AttemptOutcome.ERROR
+    if _is_silence(result):
+        command.next_attempt_at = retry.next_attempt_at(
+            key=command.key, attempts_made=command.attempt_count, now=now, expires_at=command.expires_at
+        )
+    else:
+        command.state = CommandState.FAILED
+        command.next_attempt_at = None
+        command.finished_at = now
+
+
+def _close_lost_attempts(*, now: datetime) -> None:
+    lost_attempts(now=now).update(
+        outcome=AttemptOutcome.LOST,
+        finished_at=now,
+        detail="Whoever tried stopped before the answer was written.",
+    )
+
+
+@transaction.atomic
+def _expire(*, now: datetime) -> None:
+    """Close the commands that are past their end, keeping the reason of the last try."""
+    commands = _lock_due(now=now, limit=None, expires_at__lte=now)
+    if not commands:
+        return
+    DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in commands]).update(
+        state=ScheduleState.FAILED
+    )
+    for command in commands:
+        last = command.detail or "It could not be sent in time."
+        command.detail = f"Past its end before the device accepted it. {last}"
+        command.state = CommandState.EXPIRED
+        command.next_attempt_at = None
+        command.finished_at = now
+    Command.objects.bulk_update(commands, ["state", "next_attempt_at", "finished_at", "detail"])

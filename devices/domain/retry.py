@@ -1,0 +1,39 @@
+"""When to try a silent device again.
+
+Four tries within about 15 s, then a minute of silence after which the command counts as failed,
+then a try every half minute until the command expires. A failed device that comes back is heard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+QUICK_DELAYS_SECONDS = (2, 4, 8)
+SILENCE_SECONDS = 60
+SLOW_DELAY_SECONDS = 30
+JITTER = 0.2
+
+
+def next_attempt_at(*, key: str, attempts_made: int, now: datetime, expires_at: datetime) -> datetime:
+    """Return when to try again; at the latest `expires_at`, when there is nothing left but to give up.
+
+    The jitter depends on the command's key and the attempt alone: a thousand devices that went
+    silent together are not all tried again in the same instant, and a replay gives the same times.
+    """
+    delay = _delay_seconds(attempts_made) * (1 + JITTER * _fraction(f"{key}:{attempts_made}"))
+    return min(now + timedelta(seconds=delay), expires_at)
+
+
+def is_silence_over(*, attempts_made: int) -> bool:
+    """Return whether a command that is due again has been silent for the minute that makes it failed."""
+    return attempts_made > len(QUICK_DELAYS_SECONDS)
+
+
+def _delay_seconds(attempts_made: int) -> int:
+    delays = (*QUICK_DELAYS_SECONDS, SILENCE_SECONDS)
+    return delays[attempts_made - 1] if attempts_made <= len(delays) else SLOW_DELAY_SECONDS
+
+
+def _fraction(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) / 2**32

@@ -1,0 +1,89 @@
+"""Devices that live in the database, for the demo and the tests: each keeps what it accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from devices.domain.schedule import ScheduleMessage
+from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result
+from devices.models import Device, SimulatedDevice
+
+
+class SimulatorDriver(Driver):
+    """Hands schedules to `SimulatedDevice` rows, a whole batch in four statements.
+
+    Unlike a driver that leaves the machine it works in the database, so it never runs in threads.
+    """
+
+    concurrency = 500
+
+    def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
+        """Carry one message; see `Driver.deliver`."""
+        [[(_, result)]] = self.deliver_all([Delivery(message, device)])
+        if isinstance(result, DriverError):
+            raise result
+        return result
+
+    def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
+        """Have every device take its message in one transaction, and yield all answers at once."""
+        with transaction.atomic():
+            devices = _lock([delivery.device.pk for delivery in deliveries])
+            now = timezone.now()
+            results = [
+                (position, _take(devices[delivery.device.pk], delivery.message, now=now))
+                for position, delivery in enumerate(deliveries)
+            ]
+            SimulatedDevice.objects.bulk_create(
+                devices.values(),
+                update_conflicts=True,
+                unique_fields=["device"],
+                update_fields=[
+                    "accepted_version",
+                    "message",
+                    "accepted_at",
+                    "accepted_count",
+                    "refused_count",
+                ],
+            )
+        yield results
+
+
+def _lock(device_ids: Sequence[int]) -> dict[int, SimulatedDevice]:
+    """Return the devices' rows by device id, made where missing, held to the end of the transaction."""
+    rows = SimulatedDevice.objects.select_for_update().filter(device_id__in=device_ids).order_by("device_id")
+    found = {row.device_id: row for row in rows}
+    missing = [device_id for device_id in device_ids if device_id not in found]
+    if not missing:
+        return found
+    SimulatedDevice.objects.bulk_create(
+        [SimulatedDevice(device_id=device_id) for device_id in missing], ignore_conflicts=True
+    )
+    return {row.device_id: row for row in rows.all()}
+
+
+def _take(device: SimulatedDevice, message: ScheduleMessage, *, now: datetime) -> Result:
+    """Be the device: keep a newer version, refuse an older one, and be as faulty as it was told to be."""
+    if device.fault == "SILENT":
+        return DriverError("The device did not answer.", permanent=False)
+    if device.fault == "ERROR":
+        return DriverError("The device answered with an error.", permanent=False)
+    version = message["version"]
+    if device.fault == "REJECT" or version < device.accepted_version:
+        device.refused_count += 1
+        return Answer(is_accepted=False, detail=_refusal(device, version=version))
+    if version > device.accepted_version:
+        device.accepted_version = version
+        device.message = dict(message)
+        device.accepted_at = now
+        device.accepted_count += 1
+    return Answer(is_accepted=True)
+
+
+def _refusal(device: SimulatedDevice, *, version: int) -> str:
+    if device.fault == "REJECT":
+        return "The device refuses every schedule."
+    return f"Version {version} is older than version {device.accepted_version}, which was accepted."

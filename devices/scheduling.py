@@ -1,0 +1,163 @@
+"""Stage: desired schedules → stored versions and the commands that carry them.
+
+Reads the current version of each device; writes `DeviceSchedule`, `ScheduleSegment`, `Command`
+and `Device.schedule_version`. Called by planning, inside its transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F
+
+from devices import queue
+from devices.domain.commands import Held, instruction_for
+from devices.domain.schedule import DesiredSchedule, Segment, check_schedule, content_digest, remaining
+from devices.models import (
+    Command,
+    CommandKind,
+    CommandState,
+    Device,
+    DeviceSchedule,
+    ScheduleSegment,
+)
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The ids of the devices that got a new version, in order."""
+
+    changed: tuple[int, ...]
+
+
+def replace_schedules(*, desired: Mapping[int, DesiredSchedule], now: datetime) -> Replaced:
+    """Give each device a new version where what remains to be done differs from what it has.
+
+    `desired` maps device ids to their whole schedule. A device that has nothing to do and nothing
+    desired gets no version; one whose schedule is emptied gets a command that clears it. Open
+    commands of older versions are superseded. A constant number of statements per thousand
+    devices; call inside a transaction, with devices that exist.
+
+    Raises:
+        InvalidSchedule: segments out of order, overlapping, empty or without a time zone.
+    """
+    for segments in desired.values():
+        check_schedule(segments)
+    device_ids = sorted(desired)
+    changed: list[int] = []
+    for first in range(0, len(device_ids), BATCH):
+        batch = {device_id: desired[device_id] for device_id in device_ids[first : first + BATCH]}
+        changed += _replace_batch(batch, now=now)
+    if changed:
+        queue.wake_commands()
+        logger.info("Schedules replaced for %s of %s devices", len(changed), len(device_ids))
+    return Replaced(changed=tuple(changed))
+
+
+def _replace_batch(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> list[int]:
+    """Compare, then bump versions, supersede the old and store the new.
+
+    The devices' rows are taken first and in order: whoever writes takes device, schedule, command
+    in this order, or would deadlock.
+    """
+    held = _held(list(desired), now=now)
+    nothing = Held(remaining=(), unanswered_until=None)
+    wanted = {
+        device_id: left
+        for device_id, segments in desired.items()
+        if (left := remaining(segments, now=now)) != held.get(device_id, nothing).remaining
+    }
+    if not wanted:
+        return []
+    devices = Device.objects.filter(pk__in=wanted)
+    locked = devices.select_for_update(no_key=True).order_by("pk").values_list("pk", "schedule_version")
+    versions = {device_id: version + 1 for device_id, version in locked}
+    devices.update(schedule_version=F("schedule_version") + 1)
+    _supersede(list(wanted), now=now)
+    schedules = _store_schedules(
+        {pk: [segment for segment in desired[pk] if segment.end > now] for pk in wanted},
+        versions=versions,
+        now=now,
+    )
+    Command.objects.bulk_create(
+        _command(schedule, desired=wanted[pk], held=held.get(pk, nothing), now=now)
+        for pk, schedule in schedules.items()
+    )
+    return list(wanted)
+
+
+def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
+    """Return what each device with a current schedule may still be following."""
+    segments: dict[int, list[Segment]] = {}
+    rows = ScheduleSegment.objects.filter(
+        device_id__in=device_ids, ends_at__gt=now, schedule__superseded_at__isnull=True
+    ).order_by("device_id", "starts_at")
+    for row in rows:
+        segments.setdefault(row.device_id, []).append(row.to_value())
+    current = DeviceSchedule.objects.filter(device_id__in=device_ids, superseded_at__isnull=True)
+    return {
+        device_id: Held(
+            remaining=remaining(segments.get(device_id, []), now=now),
+            unanswered_until=None if state == CommandState.ACKNOWLEDGED else expires_at,
+        )
+        for device_id, state, expires_at in current.values_list(
+            "device_id", "commands__state", "commands__expires_at"
+        )
+    }
+
+
+def _supersede(device_ids: Sequence[int], *, now: datetime) -> None:
+    """Close the current versions and whatever of them was still to be sent."""
+    DeviceSchedule.objects.filter(device_id__in=device_ids, superseded_at__isnull=True).update(
+        superseded_at=now
+    )
+    Command.objects.filter(device_id__in=device_ids, next_attempt_at__isnull=False).update(
+        state=CommandState.SUPERSEDED,
+        next_attempt_at=None,
+        finished_at=now,
+        detail="A newer schedule took its place.",
+    )
+
+
+def _store_schedules(
+    desired: Mapping[int, Sequence[Segment]], *, versions: Mapping[int, int], now: datetime
+) -> dict[int, DeviceSchedule]:
+    """Store a version per device with its segments, and return it by device id."""
+    schedules = {
+        device_id: DeviceSchedule(
+            device_id=device_id,
+            version=versions[device_id],
+            created_at=now,
+            digest=content_digest(segments),
+        )
+        for device_id, segments in desired.items()
+    }
+    DeviceSchedule.objects.bulk_create(schedules.values())
+    ScheduleSegment.objects.bulk_create(
+        ScheduleSegment.from_value(segment, schedule=schedules[device_id])
+        for device_id, segments in desired.items()
+        for segment in segments
+    )
+    return schedules
+
+
+def _command(schedule: DeviceSchedule, *, desired: DesiredSchedule, held: Held, now: datetime) -> Command:
+    instruction = instruction_for(desired=desired, held=held)
+    kind = CommandKind.CLEAR if instruction.is_clear else CommandKind.SCHEDULE
+    return Command(
+        device_id=schedule.device_id,
+        schedule=schedule,
+        key=f"{schedule.device_id}:{schedule.version}:{kind}",
+        kind=kind,
+        created_at=now,
+        due_at=now,
+        next_attempt_at=now,
+        expires_at=instruction.expires_at,
+    )

@@ -1,0 +1,219 @@
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from devices import commanding, queries
+from devices.commanding import RetryRefused, retry_command, run_due_commands
+from devices.domain.schedule import as_message
+from devices.drivers.simulator import SimulatorDriver
+from devices.models import Command, CommandAttempt, Device, DeviceSchedule, SimulatedDevice
+from devices.scheduling import replace_schedules
+from devices.tasks import run_due_commands as task
+from tests.builders import NOW, at, device, segment
+
+pytestmark = pytest.mark.django_db
+
+
+def seconds(number):
+    return NOW + timedelta(seconds=number)
+
+
+def plan(*devices, end=60, now=NOW):
+    with transaction.atomic():
+        replace_schedules(desired={one.pk: (segment(0, end),) for one in devices}, now=now)
+
+
+def faulty(fault, **fields):
+    one = device(**fields)
+    SimulatedDevice.objects.create(device=one, fault=fault)
+    return one
+
+
+def state(one):
+    return one.commands.latest("pk").state, one.schedules.latest("pk").state
+
+
+def run_at_next_attempts(one, times):
+    """Run whatever is due, when it is due."""
+    for _ in range(times):
+        run_due_commands(now=one.commands.get().next_attempt_at)
+
+
+def test_a_due_command_reaches_the_device_and_all_states_follow():
+    battery = device(is_online=False)
+    plan(battery)
+    assert queries.waiting(now=NOW) == ("devices.tasks.run_due_commands",)
+    assert run_due_commands(now=NOW) == 1
+    battery.refresh_from_db()
+    assert state(battery) == ("ACKNOWLEDGED", "ACKNOWLEDGED")
+    assert battery.is_online
+    assert battery.last_seen_at >= NOW
+    assert battery.simulated.accepted_version == 1
+    assert battery.simulated.message["segments"][0]["target_kw"] == 5
+    assert CommandAttempt.objects.get().outcome == "ACKNOWLEDGED"
+    assert queries.waiting(now=at(30)) == ()
+    assert run_due_commands(now=at(1)) == 0
+
+
+def test_a_task_runs_what_is_due_and_says_how_much():
+    plan(device(), device(), end=10**7)
+    assert task() == "2 commands tried"
+
+
+def test_the_simulated_device_refuses_an_older_version_and_takes_a_repeat_once():
+    battery = device()
+    driver = SimulatorDriver()
+
+    def send(version):
+        message = as_message(
+            device=battery.external_id, version=version, issued_at=NOW, expires_at=at(60), segments=[]
+        )
+        return driver.deliver(message, battery)
+
+    assert [send(2).is_accepted, send(2).is_accepted, send(1).is_accepted] == [True, True, False]
+    assert send(1).detail == "Version 1 is older than version 2, which was accepted."
+    held = SimulatedDevice.objects.get()
+    assert (held.accepted_version, held.accepted_count, held.refused_count) == (2, 1, 2)
+
+
+def test_a_rejected_schedule_has_failed_with_the_devices_words():
+    battery = faulty("REJECT")
+    plan(battery)
+    run_due_commands(now=NOW)
+    command = Command.objects.get()
+    assert state(battery) == ("FAILED", "FAILED")
+    assert (command.detail, command.next_attempt_at) == ("The device refuses every schedule.", None)
+    assert CommandAttempt.objects.get().outcome == "REJECTED"
+    assert queries.waiting(now=at(30)) == ()
+
+
+def test_a_silent_device_is_sent_to_for_a_minute_then_failed_and_still_tried():
+    battery = faulty("SILENT")
+    plan(battery)
+    run_due_commands(now=NOW)
+    assert state(battery) == ("SENT", "SENT")
+    assert not Device.objects.get().is_online
+    assert run_due_commands(now=seconds(1)) == 0
+    run_at_next_attempts(battery, 3)
+    assert state(battery) == ("SENT", "SENT")
+    run_at_next_attempts(battery, 1)
+    assert state(battery) == ("FAILED", "FAILED")
+    assert battery.commands.get().attempt_count == 5
+    fourth, fifth = battery.commands.get().attempts.order_by("started_at")[3:]
+    assert fifth.started_at - fourth.started_at >= timedelta(seconds=60)
+
+    SimulatedDevice.objects.update(fault="")
+    run_due_commands(now=battery.commands.get().next_attempt_at)
+    assert state(battery) == ("ACKNOWLEDGED", "ACKNOWLEDGED")
+    assert Device.objects.get().is_online
+
+
+def test_a_command_past_its_end_expires_with_the_reason_of_its_last_try():
+    battery = faulty("SILENT")
+    late = device()
+    plan(battery, end=1)
+    run_due_commands(now=NOW)
+    plan(late, end=1)
+    assert run_due_commands(now=at(1)) == 0
+    assert state(battery) == state(late) == ("EXPIRED", "FAILED")
+    assert battery.commands.get().detail.endswith("The device did not answer.")
+    assert late.commands.get().detail.endswith("It could not be sent in time.")
+    assert queries.waiting(now=at(30)) == ()
+
+
+def test_a_killed_worker_leaves_a_lost_attempt_and_the_command_is_taken_up_again(settings):
+    settings.DEVICE_DRIVERS = {"simulator": "tests.devices.drivers.DyingDriver"}
+    battery = device()
+    plan(battery)
+    with pytest.raises(SystemExit):
+        run_due_commands(now=NOW)
+    settings.DEVICE_DRIVERS = {"simulator": "devices.drivers.simulator.SimulatorDriver"}
+    assert run_due_commands(now=seconds(14)) == 0
+    assert queries.waiting(now=seconds(14)) == ()
+    assert queries.waiting(now=seconds(16)) == ("devices.tasks.run_due_commands",)
+    assert run_due_commands(now=seconds(16)) == 1
+    outcomes = CommandAttempt.objects.order_by("pk").values_list("outcome", flat=True)
+    assert list(outcomes) == ["LOST", "ACKNOWLEDGED"]
+    assert battery.simulated.accepted_count == 1
+
+
+def test_an_older_version_still_under_way_changes_nothing_of_the_newer(monkeypatch):
+    battery = device()
+    plan(battery)
+    original = commanding._deliveries
+
+    def plan_again_in_between(claimed):
+        monkeypatch.setattr(commanding, "_deliveries", original)
+        plan(battery, end=30)
+        run_due_commands(now=seconds(1))
+        return original(claimed)
+
+    monkeypatch.setattr(commanding, "_deliveries", plan_again_in_between)
+    run_due_commands(now=NOW)
+    assert [one.state for one in Command.objects.order_by("pk")] == ["SUPERSEDED", "ACKNOWLEDGED"]
+    assert battery.simulated.accepted_version == 2
+    assert DeviceSchedule.objects.get(version=2).state == "ACKNOWLEDGED"
+    assert Command.objects.earliest("pk").attempts.get().outcome == "REJECTED"
+
+
+def test_an_unknown_driver_fails_the_command_with_a_sentence():
+    battery = device(driver="telepathy")
+    plan(battery)
+    assert run_due_commands(now=NOW) == 1
+    assert state(battery) == ("FAILED", "FAILED")
+    assert Command.objects.get().detail == "No driver is called “telepathy”; there are: simulator."
+
+
+def test_a_drivers_bug_or_permanent_error_harms_no_other_device(settings):
+    settings.DEVICE_DRIVERS = {"mixed": "tests.devices.drivers.BuggyDriver"}
+    fine, permanent, bug = (device(driver="mixed", name=name) for name in ("fine", "permanent", "bug"))
+    plan(fine, permanent, bug)
+    run_due_commands(now=NOW)
+    assert [state(one)[0] for one in (fine, permanent, bug)] == ["ACKNOWLEDGED", "FAILED", "SENT"]
+    assert permanent.commands.get().next_attempt_at is None
+    assert bug.commands.get().detail == "The driver failed: ZeroDivisionError."
+
+
+def test_devices_of_a_slow_driver_are_spoken_to_at_the_same_time(settings):
+    settings.DEVICE_DRIVERS = {"slow": "tests.devices.drivers.SlowDriver"}
+    fleet = [device(driver="slow") for _ in range(3)]
+    plan(*fleet)
+    assert run_due_commands(now=NOW) == 3
+    assert {state(one)[0] for one in fleet} == {"ACKNOWLEDGED"}
+
+
+def test_retry_tries_a_failed_command_at_once():
+    battery = faulty("REJECT")
+    plan(battery)
+    run_due_commands(now=NOW)
+    SimulatedDevice.objects.update(fault="")
+    retry_command(command_id=Command.objects.get().pk, now=at(1))
+    assert run_due_commands(now=at(1)) == 1
+    assert state(battery) == ("ACKNOWLEDGED", "ACKNOWLEDGED")
+
+
+def test_retry_is_refused_with_a_sentence_where_it_makes_no_sense():
+    battery, silent = device(), faulty("SILENT")
+    plan(battery, silent)
+    run_due_commands(now=NOW)
+    plan(silent, end=50, now=at(1))
+    accepted, superseded, late = Command.objects.order_by("pk")
+    for command, when, says in [
+        (accepted, at(1), "The device has accepted this command."),
+        (superseded, at(1), "A newer schedule took this command's place."),
+        (late, at(61), "This command is past its end."),
+    ]:
+        with pytest.raises(RetryRefused, match=says):
+            retry_command(command_id=command.pk, now=when)
+
+
+def test_statements_do_not_grow_with_the_number_of_commands():
+    counts = []
+    for size in (2, 40):
+        plan(*[device() for _ in range(size)])
+        with CaptureQueriesContext(connection) as context:
+            assert run_due_commands(now=NOW) == size
+        counts.append(len(context))
+    assert counts[0] == counts[1]

@@ -1,0 +1,118 @@
+import json
+from datetime import timedelta
+
+import pytest
+
+from devices.domain.commands import Held, instruction_for
+from devices.domain.retry import next_attempt_at
+from devices.domain.schedule import (
+    InvalidSchedule,
+    Mode,
+    as_message,
+    check_schedule,
+    content_digest,
+    remaining,
+)
+from tests.builders import NOW, at, segment
+
+
+def test_the_message_is_what_the_contract_promises_to_devices():
+    message = as_message(
+        device="bat-1",
+        version=3,
+        issued_at=NOW,
+        expires_at=at(60),
+        segments=[segment(0, 30, "12.5", mode=Mode.DISCHARGE), segment(30, 60, None, cap="")],
+    )
+    assert json.loads(json.dumps(message)) == {
+        "device": "bat-1",
+        "version": 3,
+        "issued_at": "2026-07-14T20:00:00Z",
+        "expires_at": "2026-07-14T21:00:00Z",
+        "segments": [
+            {
+                "start": "2026-07-14T20:00:00Z",
+                "end": "2026-07-14T20:30:00Z",
+                "mode": "discharge",
+                "target_kw": 12.5,
+                "cap": "up-to-nomination",
+            },
+            {
+                "start": "2026-07-14T20:30:00Z",
+                "end": "2026-07-14T21:00:00Z",
+                "mode": "curtail",
+                "target_kw": None,
+                "cap": "",
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("segments", "says"),
+    [
+        pytest.param([segment(0, 30), segment(20, 40)], "begins before", id="overlapping"),
+        pytest.param([segment(30, 60), segment(0, 30)], "begins before", id="out of order"),
+        pytest.param([segment(30, 30)], "not after its start", id="zero length"),
+        pytest.param([segment(0, 30, "-1")], "asks for -1 kW", id="negative power"),
+        pytest.param([segment(0, 30, "NaN")], "asks for NaN kW", id="not a number"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused_with_the_reason(segments, says):
+    with pytest.raises(InvalidSchedule, match=says):
+        check_schedule(segments)
+
+
+def test_touching_segments_are_a_schedule():
+    check_schedule([segment(0, 30), segment(30, 60)])
+
+
+def test_what_remains_leaves_out_the_past_and_cuts_what_runs():
+    day = [segment(0, 10), segment(10, 30), segment(30, 60)]
+    assert remaining(day, now=at(20)) == (segment(20, 30), segment(30, 60))
+    assert remaining(day, now=at(60)) == ()
+
+
+def test_the_digest_knows_content_and_not_how_a_number_is_written():
+    assert content_digest([segment(0, 30, "5")]) == content_digest([segment(0, 30, "5.000")])
+    assert content_digest([segment(0, 30)]) != content_digest([segment(0, 30, reason="Another.")])
+
+
+@pytest.mark.parametrize(
+    ("desired", "held", "is_clear", "expires"),
+    [
+        pytest.param([(0, 60)], Held((), None), False, 60, id="first schedule: until its end"),
+        pytest.param([], Held([segment(0, 60)], None), True, 60, id="clear: until the old would have ended"),
+        pytest.param([(0, 30)], Held([segment(0, 60)], None), False, 60, id="shortened: until the old end"),
+        pytest.param(
+            [(0, 30)], Held([segment(0, 40)], at(90)), False, 90, id="never accepted: older may run"
+        ),
+    ],
+)
+def test_a_command_is_worth_sending_while_the_device_may_follow_anything(desired, held, is_clear, expires):
+    instruction = instruction_for(desired=[segment(*window) for window in desired], held=held)
+    assert (instruction.is_clear, instruction.expires_at) == (is_clear, at(expires))
+
+
+def test_a_silent_device_is_tried_quickly_then_after_a_minute_then_every_half_minute():
+    delays = []
+    for made in range(1, 8):
+        again = next_attempt_at(key="1:1:SCHEDULE", attempts_made=made, now=NOW, expires_at=at(60))
+        delays.append((again - NOW).total_seconds())
+    for delay, base in zip(delays, [2, 4, 8, 60, 30, 30, 30], strict=True):
+        assert base <= delay <= base * 1.2
+
+
+def test_jitter_is_the_same_each_time_and_differs_between_commands():
+    times = {
+        next_attempt_at(key=f"{n}:1:SCHEDULE", attempts_made=4, now=NOW, expires_at=at(60)) for n in range(9)
+    }
+    assert len(times) == 9
+    assert times == {
+        next_attempt_at(key=f"{n}:1:SCHEDULE", attempts_made=4, now=NOW, expires_at=at(60)) for n in range(9)
+    }
+
+
+def test_no_try_is_planned_past_the_end():
+    end = NOW + timedelta(seconds=1)
+    assert next_attempt_at(key="1:1:SCHEDULE", attempts_made=9, now=NOW, expires_at=end) == end
