@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from dispatch.views import commands, devices, groups, importing, meters, notifications, overrides, previews
+from dispatch.views import (
+    commands,
+    devices,
+    groups,
+    importing,
+    meters,
+    notifications,
+    overrides,
+    previews,
+    test_sends,
+)
 
 urlpatterns = [
     path("notifications/", notifications.notification_list, name="notifications"),
@@ -37,4 +47,5 @@ urlpatterns = [
     path("overrides/<int:override_id>/", overrides.override_detail, name="override-detail"),
     path("overrides/<int:override_id>/end/", overrides.override_end, name="override-end"),
     path("preview/", previews.preview_page, name="preview"),
+    path("tests/", test_sends.tests, name="tests"),
 ]

@@ -12,6 +12,7 @@ from django_q.tasks import async_task
 
 RECORD_WAITING: Final = "dispatch.tasks.record_waiting"
 PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
+SEND_TESTS: Final = "dispatch.tasks.send_tests"
 
 
 def wake_recording() -> None:
@@ -22,3 +23,8 @@ def wake_recording() -> None:
 def wake_planning() -> None:
     """Have a worker decide anew what waits to be decided."""
     async_task(PLAN_WAITING, task_name="plan what changed")
+
+
+def wake_test_sending() -> None:
+    """Have a worker send the tests that people asked for."""
+    async_task(SEND_TESTS, task_name="send tests")
