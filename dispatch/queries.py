@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet, TextChoices
 
-from dispatch.models import DispatchEvent
+from devices.models import Device
+from dispatch.models import (
+    DispatchEvent,
+    DispatchNotification,
+    NotificationStatus,
+    Override,
+    TestSend,
+    TestSendState,
+)
+from dispatch.queue import PLAN_WAITING, RECORD_WAITING, SEND_TESTS
+from meters.models import Meter
+
+WAKE_UP_TIME = timedelta(seconds=1)
+TEST_GIVEN_UP_AFTER = timedelta(seconds=120)
+"""How long asking Leap for a test may take at the very most."""
 
 
 class EventStatus(TextChoices):
@@ -42,3 +56,27 @@ def with_status(events: QuerySet[DispatchEvent], *, status: str, now: datetime) 
         EventStatus.COMPLETED: over & Q(is_ended_early=False),
     }[EventStatus(status)]
     return events.filter(rule, is_cancelled=False)
+
+
+def waiting(*, now: datetime) -> tuple[str, ...]:
+    """Return the tasks that have had work waiting for longer than a wake-up takes; indexed questions."""
+    lost = now - WAKE_UP_TIME
+    received = DispatchNotification.objects.filter(status=NotificationStatus.RECEIVED, received_at__lte=lost)
+    repeated = DispatchNotification.objects.filter(repeated_at__lte=lost)
+    askers = (DispatchEvent.objects, Override.objects, Meter.objects, Device.objects)
+    asked = [rows.filter(plan_requested_at__lte=lost) for rows in askers]
+    tasks = []
+    if received.exists() or repeated.exists():
+        tasks.append(RECORD_WAITING)
+    if any(rows.exists() for rows in asked):
+        tasks.append(PLAN_WAITING)
+    if open_tests(now=now).exists():
+        tasks.append(SEND_TESTS)
+    return tuple(tasks)
+
+
+def open_tests(*, now: datetime) -> QuerySet[TestSend]:
+    """Return the tests that a lost wake-up left unsent, or a worker that died left half sent."""
+    left = Q(state=TestSendState.WAITING, created_at__lte=now - WAKE_UP_TIME)
+    half = Q(state=TestSendState.SENDING, sent_at__lte=now - TEST_GIVEN_UP_AFTER)
+    return TestSend.objects.filter(left | half)

@@ -18,13 +18,13 @@ from django.utils import timezone
 
 from dispatch import queue
 from dispatch.models import Level, TestKind, TestSend, TestSendState
+from dispatch.queries import TEST_GIVEN_UP_AFTER
 from leapvpp.leap import values
 from leapvpp.leap.client import LeapClient
 from leapvpp.leap.errors import LeapError
 
 logger = logging.getLogger(__name__)
 
-GIVEN_UP_AFTER = timedelta(seconds=120)
 MOST_METERS = 1000
 CAP = "up-to-nomination"
 
@@ -96,7 +96,7 @@ def _new_event_ids(kind: str, *, is_group: bool, meters: int) -> list[str]:
 
 def send_waiting(*, now: datetime) -> int:
     """Send every test that waits; return how many were sent. Those left half sent are closed as failed."""
-    stale = TestSend.objects.filter(state=TestSendState.SENDING, sent_at__lt=now - GIVEN_UP_AFTER)
+    stale = TestSend.objects.filter(state=TestSendState.SENDING, sent_at__lte=now - TEST_GIVEN_UP_AFTER)
     stale.update(
         state=TestSendState.FAILED,
         detail="The worker stopped while Leap was asked. Leap may have sent it; it is not sent again.",

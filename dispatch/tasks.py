@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from dispatch import recording, sending_tests
+from dispatch import planning, recording, sending_tests
 
 
 def record_waiting() -> str:
     """Record every notification that waits."""
     return f"{recording.record_waiting(now=timezone.now())} recorded"
+
+
+def plan_waiting() -> str:
+    """Decide anew for every device that a change reaches."""
+    return f"{planning.plan_waiting(now=timezone.now())} devices planned"
 
 
 def send_tests() -> str:
