@@ -52,7 +52,7 @@ def _window(starts_at: datetime, ends_at: datetime) -> str:
     return f"{starts_at:%d %b %Y %H:%M}–{ends_at:%H:%M}{'' if same_day else f' {ends_at:%d %b}'} UTC"
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnly(admin.ModelAdmin):
     """Rows that are only looked at. Actions that change the plan want the operator's permission."""
 
     list_per_page = 50
@@ -78,7 +78,7 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
         return request.user.has_perm("dispatch.operate")
 
 
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
+class ReadOnlyInline(admin.TabularInline):
     """Rows of their parent, only looked at."""
 
     extra = 0
@@ -162,7 +162,6 @@ class ReasonForm(ActionForm):
 class RevisionInline(ReadOnlyInline):
     model = EventRevision
     fields = ["number", "received_at", "kind", "source", "changes", "notification"]
-    readonly_fields = fields
     ordering = ["-number"]
 
 
@@ -284,7 +283,6 @@ class EventRevisionAdmin(ReadOnly):
 class ItemInline(ReadOnlyInline):
     model = NotificationItem
     fields = ["position", "level", "leap_event_id", "outcome", "reason", "event"]
-    readonly_fields = fields
     ordering = ["position"]
 
 
@@ -309,7 +307,7 @@ class DispatchNotificationAdmin(ReadOnly):
         "headers",
         "content",
     ]
-    readonly_fields = fields
+    readonly_fields = ["content"]
     inlines = [ItemInline]
     actions = ["replay"]
 

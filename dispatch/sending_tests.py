@@ -154,8 +154,10 @@ def _dispatches(test: TestSend, *, level: values.Level) -> list[dict[str, object
 
 
 def _timeslot(test: TestSend, *, event_id: str, level: values.Level) -> values.Timeslot:
+    is_group = level is values.Level.GROUP
     return values.Timeslot(
-        **{level.event_id_field: event_id},
+        meter_event_id=None if is_group else event_id,
+        market_group_event_id=event_id if is_group else None,
         start_time=test.starts_at,
         end_time=test.ends_at,
         cancelled=False,

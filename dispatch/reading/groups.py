@@ -90,12 +90,12 @@ def read_list(query: QueryDict, *, now: datetime) -> GroupList:
 
 def _meters_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
     """Count each group's present meters, the ready ones, and sum their nominations. One query."""
-    ready = with_standing(Meter.objects.all()).filter(standing="READY").values("pk")
+    ready = with_standing(Meter.objects.all(), now=now).filter(standing="READY").values("pk")
     rows = MarketGroupMembership.objects.filter(_present(now), group_id__in=ids).values("group_id").order_by()
     counted = rows.annotate(
         meters=Count("id"), ready=Count("id", filter=Q(meter__in=ready)), kw=Sum("meter__nomination_kw")
     )
-    return {row["group_id"]: row for row in counted}
+    return {row["group_id"]: dict(row) for row in counted}
 
 
 def _devices_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
@@ -106,7 +106,7 @@ def _devices_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
         devices=Count("meter__meter_devices__device_id", distinct=True),
         online=Count("meter__meter_devices__device_id", distinct=True, filter=online),
     )
-    return {row["group_id"]: row for row in counted}
+    return {row["group_id"]: dict(row) for row in counted}
 
 
 def _row(group: Any, meters: dict[str, Any], devices: dict[str, Any]) -> Row:
@@ -173,7 +173,7 @@ def read_detail(market_group_id: str, *, page_number: str, now: datetime) -> Gro
 
 def _stays(group: MarketGroup, *, now: datetime) -> QuerySet[Any]:
     """Order members: present ones first, by the meter's name, then the past, latest first."""
-    standing = with_standing(Meter.objects.filter(pk=OuterRef("meter_id"))).values("standing")
+    standing = with_standing(Meter.objects.filter(pk=OuterRef("meter_id")), now=now).values("standing")
     return (
         MarketGroupMembership.objects.filter(group=group)
         .select_related("meter")

@@ -19,7 +19,7 @@ from dispatch.reading import words
 from dispatch.reading.holds import hold_over, running
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
 from dispatch.reading.looks import Look, look_of
-from meters.models import EnrollmentStatus, MarketGroup, MarketGroupMembership, Meter, Participation
+from meters.models import MarketGroup, MarketGroupMembership, Meter, Participation
 from meters.readiness import reason_not_dispatchable
 
 READY_TABS = {"": "All", "yes": "Ready", "no": "Not ready", "archived": "Archived"}
@@ -34,21 +34,21 @@ KIND_NOUNS = {
     DeviceKind.LOAD: ("load", "loads"),
 }
 MAP_PAGE = "dispatch:meter-detail"
+OUT = [Participation.IDLE, Participation.DISENROLL]
 EVENTS_SHOWN = 20
 EVENTS_SINCE = timedelta(days=30)
 
 
-def with_standing(meters: QuerySet[Meter]) -> QuerySet[Any]:
+def with_standing(meters: QuerySet[Meter], *, now: datetime) -> QuerySet[Any]:
     """Add `standing`: the first thing that decides whether a meter can be dispatched.
 
-    ARCHIVED, NOT_ENROLLED, NOT_TAKING_PART, NO_DEVICE, OFFLINE (mapped, but nothing answers) or READY.
+    ARCHIVED, NOT_TAKING_PART, NO_DEVICE, OFFLINE (mapped, but nothing answers) or READY.
     """
     mapped = MeterDevice.objects.filter(meter_id=OuterRef("pk"))
     return meters.annotate(
         standing=Case(
-            When(archived_at__isnull=False, then=Value("ARCHIVED")),
-            When(~Q(enrollment_status__iexact=EnrollmentStatus.ACTIVE), then=Value("NOT_ENROLLED")),
-            When(~Q(participation__iexact=Participation.PARTICIPATE), then=Value("NOT_TAKING_PART")),
+            When(archived_at__lte=now, then=Value("ARCHIVED")),
+            When(participation__in=OUT, then=Value("NOT_TAKING_PART")),
             When(~Exists(mapped), then=Value("NO_DEVICE")),
             When(~Exists(mapped.filter(device__is_online=True)), then=Value("OFFLINE")),
             default=Value("READY"),
@@ -91,7 +91,6 @@ class Fleet:
     ready: int
     without_device: int
     offline: int
-    not_enrolled: int
     not_taking_part: int
     ready_kw: Decimal
     nominated_kw: Decimal
@@ -114,13 +113,13 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
     show = chosen(query, "ready", allowed=READY_TABS)
     filters = _filters(query)
     found = _found(query, filters)
-    counted = dict(with_standing(found).values_list("standing").annotate(count=Count("id")))
+    counted = dict(with_standing(found, now=now).values_list("standing").annotate(count=Count("id")))
     order = ordering(query, offered=SORTS, default="name")
-    shown = _of_tab(with_standing(found), show).order_by(*order)
+    shown = _of_tab(with_standing(found, now=now), show).order_by(*order)
     page = page_of(_with_relations(shown, now=now), number=query.get("page", ""))
     overrides = running(now=now)
     return MeterList(
-        fleet=_fleet(),
+        fleet=_fleet(now=now),
         tabs=tabs(READY_TABS, current=show, counts=_tab_counts(counted)),
         filters=filters,
         search=query.get("q", "").strip(),
@@ -129,10 +128,10 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
     )
 
 
-def export_rows(query: QueryDict) -> QuerySet[Meter]:
+def export_rows(query: QueryDict, *, now: datetime) -> QuerySet[Meter]:
     """Give the meters the list shows, all pages of them, for a file."""
     show = chosen(query, "ready", allowed=READY_TABS)
-    return _of_tab(with_standing(_found(query, _filters(query))), show).order_by("name", "id")
+    return _of_tab(with_standing(_found(query, _filters(query)), now=now), show).order_by("name", "id")
 
 
 def _filters(query: QueryDict) -> tuple[Filter, ...]:
@@ -202,9 +201,9 @@ def _tab_counts(counted: dict[str, int]) -> dict[str, int]:
     return {"": present, "yes": ready, "no": present - ready, "archived": archived}
 
 
-def _fleet() -> Fleet:
+def _fleet(*, now: datetime) -> Fleet:
     """Sum up the whole portfolio. One query."""
-    present = with_standing(Meter.objects.filter(archived_at__isnull=True))
+    present = with_standing(Meter.objects.all(), now=now).exclude(standing="ARCHIVED")
     rows = present.values("standing").annotate(count=Count("id"), kw=Sum("nomination_kw")).order_by()
     count = {row["standing"]: row["count"] for row in rows}
     power = {row["standing"]: row["kw"] or Decimal(0) for row in rows}
@@ -213,7 +212,6 @@ def _fleet() -> Fleet:
         ready=count.get("READY", 0),
         without_device=count.get("NO_DEVICE", 0),
         offline=count.get("OFFLINE", 0),
-        not_enrolled=count.get("NOT_ENROLLED", 0),
         not_taking_part=count.get("NOT_TAKING_PART", 0),
         ready_kw=power.get("READY", Decimal(0)),
         nominated_kw=sum(power.values(), Decimal(0)),

@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import devices.api.views as device_api
-import meters.api.views as meter_api
-from devices.api.serializers import DeviceIn
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
-from meters.api.csv_import import repeated, rows_of
-from meters.api.serializers import MeterIn
 from rest_framework import serializers
 
+import devices.api.views as device_api
+import meters.api.views as meter_api
+from devices.api.serializers import DeviceIn
 from dispatch.reading import devices as device_reading
 from dispatch.reading import imports
 from dispatch.reading import meters as meter_reading
+from meters.api.csv_import import repeated, rows_of
+from meters.api.serializers import MeterIn
 
 LARGEST = 2 * 1024 * 1024  # bytes; the REST API takes larger files
 METERS_EXAMPLE = """meter_id,name,transmission_region,programs,nomination_kw
@@ -150,7 +151,9 @@ def _sentence(refused: serializers.ValidationError) -> str:
 @require_GET
 def meter_export(request: HttpRequest) -> HttpResponse:
     """Write the meters that the list shows as a file that could be imported again."""
-    rows = (imports.meter_cells(meter) for meter in meter_reading.export_rows(request.GET))
+    rows = (
+        imports.meter_cells(meter) for meter in meter_reading.export_rows(request.GET, now=timezone.now())
+    )
     return _file("meters.csv", imports.METER_COLUMNS, rows)
 
 

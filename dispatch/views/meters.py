@@ -135,7 +135,7 @@ def meter_arm(request: HttpRequest, meter_id: str) -> HttpResponse:
     meter = get_object_or_404(Meter, meter_id=meter_id)
     form = ArmForm(request.POST)
     if not form.is_valid():
-        messages.error(request, form.errors["hours"][0])
+        messages.error(request, str(form.errors["hours"][0]))
         return redirect("dispatch:meter-detail", meter.meter_id)
     until = arming.arm(meter_pk=meter.pk, hours=form.cleaned_data["hours"], now=now)
     planning.request_plan(meter_ids=[meter.pk], now=now)

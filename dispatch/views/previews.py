@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from devices.domain.schedule import Mode, Segment
-from devices.models import Device
+from devices.models import Device, SegmentMode
 from dispatch.intake.document import NotADocument
 from dispatch.preview import DevicePreview, PlanPreview, preview
 from dispatch.reading.devices import MODE_WORDS
@@ -107,7 +107,7 @@ def _rows(devices: tuple[DevicePreview, ...]) -> tuple[DeviceRow, ...]:
                 {
                     "start": segment.start,
                     "end": segment.end,
-                    "mode": MODE_WORDS[segment.mode],
+                    "mode": MODE_WORDS[SegmentMode(segment.mode)],
                     "is_idle": segment.mode is Mode.IDLE,
                     "target_kw": segment.target_kw,
                     "is_commitment": segment.is_commitment,

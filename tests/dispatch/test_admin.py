@@ -13,7 +13,7 @@ from devices.models import Device
 from dispatch.models import DispatchEvent, DispatchNotification, Overlap, Override
 from tests.bodies import EVENT, NOW, body
 from tests.builders import device, group, meter
-from tests.dispatch.rows import event
+from tests.dispatch.decided import event
 from tests.people import person
 
 pytestmark = pytest.mark.django_db

@@ -36,7 +36,7 @@ def words(answer) -> str:
         ("no", {}, [], "Not ready: no device is mapped."),
         ("no", {"participation": "IDLE"}, [True], "Not ready: "),
         ("no", {"participation": "DISENROLL"}, [True], "Not ready: "),
-        ("no", {"enrollment_status": "PENDING"}, [True], "Not ready: "),
+        ("yes", {"enrollment_status": "PENDING"}, [True], "Ready, up to 10 kW."),
         ("archived", {"archived_at": timezone.now()}, [True], "Not ready: "),
     ],
     ids=["ready", "half-online", "offline", "no-device", "idle", "disenrolled", "pending", "archived"],

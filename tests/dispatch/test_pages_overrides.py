@@ -12,7 +12,7 @@ from django.utils import timezone
 from devices.models import DeviceSchedule, ScheduleSegment
 from dispatch.models import Override
 from tests.builders import device, group, meter
-from tests.dispatch.rows import event
+from tests.dispatch.decided import event
 from tests.people import person
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from django.utils import timezone
 from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegment
 from dispatch.models import DispatchNotification, NotificationItem, Overlap, Override, Unserved
 from tests.builders import device, group, meter
-from tests.dispatch.rows import event
+from tests.dispatch.decided import event
 from tests.people import person
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from devices.models import Command, DeviceSchedule
 from dispatch.models import DispatchNotification, Override
 from tests.bodies import NOW, body
 from tests.builders import device, group, meter
-from tests.dispatch.rows import event
+from tests.dispatch.decided import event
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
