@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, TextChoices
 
 from devices.models import Device
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
+    Doubt,
+    Level,
     NotificationStatus,
     Override,
+    PollState,
     TestSend,
     TestSendState,
 )
-from dispatch.queue import PLAN_WAITING, RECORD_WAITING, SEND_TESTS
+from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, SEND_TESTS
 from meters.models import Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
+SEARCH_EVERY = timedelta(seconds=60)
+# A doubt is asked about at once, but never while the search before may still be going on.
+SOONEST_SEARCH = timedelta(seconds=15)
 TEST_GIVEN_UP_AFTER = timedelta(seconds=120)
 """How long asking Leap for a test may take at the very most."""
 
@@ -72,7 +79,23 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(PLAN_WAITING)
     if open_tests(now=now).exists():
         tasks.append(SEND_TESTS)
+    if is_search_due(now=now):
+        tasks.append(RECONCILE)
     return tuple(tasks)
+
+
+def is_search_due(*, now: datetime) -> bool:
+    """Say whether Leap's search should be asked now: every minute, and sooner about a new doubt."""
+    if not settings.LEAP_API_KEY:
+        return False
+    states = list(PollState.objects.values_list("tried_at", "error"))
+    tried = [tried_at for tried_at, _ in states if tried_at]
+    if len(tried) < len(Level) or now - min(tried) >= SEARCH_EVERY:
+        return True
+    is_failing = any(error for _, error in states)
+    if is_failing or now - max(tried) < SOONEST_SEARCH:
+        return False
+    return Doubt.objects.filter(settled_at__isnull=True, raised_at__gt=max(tried)).exists()
 
 
 def open_tests(*, now: datetime) -> QuerySet[TestSend]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from dispatch import planning, recording, sending_tests
+from dispatch import planning, reconciling, recording, sending_tests
 
 
 def record_waiting() -> str:
@@ -15,6 +15,11 @@ def record_waiting() -> str:
 def plan_waiting() -> str:
     """Decide anew for every device that a change reaches."""
     return f"{planning.plan_waiting(now=timezone.now())} devices planned"
+
+
+def reconcile() -> str:
+    """Ask Leap's search and record what it says."""
+    return reconciling.reconcile(now=timezone.now())
 
 
 def send_tests() -> str:

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 SHORTEST_KEY = 6
 TRUE_WORDS = {"1", "true", "yes", "on"}
-FALSE_WORDS = {"", "0", "false", "no", "off"}
+FALSE_WORDS = {"0", "false", "no", "off"}
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 TAKEN_HEADERS = {"authorization", "connection", "content-length", "content-type", "cookie", "host"}
 DATABASE_SCHEMES = {"sqlite", "postgres", "postgresql"}
@@ -26,8 +26,8 @@ def read_dotenv(path: Path) -> None:
 
 
 def text(name: str, default: str = "") -> str:
-    """Return a setting without the blanks around it."""
-    return os.environ.get(name, default).strip()
+    """Return a setting without the blanks around it; an empty one counts as not set."""
+    return os.environ.get(name, "").strip() or default
 
 
 def names(name: str, default: tuple[str, ...] = ()) -> list[str]:

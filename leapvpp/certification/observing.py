@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import islice
 from statistics import median
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from devices.models import OPEN_COMMAND_STATES, Command, DeviceSchedule, ScheduleSegment, SegmentMode
 from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus, Source
@@ -84,6 +84,9 @@ def _open_work(portfolio: Portfolio, *, deliveries: Collection[Delivery]) -> str
     ).exclude(status=NotificationStatus.RECEIVED)
     if missing := len(hashes) - done.count():
         return f"{missing} of {len(hashes)} notifications are not recorded"
+    found = DispatchNotification.objects.filter(source=Source.POLL)
+    if found.filter(Q(status=NotificationStatus.RECEIVED) | Q(repeated_at__isnull=False)).exists():
+        return "what the search found is not recorded"
     events = _events_of(portfolio)
     if unplanned := events.filter(plan_requested_at__isnull=False).count():
         return f"{unplanned} events are not planned"

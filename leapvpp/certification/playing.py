@@ -128,7 +128,7 @@ class _Performance:
         if doubtful:
             held = read_events(self.portfolio)
             self.findings.append(comparing.check_confirmation(held, doubtful=doubtful))
-        search(self.leap, api_key=API_KEY, ledger=ledger)
+        search(url=self.leap.url, api_key=API_KEY, ledger=ledger)
         self._settle()
 
     def _question(self, ledger: Sequence[LedgerEvent]) -> None:

@@ -16,7 +16,7 @@ from tests.bodies import as_bytes, at, meter_body, text, timeslot
 pytestmark = pytest.mark.django_db
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "changes.md"
-VERSIONS = {
+VERSIONS: dict[str, dict] = {
     "O": {},
     "M": {"energy_kw": 12},
     "C": {"cancelled": True},
