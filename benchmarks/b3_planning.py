@@ -5,14 +5,10 @@ Reference: a heap sweep of thirty lines that plans each device by itself and giv
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from heapq import heappop, heappush
 from itertools import pairwise
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.harness import best_of, report
 from dispatch.domain.consolidation import Traits

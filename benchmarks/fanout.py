@@ -47,7 +47,7 @@ def body(size: int) -> bytes:
             "is_voluntary": False,
             "dispatch_event_types": ["day-ahead"],
             "programs": ["CCA"],
-            "energy_kw": round(size * 4.5 + hour * 1.5, 3),
+            "energy_kw": round(size * (3 + hour * 0.05), 3),
         }
         for hour in range(24)
     ]
@@ -71,7 +71,7 @@ def build(size: int) -> None:
 def copy_rows() -> float:
     """Put the same schedule and segment rows into emptied tables, and return the seconds it took."""
     tables = [
-        (model._meta.db_table, [field.column for field in model._meta.concrete_fields])
+        (model._meta.db_table, [str(field.column) for field in model._meta.concrete_fields])
         for model in (DeviceSchedule, ScheduleSegment)
     ]
     with connection.cursor() as cursor:
@@ -82,7 +82,12 @@ def copy_rows() -> float:
     Command.objects.all().delete()
     ScheduleSegment.objects.all().delete()
     DeviceSchedule.objects.all().delete()
-    return seconds(lambda: [_copy(table, columns, rows[table]) for table, columns in tables])[0]
+    return seconds(lambda: _copy_all(tables, rows))[0]
+
+
+def _copy_all(tables: list[tuple[str, list[str]]], rows: dict[str, list[tuple[object, ...]]]) -> None:
+    for table, columns in tables:
+        _copy(table, columns, rows[table])
 
 
 def _copy(table: str, columns: list[str], rows: list[tuple[object, ...]]) -> None:

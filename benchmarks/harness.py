@@ -17,7 +17,9 @@ from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "benchmarks"
-POSTGRES_URL = os.environ.get("BENCH_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
+POSTGRES_URL = os.environ.get("DATABASE_URL", "")
+if not POSTGRES_URL.startswith("postgres"):
+    POSTGRES_URL = "postgres://postgres@127.0.0.1:5432/postgres"
 
 T = TypeVar("T")
 
@@ -61,7 +63,7 @@ def on_each_database(script: str, *arguments: str) -> None:
     """Run a script once on SQLite and once on PostgreSQL, each with a database of its own."""
     for url in (f"sqlite:///{ROOT / 'build' / 'bench.sqlite3'}", POSTGRES_URL):
         if url.startswith("postgres") and not _answers(url):
-            print(f"{Path(script).stem}: no PostgreSQL at BENCH_POSTGRES_URL, left out")
+            print(f"{Path(script).stem}: no PostgreSQL answers, left out")
             continue
         (ROOT / "build").mkdir(exist_ok=True)
         environment = {**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(ROOT)}

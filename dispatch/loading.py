@@ -37,6 +37,16 @@ _EVENT_COLUMNS = (
     "is_cancelled",
     "test",
 )
+# All that `meters.readiness` looks at, too.
+_METER_COLUMNS = (
+    "meter_id",
+    "nomination_kw",
+    "archived_at",
+    "enrollment_status",
+    "participation",
+    "test_armed_until",
+)
+_DEVICE_COLUMNS = ("external_id", "kind", "rated_power_kw", "may_export")
 _RECIPIENT_COLUMNS = ("recipients_id", "planned_recipients_id")
 
 
@@ -169,9 +179,13 @@ def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFact
             armed_until=meter.test_armed_until,
         )
         for batch in batches(meter_ids)
-        for meter in Meter.objects.filter(meter_id__in=batch)
+        for meter in Meter.objects.filter(meter_id__in=batch).only(*_METER_COLUMNS)
     }
 
 
 def _devices(device_ids: Collection[int]) -> list[Device]:
-    return [device for batch in batches(device_ids) for device in Device.objects.filter(pk__in=batch)]
+    return [
+        device
+        for batch in batches(device_ids)
+        for device in Device.objects.filter(pk__in=batch).only(*_DEVICE_COLUMNS)
+    ]
