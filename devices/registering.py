@@ -1,4 +1,4 @@
-"""Stage: what people and files say of devices → rows. Writes `Device`, `MeterDevice`; asks for plans."""
+"""Stage: what people and files say of devices → rows. Writes `Device`; asks for plans."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db import transaction
 
-from devices.models import Device, MeterDevice
-from meters.models import Meter
+from devices.mapping import replace_meters
+from devices.models import Device
 
 
 def register_devices(*, wanted: Mapping[str, Mapping[str, Any]], now: datetime) -> tuple[int, int]:
@@ -35,16 +35,7 @@ def register_devices(*, wanted: Mapping[str, Mapping[str, Any]], now: datetime) 
                 touched.add(field)
         Device.objects.bulk_update(known.values(), sorted(touched), batch_size=200)
         by_name = known | {device.external_id: device for device in created}
-        _map({by_name[name].pk: {meter.pk for meter in rows} for name, rows in meters.items()}, now=now)
+        replace_meters(
+            wanted={by_name[name].pk: [meter.pk for meter in rows] for name, rows in meters.items()}, now=now
+        )
     return len(created), len(known)
-
-
-def _map(wanted: Mapping[int, set[int]], *, now: datetime) -> None:
-    """Make the meters of each device exactly these, and plan every meter again that won or lost one."""
-    pairs = {(device, meter) for device, meters in wanted.items() for meter in meters}
-    rows = MeterDevice.objects.filter(device_id__in=wanted).values_list("pk", "device_id", "meter_id")
-    held = {(device, meter): pk for pk, device, meter in rows}
-    gone, new = held.keys() - pairs, pairs - held.keys()
-    MeterDevice.objects.filter(pk__in=[held[pair] for pair in gone]).delete()
-    MeterDevice.objects.bulk_create(MeterDevice(device_id=device, meter_id=meter) for device, meter in new)
-    Meter.objects.filter(pk__in={meter for _, meter in gone | new}).update(plan_requested_at=now)

@@ -21,4 +21,4 @@ def reason_not_dispatchable(*, meter: Meter, now: datetime) -> str:
     """
     if meter.archived_at is not None and meter.archived_at <= now:
         return "The meter is archived."
-    return _REASONS.get(meter.participation, "")
+    return _REASONS.get(meter.participation.upper(), "")

@@ -15,6 +15,7 @@ CASES = {
     "merely eligible": ({"enrollment_status": "ELIGIBLE"}, ""),
     "a word unknown to us": ({"participation": "SLEEPY"}, ""),
     "idle": ({"participation": "IDLE"}, "The meter is idle at Leap."),
+    "in lower case": ({"participation": "idle"}, "The meter is idle at Leap."),
     "disenrolled": ({"participation": "DISENROLL"}, "The meter is disenrolled at Leap."),
     "archived": ({"archived_at": NOW}, "The meter is archived."),
     "archived tomorrow": ({"archived_at": NOW + timedelta(days=1)}, ""),
