@@ -28,7 +28,7 @@ check: .venv/dev-ready
 	LEAP_WEBHOOK_KEYS=only-for-this-check-0123456789 $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 bench: .venv/dev-ready
-	@set -e; for file in benchmarks/b*.py; do $(BIN)/python $$file; done
+	@set -e; for file in benchmarks/b[0-9]_*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 fmt: .venv/dev-ready
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,7 @@ and `Device.schedule_version`. Called by planning, inside its transaction.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from datetime import datetime
 from django.db.models import F
 
 from devices import queue
+from devices.bulk import insert_segments
 from devices.domain.commands import Held, instruction_for
 from devices.domain.schedule import DesiredSchedule, Segment, check_schedule, content_digest, remaining
 from devices.models import (
@@ -37,6 +39,15 @@ class Replaced:
     changed: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A desired schedule, for all the devices that share it: as stored, what remains, its digest."""
+
+    stored: DesiredSchedule
+    remaining: DesiredSchedule
+    digest: str
+
+
 def replace_schedules(*, desired: Mapping[int, DesiredSchedule], now: datetime) -> Replaced:
     """Give each device a new version where what remains to be done differs from what it has.
 
@@ -48,12 +59,11 @@ def replace_schedules(*, desired: Mapping[int, DesiredSchedule], now: datetime) 
     Raises:
         InvalidSchedule: segments out of order, overlapping, empty or without a time zone.
     """
-    for segments in desired.values():
-        check_schedule(segments)
+    wanted = _prepare(desired, now=now)
     device_ids = sorted(desired)
     changed: list[int] = []
     for first in range(0, len(device_ids), BATCH):
-        batch = {device_id: desired[device_id] for device_id in device_ids[first : first + BATCH]}
+        batch = {device_id: wanted[device_id] for device_id in device_ids[first : first + BATCH]}
         changed += _replace_batch(batch, now=now)
     if changed:
         queue.wake_commands()
@@ -61,7 +71,18 @@ def replace_schedules(*, desired: Mapping[int, DesiredSchedule], now: datetime) 
     return Replaced(changed=tuple(changed))
 
 
-def _replace_batch(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> list[int]:
+def _prepare(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> dict[int, _Wanted]:
+    """Check and prepare each distinct schedule once; many devices share one."""
+    prepared: dict[int, _Wanted] = {}
+    for segments in desired.values():
+        if id(segments) not in prepared:
+            check_schedule(segments)
+            stored = tuple(segment for segment in segments if segment.end > now)
+            prepared[id(segments)] = _Wanted(stored, remaining(stored, now=now), content_digest(stored))
+    return {device_id: prepared[id(segments)] for device_id, segments in desired.items()}
+
+
+def _replace_batch(desired: Mapping[int, _Wanted], *, now: datetime) -> list[int]:
     """Compare, then bump versions, supersede the old and store the new.
 
     The devices' rows are taken first and in order: whoever writes takes device, schedule, command
@@ -70,9 +91,9 @@ def _replace_batch(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> 
     held = _held(list(desired), now=now)
     nothing = Held(remaining=(), unanswered_until=None)
     wanted = {
-        device_id: left
-        for device_id, segments in desired.items()
-        if (left := remaining(segments, now=now)) != held.get(device_id, nothing).remaining
+        device_id: each
+        for device_id, each in desired.items()
+        if each.remaining != held.get(device_id, nothing).remaining
     }
     if not wanted:
         return []
@@ -81,36 +102,39 @@ def _replace_batch(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> 
     versions = {device_id: version + 1 for device_id, version in locked}
     devices.update(schedule_version=F("schedule_version") + 1)
     _supersede(list(wanted), now=now)
-    schedules = _store_schedules(
-        {pk: [segment for segment in desired[pk] if segment.end > now] for pk in wanted},
-        versions=versions,
-        now=now,
-    )
+    schedules = _store_schedules(wanted, versions=versions, now=now)
     Command.objects.bulk_create(
-        _command(schedule, desired=wanted[pk], held=held.get(pk, nothing), now=now)
+        _command(schedule, desired=wanted[pk].remaining, held=held.get(pk, nothing), now=now)
         for pk, schedule in schedules.items()
     )
     return list(wanted)
 
 
 def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
-    """Return what each device with a current schedule may still be following."""
-    segments: dict[int, list[Segment]] = {}
-    rows = ScheduleSegment.objects.filter(
-        device_id__in=device_ids, ends_at__gt=now, schedule__superseded_at__isnull=True
-    ).order_by("device_id", "starts_at")
-    for row in rows:
-        segments.setdefault(row.device_id, []).append(row.to_value())
+    """Return what each device with a current schedule may still be following.
+
+    Schedules with the same digest say the same, so the segments of one of them are read for all.
+    """
     current = DeviceSchedule.objects.filter(device_id__in=device_ids, superseded_at__isnull=True)
+    columns = ("pk", "device_id", "digest", "commands__state", "commands__expires_at")
+    rows = list(current.values_list(*columns))
+    left = _remaining_by_digest({digest: pk for pk, _, digest, _, _ in rows}, now=now)
     return {
         device_id: Held(
-            remaining=remaining(segments.get(device_id, []), now=now),
+            remaining=left[digest],
             unanswered_until=None if state == CommandState.ACKNOWLEDGED else expires_at,
         )
-        for device_id, state, expires_at in current.values_list(
-            "device_id", "commands__state", "commands__expires_at"
-        )
+        for _, device_id, digest, state, expires_at in rows
     }
+
+
+def _remaining_by_digest(schedules: Mapping[str, int], *, now: datetime) -> dict[str, DesiredSchedule]:
+    """Return what remains of each schedule, one of every digest."""
+    segments: defaultdict[int, list[Segment]] = defaultdict(list)
+    rows = ScheduleSegment.objects.filter(schedule_id__in=schedules.values(), ends_at__gt=now)
+    for row in rows.order_by("schedule_id", "starts_at"):
+        segments[row.schedule_id].append(row.to_value())
+    return {digest: remaining(segments[pk], now=now) for digest, pk in schedules.items()}
 
 
 def _supersede(device_ids: Sequence[int], *, now: datetime) -> None:
@@ -127,7 +151,7 @@ def _supersede(device_ids: Sequence[int], *, now: datetime) -> None:
 
 
 def _store_schedules(
-    desired: Mapping[int, Sequence[Segment]], *, versions: Mapping[int, int], now: datetime
+    desired: Mapping[int, _Wanted], *, versions: Mapping[int, int], now: datetime
 ) -> dict[int, DeviceSchedule]:
     """Store a version per device with its segments, and return it by device id."""
     schedules = {
@@ -135,16 +159,12 @@ def _store_schedules(
             device_id=device_id,
             version=versions[device_id],
             created_at=now,
-            digest=content_digest(segments),
+            digest=each.digest,
         )
-        for device_id, segments in desired.items()
+        for device_id, each in desired.items()
     }
     DeviceSchedule.objects.bulk_create(schedules.values())
-    ScheduleSegment.objects.bulk_create(
-        ScheduleSegment.from_value(segment, schedule=schedules[device_id])
-        for device_id, segments in desired.items()
-        for segment in segments
-    )
+    insert_segments((schedules[device_id], each.stored) for device_id, each in desired.items())
     return schedules
 
 

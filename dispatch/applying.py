@@ -31,6 +31,7 @@ from dispatch.models import Doubt as DoubtRow
 from meters.models import MarketGroup
 
 Key = tuple[str, str]
+Place = tuple[int | None, Key]
 
 # More ids than this on one side of a change are told as a number.
 _MOST_METERS_TOLD = 100
@@ -62,7 +63,7 @@ _EVENT_COLUMNS = (
 class Said:
     """One timeslot as said: by which notification, at which position, when."""
 
-    notification_id: int
+    notification_id: int | None
     position: int
     slot: Timeslot
     source: Source
@@ -87,14 +88,23 @@ class _Belief:
     changed_at: datetime | None = None
     is_changed: bool = False
     is_doubt_changed: bool = False
+    is_suspect: bool = False
     is_unpushed: bool = False
     revisions: list[EventRevision] = field(default_factory=list)
     settled: Verdict | None = None
     doubts: list[DoubtRow] = field(default_factory=list)
 
 
-def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> int:
-    """Judge the timeslots in order and store what follows; return how many events changed.
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How many events changed, and whether anything was said that only Leap's search can settle."""
+
+    changed: int = 0
+    is_suspect: bool = False
+
+
+def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied:
+    """Judge the timeslots in order and store what follows.
 
     Call inside a transaction that holds the turn of recording. `may_ask`: Leap's search can be asked.
     """
@@ -109,12 +119,15 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> int:
     _write_doubts([belief for belief in changed.values() if belief.is_doubt_changed], now=now)
     _write_items(items, beliefs)
     _note_unpushed(beliefs, now=now)
-    return sum(belief.is_changed for belief in changed.values())
+    return Applied(
+        changed=sum(belief.is_changed for belief in changed.values()),
+        is_suspect=any(belief.is_suspect for belief in beliefs.values()),
+    )
 
 
-def _contradictions(usable: Sequence[Said]) -> set[tuple[int, Key]]:
+def _contradictions(usable: Sequence[Said]) -> set[Place]:
     """Name the events about which one body says two different things."""
-    digests: dict[tuple[int, Key], set[str]] = defaultdict(set)
+    digests: dict[Place, set[str]] = defaultdict(set)
     for one in usable:
         if one.slot.fields:
             digests[one.notification_id, one.key].add(one.slot.fields.digest)
@@ -165,13 +178,13 @@ def _held(event: DispatchEvent, revisions: Sequence[EventRevision], doubt: Doubt
 def _judge_all(
     said: Sequence[Said],
     beliefs: dict[Key, _Belief],
-    contradicted: set[tuple[int, Key]],
+    contradicted: set[Place],
     *,
     may_ask: bool,
     now: datetime,
 ) -> list[NotificationItem]:
     """Judge one after the other. Where a body contradicts itself, its cancellation is heard first."""
-    heard: dict[tuple[int, Key], int] = {}
+    heard: dict[Place, int] = {}
     order: list[tuple[int, bool, int]] = []
     for index, one in enumerate(said):
         place = (one.notification_id, one.key)
@@ -179,7 +192,7 @@ def _judge_all(
         is_cancelled = one.slot.fields is not None and one.slot.fields.is_cancelled
         order.append((turn, place in contradicted and not is_cancelled, index))
     items = []
-    begun: set[tuple[int, Key]] = set()
+    begun: set[Place] = set()
     for _, _, index in sorted(order):
         one = said[index]
         place = (one.notification_id, one.key)
@@ -219,6 +232,7 @@ def _completed(slot: Timeslot, fields: EventFields, held: Held | None) -> EventF
 def _note(belief: _Belief, one: Said, *, before: Held | None, judgement: Judgement, now: datetime) -> None:
     held = judgement.held
     belief.held = held
+    belief.is_suspect |= judgement.outcome is Outcome.SUSPECT
     if judgement.kind is not None:
         belief.revisions.append(_revision(one, before=before, held=held, kind=judgement.kind))
         belief.is_changed = True
@@ -279,7 +293,7 @@ def _doubt_row(one: Said, doubt: Doubt) -> DoubtRow:
 
 
 def _item(one: Said, outcome: Outcome, reason: str) -> NotificationItem | None:
-    if one.is_repeat:
+    if one.is_repeat or one.notification_id is None:
         return None
     return NotificationItem(
         notification_id=one.notification_id,

@@ -141,6 +141,15 @@ class DispatchEvent(models.Model):
     changed_at = models.DateTimeField(db_index=True)
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     planned_at = models.DateTimeField(null=True, blank=True)
+    planned_recipients = models.ForeignKey(
+        RecipientSet,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who was named when it was last planned: those left out since are planned again, too.",
+    )
     shortfall_kw = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
     unmapped_meters = models.PositiveIntegerField(default=0)
     is_overlapping = models.BooleanField(default=False)
@@ -354,6 +363,7 @@ class Override(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.CharField(max_length=150, blank=True)
     is_commitment_confirmed = models.BooleanField(default=False)
+    plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [
@@ -361,7 +371,15 @@ class Override(models.Model):
                 condition=Q(ends_at__gt=F("starts_at")), name="override_starts_before_end"
             ),
         ]
-        indexes = [models.Index(fields=["ends_at", "starts_at"], name="override_window")]
+        indexes = [
+            models.Index(fields=["ends_at", "starts_at"], name="override_window"),
+            # Reader: planning, which overrides it has not heard of.
+            models.Index(
+                fields=["plan_requested_at"],
+                name="override_plan_requested",
+                condition=Q(plan_requested_at__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.scope} {self.target}".strip()

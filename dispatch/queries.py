@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, TextChoices
 
-from dispatch.models import DispatchEvent
+from devices.models import Device
+from dispatch.models import (
+    DispatchEvent,
+    DispatchNotification,
+    Doubt,
+    Level,
+    NotificationStatus,
+    Override,
+    PollState,
+)
+from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING
+from meters.models import Meter
+
+WAKE_UP_TIME = timedelta(seconds=1)
+SEARCH_EVERY = timedelta(seconds=60)
+# A doubt is asked about at once, but never while the search before may still be going on.
+SOONEST_SEARCH = timedelta(seconds=15)
 
 
 class EventStatus(TextChoices):
@@ -42,3 +59,34 @@ def with_status(events: QuerySet[DispatchEvent], *, status: str, now: datetime) 
         EventStatus.COMPLETED: over & Q(is_ended_early=False),
     }[EventStatus(status)]
     return events.filter(rule, is_cancelled=False)
+
+
+def waiting(*, now: datetime) -> tuple[str, ...]:
+    """Return the tasks that have had work waiting for longer than a wake-up takes; indexed questions."""
+    lost = now - WAKE_UP_TIME
+    received = DispatchNotification.objects.filter(status=NotificationStatus.RECEIVED, received_at__lte=lost)
+    repeated = DispatchNotification.objects.filter(repeated_at__lte=lost)
+    askers = (DispatchEvent.objects, Override.objects, Meter.objects, Device.objects)
+    asked = [rows.filter(plan_requested_at__lte=lost) for rows in askers]
+    tasks = []
+    if received.exists() or repeated.exists():
+        tasks.append(RECORD_WAITING)
+    if any(rows.exists() for rows in asked):
+        tasks.append(PLAN_WAITING)
+    if is_search_due(now=now):
+        tasks.append(RECONCILE)
+    return tuple(tasks)
+
+
+def is_search_due(*, now: datetime) -> bool:
+    """Say whether Leap's search should be asked now: every minute, and sooner about a new doubt."""
+    if not settings.LEAP_API_KEY:
+        return False
+    states = list(PollState.objects.values_list("tried_at", "error"))
+    tried = [tried_at for tried_at, _ in states if tried_at]
+    if len(tried) < len(Level) or now - min(tried) >= SEARCH_EVERY:
+        return True
+    is_failing = any(error for _, error in states)
+    if is_failing or now - max(tried) < SOONEST_SEARCH:
+        return False
+    return Doubt.objects.filter(settled_at__isnull=True, raised_at__gt=max(tried)).exists()

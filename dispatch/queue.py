@@ -12,6 +12,7 @@ from django_q.tasks import async_task
 
 RECORD_WAITING: Final = "dispatch.tasks.record_waiting"
 PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
+RECONCILE: Final = "dispatch.tasks.reconcile"
 
 
 def wake_recording() -> None:
@@ -22,3 +23,8 @@ def wake_recording() -> None:
 def wake_planning() -> None:
     """Have a worker decide anew what waits to be decided."""
     async_task(PLAN_WAITING, task_name="plan what changed")
+
+
+def wake_reconciling() -> None:
+    """Have a worker ask Leap's search about what is in doubt."""
+    async_task(RECONCILE, task_name="ask Leap's search")

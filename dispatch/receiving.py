@@ -6,7 +6,7 @@ Reads and writes DispatchNotification; what a body means is `dispatch.recording`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from dispatch.models import DispatchNotification, NotificationStatus, RejectedDe
 
 # How long storing may wait for the database: with the reading of the body below Leap's ten seconds.
 _PATIENCE_MS = 4_000
+_ANOTHER_WAITING = "SELECT 1 FROM dispatch_dispatchnotification WHERE status = %s AND id <> %s LIMIT 1"
 
 
 class Answer(StrEnum):
@@ -65,15 +66,13 @@ def receive(
         status=status,
         reason=reason,
     )
-    try:
-        with _impatience(), transaction.atomic():
-            return _count_repeat(source, digest, at=received_at) or _store(notification)
-    except IntegrityError:  # the same bytes came in twice at once, and the other one won
-        with _impatience(), transaction.atomic():
-            repeated = _count_repeat(source, digest, at=received_at)
-        if repeated is None:
-            raise
-        return repeated
+    with _impatience():
+        try:
+            with transaction.atomic():
+                return _store(notification)
+        except IntegrityError:  # the same bytes are there already, perhaps since a moment ago
+            with transaction.atomic():
+                return _count_repeat(source, digest, at=received_at)
 
 
 def count_refusal(cause: str, *, at: datetime) -> None:
@@ -89,12 +88,11 @@ def count_refusal(cause: str, *, at: datetime) -> None:
 
 
 def _store(notification: DispatchNotification) -> Receipt:
-    is_waiting = notification.status == NotificationStatus.RECEIVED
+    notification.save(force_insert=True)
     # While others wait, a wake-up for them is under way, and recording goes on until nothing waits; the
     # dispatcher finds what falls between.
-    if is_waiting and not _is_anything_waiting():
+    if notification.status == NotificationStatus.RECEIVED and not _is_another_waiting(notification.pk):
         queue.wake_recording()
-    notification.save(force_insert=True)
     return Receipt(notification.pk, _FIRST_ANSWERS[NotificationStatus(notification.status)])
 
 
@@ -105,19 +103,18 @@ _FIRST_ANSWERS = {
 }
 
 
-def _is_anything_waiting() -> bool:
-    return DispatchNotification.objects.filter(status=NotificationStatus.RECEIVED).exists()
+def _is_another_waiting(pk: int) -> bool:
+    # By hand: compiling this query anew for every delivery would cost a fifth of the whole answer.
+    with connection.cursor() as cursor:
+        cursor.execute(_ANOTHER_WAITING, [NotificationStatus.RECEIVED.value, pk])
+        return cursor.fetchone() is not None
 
 
-def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt | None:
+def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt:
     """Count a repeat of a stored body. What was recorded once is looked at again: it may be news by now."""
-    stored = (
-        DispatchNotification.objects.filter(source=source, sha256=digest)
-        .values("id", "status", "repeated_at")
-        .first()
+    stored = DispatchNotification.objects.values("id", "status", "repeated_at").get(
+        source=source, sha256=digest
     )
-    if stored is None:
-        return None
     row = DispatchNotification.objects.filter(id=stored["id"])
     if stored["status"] == NotificationStatus.REJECTED:
         row.update(repeat_count=F("repeat_count") + 1)
@@ -133,23 +130,18 @@ def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt | Non
 
 @contextmanager
 def _impatience() -> Iterator[None]:
-    """Bound how long the transaction begun inside may wait for the database."""
+    """Bound how long SQLite may wait for its turn; the web server's PostgreSQL connections are bounded."""
     if connection.vendor != "sqlite":
-        with transaction.atomic():
-            _execute(
-                "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
-                [str(_PATIENCE_MS), str(_PATIENCE_MS)],
-            )
-            yield
+        yield
         return
     usual_ms = int(connection.settings_dict["OPTIONS"].get("timeout", 5) * 1000)
-    _execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+    _set_busy_timeout(_PATIENCE_MS)
     try:
         yield
     finally:
-        _execute(f"PRAGMA busy_timeout = {usual_ms}")
+        _set_busy_timeout(usual_ms)
 
 
-def _execute(sql: str, parameters: Sequence[str] = ()) -> None:
+def _set_busy_timeout(milliseconds: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters or None)
+        cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")

@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Length
 
 from dispatch import queue
-from dispatch.applying import Said, apply_said
+from dispatch.applying import Applied, Said, apply_said
 from dispatch.domain.belief import Outcome, Source
 from dispatch.intake.document import NotADocument, read_document
 from dispatch.intake.payloads import Timeslot, read_timeslots
@@ -194,10 +194,13 @@ def _as_said(read: _Read, moments: Sequence[tuple[datetime, bool]]) -> list[Said
 
 
 def _apply(said: Sequence[Said], *, now: datetime) -> int:
-    changed = apply_said(said, may_ask=bool(settings.LEAP_API_KEY), now=now) if said else 0
-    if changed:
+    may_ask = bool(settings.LEAP_API_KEY)
+    applied = apply_said(said, may_ask=may_ask, now=now) if said else Applied()
+    if applied.changed:
         queue.wake_planning()
-    return changed
+    if applied.is_suspect and may_ask:
+        queue.wake_reconciling()
+    return applied.changed
 
 
 def _close(read: Sequence[_Read], *, now: datetime) -> None:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from dispatch import recording
+from dispatch import planning, reconciling, recording
 
 
 def record_waiting() -> str:
     """Record every notification that waits."""
     return f"{recording.record_waiting(now=timezone.now())} recorded"
+
+
+def plan_waiting() -> str:
+    """Decide anew for every device that a change reaches."""
+    return f"{planning.plan_waiting(now=timezone.now())} devices planned"
+
+
+def reconcile() -> str:
+    """Ask Leap's search and record what it says."""
+    return reconciling.reconcile(now=timezone.now())

@@ -5,12 +5,13 @@ Decides nothing and writes only signs of life: the apps say which of their tasks
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from importlib.util import find_spec
 
+import devices.queries
+import dispatch.queries
+import leapvpp.certification.queries
 from leapvpp import queue
 from leapvpp.health import DISPATCHER, note_heartbeat
 
@@ -20,11 +21,11 @@ WAKE_AGAIN_AFTER = timedelta(seconds=1)
 BEAT_EVERY = timedelta(seconds=5)
 FULL_QUEUE = 20
 BEAT = "leapvpp.tasks.beat"
-SOURCES: list[Callable[..., Iterable[str]]] = [
-    importlib.import_module(name).waiting
-    for name in ("devices.queries", "dispatch.queries", "leapvpp.certification.queries")
-    if find_spec(name) and hasattr(importlib.import_module(name), "waiting")
-]
+SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
+    devices.queries.waiting,
+    dispatch.queries.waiting,
+    leapvpp.certification.queries.waiting,
+)
 
 
 class Dispatcher:

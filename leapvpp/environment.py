@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 SHORTEST_KEY = 6
 TRUE_WORDS = {"1", "true", "yes", "on"}
-FALSE_WORDS = {"", "0", "false", "no", "off"}
+FALSE_WORDS = {"0", "false", "no", "off"}
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 TAKEN_HEADERS = {"authorization", "connection", "content-length", "content-type", "cookie", "host"}
 DATABASE_SCHEMES = {"sqlite", "postgres", "postgresql"}
@@ -26,8 +26,8 @@ def read_dotenv(path: Path) -> None:
 
 
 def text(name: str, default: str = "") -> str:
-    """Return a setting without the blanks around it."""
-    return os.environ.get(name, default).strip()
+    """Return a setting without the blanks around it; an empty one counts as not set."""
+    return os.environ.get(name, "").strip() or default
 
 
 def names(name: str, default: tuple[str, ...] = ()) -> list[str]:
@@ -120,6 +120,12 @@ def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
     return url
 
 
+def portal_url() -> str:
+    """Return where the workers reach this portal's own web. Raises ImproperlyConfigured on nonsense."""
+    default = f"http://127.0.0.1:{text('PORT', '8000')}"
+    return server_url("PORTAL_URL", schemes=("http", "https")).rstrip("/") or default
+
+
 def email_settings() -> dict[str, Any]:
     """Return Django's EMAIL_ settings from EMAIL_URL; without one, mail is printed."""
     url = text("EMAIL_URL", "consolemail://")
@@ -174,11 +180,13 @@ def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
             " Leave pool out."
         )
     # A database that vanishes without a word must be noticed before Leap hangs up after 10 seconds.
-    limits = {
+    limits: dict[str, Any] = {
         "connect_timeout": 3,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
         "tcp_user_timeout": 7000,
     }
+    if patience := text("DATABASE_PATIENCE_MS"):
+        limits["options"] = f"-c statement_timeout={int(patience)} -c lock_timeout={int(patience)}"
     return {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": limits | options}

@@ -41,17 +41,12 @@ def oldest_waiting_seconds(*, now: datetime) -> float:
     return (now - oldest).total_seconds() if oldest else 0.0
 
 
-def unanswered_since(*, now: datetime) -> datetime | None:
-    """Return when the oldest task was fetched that must have ended, yet was never answered for.
+def unanswered_count(*, since: datetime, now: datetime) -> int:
+    """Return how many tasks were fetched after `since`, must have ended, and were never answered for.
 
-    Such a row means that the cluster's results go nowhere.
+    A cluster that is killed leaves a few; one whose results go nowhere leaves ever more.
     """
     retry = timedelta(seconds=settings.Q_CLUSTER["retry"])
     longest = timedelta(seconds=settings.Q_CLUSTER["timeout"] * 2)
-    oldest = (
-        OrmQ.objects.filter(key=settings.Q_CLUSTER["name"], lock__gt=now, lock__lt=now + retry - longest)
-        .order_by("lock")
-        .values_list("lock", flat=True)
-        .first()
-    )
-    return oldest - retry if oldest else None
+    fetched = OrmQ.objects.filter(key=settings.Q_CLUSTER["name"], lock__gt=max(now, since + retry))
+    return fetched.filter(lock__lt=now + retry - longest).count()

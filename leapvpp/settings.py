@@ -24,6 +24,7 @@ LEAP_WEBHOOK_HEADER = environment.webhook_header()
 LEAP_API_BASE_URL = environment.leap_base_url()
 LEAP_API_KEY = environment.text("LEAP_API_KEY")
 REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
+PORTAL_URL = environment.portal_url()
 MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
 DATABASES = {"default": environment.database(BASE_DIR)}
@@ -152,7 +153,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["leapvpp.access.RolePermission"],
     "DEFAULT_PAGINATION_CLASS": "leapvpp.rest.Pages",
     "DEFAULT_RENDERER_CLASSES": ["leapvpp.rest.NumbersAreNumbers"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["leapvpp.rest.ShallowJson"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "leapvpp.problems.answer_problem",
@@ -170,6 +171,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": ["leapvpp.rest.describe_problems"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 for prefix, module in [
     ("webhooks/leap/", "dispatch.intake.urls"),
+    ("certification/", "leapvpp.certification.urls"),
     ("api/v1/", "leapvpp.api_urls"),
     ("", "devices.urls"),
     ("", "meters.urls"),

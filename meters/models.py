@@ -5,8 +5,22 @@ Read by planning and the pages, written by people (admin, pages, API) and by the
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+
+
+def check_timezone(name: str) -> None:
+    """Refuse what is no IANA name of a zone.
+
+    Raises: ValidationError.
+    """
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise ValidationError(f"“{name}” is no time zone; write it as America/Los_Angeles.") from None
 
 
 class Site(models.Model):
@@ -14,7 +28,10 @@ class Site(models.Model):
 
     name = models.CharField(max_length=200, unique=True)
     timezone = models.CharField(
-        max_length=64, default="UTC", help_text="IANA name, such as America/Los_Angeles."
+        max_length=64,
+        default="UTC",
+        validators=[check_timezone],
+        help_text="IANA name, such as America/Los_Angeles.",
     )
     address = models.CharField(max_length=300, blank=True)
 
@@ -60,7 +77,7 @@ class Meter(models.Model):
     )
     participation = models.CharField(max_length=32, default=Participation.PARTICIPATE)
     programs = models.JSONField(default=list, blank=True, help_text="Program codes, as Leap writes them.")
-    timezone = models.CharField(max_length=64, default="UTC")
+    timezone = models.CharField(max_length=64, default="UTC", validators=[check_timezone])
     nomination_kw = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
     test_armed_until = models.DateTimeField(
@@ -106,7 +123,7 @@ class MarketGroup(models.Model):
     zone = models.CharField(
         max_length=64, blank=True, help_text="Market zone, as people say it: NYISO Zone J."
     )
-    timezone = models.CharField(max_length=64, default="UTC")
+    timezone = models.CharField(max_length=64, default="UTC", validators=[check_timezone])
     starts_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)
     is_from_calls = models.BooleanField(default=False)

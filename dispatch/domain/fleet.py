@@ -64,9 +64,9 @@ class FleetPlan:
     numbers: dict[int, EventNumbers]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """What the events of one set of recipients ask of a device. Equal parts lead to equal plans."""
+    """What the events of one set of recipients ask of a device. Equal ones are one object."""
 
     recipients: int
     shares: tuple[int | None, ...] = ()
@@ -116,8 +116,16 @@ class Roster:
     @cached_property
     def _claims(self) -> list[tuple[Claim, ...]]:
         """The devices' claims, meter by meter: by rated power."""
-        rated = [[self._devices[each].rated_watts for each in device_ids] for _, device_ids in self._homes]
-        return [tuple([Claim(watts, watts) for watts in watts_of_meter]) for watts_of_meter in rated]
+        claims = {device_id: Claim(watts, watts) for device_id, watts in self._rated.items()}
+        return [tuple([claims[device_id] for device_id in device_ids]) for _, device_ids in self._homes]
+
+    @cached_property
+    def _rated(self) -> dict[int, int]:
+        return {device_id: self._devices[device_id].rated_watts for device_id in self.device_ids}
+
+    @cached_property
+    def _is_one_each(self) -> bool:
+        return all(len(device_ids) == 1 for _, device_ids in self._homes)
 
     @cached_property
     def _spreader(self) -> Spreader:
@@ -134,7 +142,7 @@ class Roster:
         if total is MAXIMUM:
             return [MAXIMUM] * len(self.device_ids), None
         by_meter = self._spreader.spread(total)
-        if all(len(claims) == 1 for claims in self._claims):
+        if self._is_one_each:
             return by_meter.shares, by_meter.shortfall
         return self._within_meters(by_meter), by_meter.shortfall
 
@@ -179,12 +187,15 @@ def _share(
         shares, shortfall = allocated[asked_watts(event)]
         columns.append(shares)
         numbers[event.event_id] = EventNumbers(roster.unmapped, shortfall)
-    has_test = any(event.is_integration_test for event in events)
-    for device_id, shares_of_device in zip(roster.device_ids, zip(*columns, strict=True), strict=True):
-        armed_until = roster.armed_until.get(device_id) if has_test else None
-        parts[device_id].append(_Part(recipients, shares_of_device, armed_until))
+    armed = roster.armed_until if any(event.is_integration_test for event in events) else {}
+    distinct: dict[object, _Part] = {}
+    for device_id, mine in zip(roster.device_ids, zip(*columns, strict=True), strict=True):
+        key = (mine, armed.get(device_id))
+        if key not in distinct:
+            distinct[key] = _Part(recipients, *key)
+        parts[device_id].append(distinct[key])
     for device_id, refusal in roster.refusals.items():
-        parts[device_id].append(_Part(recipients, refusal=refusal))
+        parts[device_id].append(distinct.setdefault(refusal, _Part(recipients, refusal=refusal)))
 
 
 def _plan_distinct(

@@ -7,10 +7,11 @@ ends the stream itself says so in `wsgi.input_terminated`, and is then read dire
 from __future__ import annotations
 
 import socket
+import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Timer
+from contextlib import contextmanager, suppress
+from threading import Thread
 
 from django.http import HttpRequest
 
@@ -44,7 +45,7 @@ def read_body(request: HttpRequest) -> bytes:
         return b""
     read = request.META["wsgi.input"].read if is_chunked else request.read
     try:
-        with _deadline(request.META.get("gunicorn.socket")):
+        with _watch.over(request.META.get("gunicorn.socket")):
             body = _read_up_to_largest(read)
     except Exception as error:  # each server has its own errors for a body that breaks off
         raise BodyRefused("The body did not arrive whole.") from error
@@ -91,20 +92,39 @@ def _read_up_to_largest(read: Callable[[int], bytes]) -> bytes:
     return b"".join(pieces)
 
 
-@contextmanager
-def _deadline(connection: socket.socket | None) -> Iterator[None]:
-    """Cut the connection when reading takes too long: a body that drips would hold a thread for hours."""
-    if connection is None:
-        yield
-        return
-    timer = Timer(DEADLINE_SECONDS, _cut, [connection])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _Watch:
+    """Cuts connections that take too long to send: a body that drips would hold a thread for hours.
+
+    One thread a process for all of them, begun by the first: a timer each would cost more than the insert.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[int, tuple[float, socket.socket]] = {}
+        self._thread: Thread | None = None
+
+    @contextmanager
+    def over(self, connection: socket.socket | None) -> Iterator[None]:
+        """Give the connection thirty seconds for what happens inside."""
+        if connection is None:
+            yield
+            return
+        # After a fork the thread is gone, and says so.
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = Thread(target=self._look, name="slow bodies", daemon=True)
+            self._thread.start()
+        self._due[id(connection)] = (time.monotonic() + DEADLINE_SECONDS, connection)
+        try:
+            yield
+        finally:
+            self._due.pop(id(connection), None)
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(1)
+            for due, connection in list(self._due.values()):
+                if due < time.monotonic():
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RD)
 
 
-def _cut(connection: socket.socket) -> None:
-    connection.shutdown(socket.SHUT_RD)
+_watch = _Watch()

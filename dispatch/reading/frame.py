@@ -159,6 +159,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/commands/", "Commands", "terminal"),
             ("/overrides/", "Overrides", "pause"),
         ),
+        (("/certification/", "Certification", "signal"),),
         (("/admin/", "Admin", "gear"),) if is_admin else (),
     )
     return tuple(

@@ -8,9 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from statistics import median
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from devices.models import OPEN_COMMAND_STATES, Command, DeviceSchedule, ScheduleSegment, SegmentMode
 from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus, Source
@@ -83,6 +84,9 @@ def _open_work(portfolio: Portfolio, *, deliveries: Collection[Delivery]) -> str
     ).exclude(status=NotificationStatus.RECEIVED)
     if missing := len(hashes) - done.count():
         return f"{missing} of {len(hashes)} notifications are not recorded"
+    found = DispatchNotification.objects.filter(source=Source.POLL)
+    if found.filter(Q(status=NotificationStatus.RECEIVED) | Q(repeated_at__isnull=False)).exists():
+        return "what the search found is not recorded"
     events = _events_of(portfolio)
     if unplanned := events.filter(plan_requested_at__isnull=False).count():
         return f"{unplanned} events are not planned"
@@ -125,37 +129,36 @@ def read_schedules(portfolio: Portfolio) -> dict[str, HeldSchedule]:
 def measure(portfolio: Portfolio, *, deliveries: Sequence[Delivery]) -> Timings:
     """Return how long the portal took, over all events, from the last post about each."""
     answered = [each for each in deliveries if each.outcome == "delivered"]
-    first_by_hash = {_hash(each): each.attempts[-1].sent_at for each in reversed(answered)}
-    notifications = DispatchNotification.objects.filter(source=Source.WEBHOOK, sha256__in=first_by_hash)
+    sent_by_hash = {_hash(each): each.attempts[-1].sent_at for each in reversed(answered)}
+    notifications = DispatchNotification.objects.filter(source=Source.WEBHOOK, sha256__in=sent_by_hash)
     recorded = [
-        at - first_by_hash[sha256] for sha256, at in notifications.values_list("sha256", "recorded_at") if at
+        at - sent_by_hash[sha256] for sha256, at in notifications.values_list("sha256", "recorded_at") if at
     ]
-    sent_at = {event_id: first_by_hash[_hash(each)] for each in answered for event_id in each.event_ids}
-    planned: list[timedelta] = []
-    acknowledged: list[timedelta] = []
+    answered.sort(key=lambda each: sent_by_hash[_hash(each)])
+    sent_at = {event_id: sent_by_hash[_hash(each)] for each in answered for event_id in each.event_ids}
     rows = DispatchEvent.objects.filter(
         leap_event_id__in=sent_at, recipients__members__meter_id__in=portfolio.meter_ids
-    )
-    accepted_at = _accepted_at(portfolio)
-    for leap_event_id, planned_at, meter_id in rows.values_list(
-        "leap_event_id", "planned_at", "recipients__members__meter_id"
-    ):
-        if planned_at:
-            planned.append(planned_at - sent_at[leap_event_id])
-        if meter_id in accepted_at:
-            acknowledged.append(accepted_at[meter_id] - sent_at[leap_event_id])
+    ).values_list("leap_event_id", "planned_at", "recipients__members__meter_id")
+    schedules = _answered_schedules(portfolio)
+    planned: list[timedelta] = []
+    acknowledged: list[timedelta] = []
+    for leap_event_id, planned_at, meter_id in rows:
+        sent = sent_at[leap_event_id]
+        planned += [planned_at - sent] if planned_at else []
+        later = (accepted_at for made_at, accepted_at in schedules.get(meter_id, ()) if made_at >= sent)
+        acknowledged += [accepted_at - sent for accepted_at in islice(later, 1)]
     return Timings(_median(recorded), _median(planned), _median(acknowledged))
 
 
-def _accepted_at(portfolio: Portfolio) -> dict[str, datetime]:
-    schedules = DeviceSchedule.objects.filter(device_id__in=portfolio.device_by_meter.values())
-    rows = schedules.order_by("version").values_list("device_id", "acknowledged_at")
-    latest = {device_id: at for device_id, at in rows if at}
-    return {
-        meter_id: latest[device_id]
-        for meter_id, device_id in portfolio.device_by_meter.items()
-        if device_id in latest
-    }
+def _answered_schedules(portfolio: Portfolio) -> dict[str, list[tuple[datetime, datetime]]]:
+    """Return when each version was made and accepted, in order, by the id of the device's meter."""
+    meter_by_device = {device_id: meter_id for meter_id, device_id in portfolio.device_by_meter.items()}
+    found: dict[str, list[tuple[datetime, datetime]]] = {}
+    versions = DeviceSchedule.objects.filter(device_id__in=meter_by_device).order_by("version")
+    for device_id, made_at, accepted_at in versions.values_list("device_id", "created_at", "acknowledged_at"):
+        if accepted_at:
+            found.setdefault(meter_by_device[device_id], []).append((made_at, accepted_at))
+    return found
 
 
 def _median(spans: Sequence[timedelta]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -13,7 +13,6 @@ from django.utils import timezone
 from leapvpp.certification import comparing
 from leapvpp.certification.comparing import Finding
 from leapvpp.certification.observing import (
-    HeldEvent,
     Timings,
     measure,
     read_events,
@@ -34,6 +33,7 @@ SPEED: Final = 600
 PUSH_SECONDS: Final = 30
 SETTLE_SECONDS: Final = 30
 """All waiting together must fit into the time of a task, `leapvpp.queue.LONG_TASKS`."""
+IN_TIME: Final = "In time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,71 +64,102 @@ class Outcome:
 def play(scenario: Scenario, *, target: Target, label: str, seed: int = 0) -> Outcome:
     """Play a scenario to the installation and question what it made of it.
 
-    All steps are taken at once, the last one being due now, so that events stand where the last step
-    finds them: coming, running or over. What no post could bring, Leap's search is asked for afterwards.
+    The last step is due now, the earlier ones before: events stand where the last step finds them,
+    coming, running or over. Between steps the portal is waited for, unless the scenario is about what
+    arrives late or out of order. What no post could bring, Leap's search is asked for afterwards.
     `label` marks the meters and devices made for it; they stay.
     """
     portfolio = build_portfolio(scenario, label=label, now=timezone.now())
     with LeapSimulator(api_key=API_KEY, speed=SPEED, seed=seed) as leap:
         leap.push_to(url=target.url, header=target.header, key=target.key)
-        start = timezone.now() - scenario.length
-        played = leap.play(scenario, start=start, at_once=True, recipients=portfolio.recipients)
-        leap.pusher.wait_until_idle(timeout=PUSH_SECONDS)
-        deliveries = tuple(leap.pusher.deliveries)
-        findings = [comparing.check_deliveries(deliveries)]
-        findings += _settle(portfolio, deliveries=deliveries)
-        timings = measure(portfolio, deliveries=deliveries)
-        doubtful = {played.event_id(name) for name in scenario.unconfirmed}
-        ledger = leap.ledger.current()
-        if needs_search(scenario):
-            if doubtful:
-                findings.append(comparing.check_confirmation(read_events(portfolio), doubtful=doubtful))
-            search(leap, api_key=API_KEY, ledger=ledger)
-            findings += _settle(portfolio, deliveries=deliveries)
-        held = read_events(portfolio)
-        findings += _question(held, scenario, ledger=ledger, portfolio=portfolio)
-        if not needs_search(scenario):
-            versions = {event.event_id: _told_changes(leap, event) for event in ledger}
-            findings.append(comparing.check_revisions(held, versions=versions))
-    return Outcome(
-        findings=tuple(findings),
-        timings=timings,
-        notifications=len(deliveries),
-        events=len(ledger),
-        is_searched=needs_search(scenario),
-    )
+        return _Performance(scenario, leap=leap, portfolio=portfolio).run()
+
+
+class _Performance:
+    """One scenario on one simulator, with the findings as they come."""
+
+    def __init__(self, scenario: Scenario, *, leap: LeapSimulator, portfolio: Portfolio) -> None:
+        self.scenario = scenario
+        self.leap = leap
+        self.portfolio = portfolio
+        self.findings: list[Finding] = []
+
+    def run(self) -> Outcome:
+        """Post, wait, search where posts are not enough, and ask every question."""
+        played = self.leap.play(
+            self.scenario,
+            start=timezone.now() - self.scenario.length,
+            at_once=True,
+            recipients=self.portfolio.recipients,
+            after_step=self._settle if is_orderly(self.scenario) else None,
+        )
+        self.leap.pusher.wait_until_idle(timeout=PUSH_SECONDS)
+        self.findings.insert(0, comparing.check_deliveries(self._deliveries()))
+        self._settle()
+        timings = measure(self.portfolio, deliveries=self._deliveries())
+        ledger = self.leap.ledger.current()
+        if needs_search(self.scenario):
+            self._search(ledger, doubtful={played.event_id(name) for name in self.scenario.unconfirmed})
+        self._question(ledger)
+        return Outcome(
+            findings=tuple(self.findings),
+            timings=timings,
+            notifications=len(self._deliveries()),
+            events=len(ledger),
+            is_searched=needs_search(self.scenario),
+        )
+
+    def _deliveries(self) -> tuple[Delivery, ...]:
+        return tuple(self.leap.pusher.deliveries)
+
+    def _settle(self) -> None:
+        """Wait for the portal; it is a finding only when it does not get there. Once is enough."""
+        if any(finding.name == IN_TIME for finding in self.findings):
+            return
+        self.leap.pusher.wait_until_idle(timeout=PUSH_SECONDS)
+        still_open = wait_until_settled(
+            self.portfolio, deliveries=self._deliveries(), timeout_seconds=SETTLE_SECONDS
+        )
+        if still_open:
+            sentence = f"After {SETTLE_SECONDS} s {still_open}."
+            self.findings.append(Finding(IN_TIME, sentence, is_passed=False))
+
+    def _search(self, ledger: Sequence[LedgerEvent], *, doubtful: Collection[str]) -> None:
+        if doubtful:
+            held = read_events(self.portfolio)
+            self.findings.append(comparing.check_confirmation(held, doubtful=doubtful))
+        search(url=self.leap.url, api_key=API_KEY, ledger=ledger)
+        self._settle()
+
+    def _question(self, ledger: Sequence[LedgerEvent]) -> None:
+        """Ask everything that holds once the portal knows all."""
+        held, schedules = read_events(self.portfolio), read_schedules(self.portfolio)
+        tests = sum(len(step.events) for step in self.scenario.steps if step.do == "integration_test")
+        self.findings += [
+            comparing.check_events(held, ledger=ledger, portfolio=self.portfolio),
+            comparing.check_schedules(schedules, ledger=ledger, portfolio=self.portfolio, now=timezone.now()),
+            comparing.check_acknowledged(schedules, portfolio=self.portfolio),
+            comparing.check_confirmation(held, doubtful=()),
+        ]
+        if tests:
+            self.findings.append(comparing.check_integration_tests(held, expected=tests))
+        if not needs_search(self.scenario):
+            versions = {event.event_id: _told_changes(self.leap, event) for event in ledger}
+            self.findings.append(comparing.check_revisions(held, versions=versions))
+
+
+def is_orderly(scenario: Scenario) -> bool:
+    """Say whether each step's posts arrive before the next step: none is late, and Leap never away."""
+    is_late = any(parse_offset(step.late) > timedelta(0) for step in scenario.steps)
+    is_away = any(step.do == "away" for step in scenario.steps)
+    return scenario.faults == Faults() and not is_late and not is_away
 
 
 def needs_search(scenario: Scenario) -> bool:
     """Say whether posts alone cannot tell what is true: some are lost, late or left to chance."""
-    is_left_to_chance = scenario.faults != Faults()
     is_late = any(parse_offset(step.late) > timedelta(0) for step in scenario.steps)
-    return is_left_to_chance or is_late or any(step.lost for step in scenario.steps)
-
-
-def _settle(portfolio: Portfolio, *, deliveries: Sequence[Delivery]) -> list[Finding]:
-    """Wait for the portal; return a finding only when it does not get there."""
-    still_open = wait_until_settled(portfolio, deliveries=deliveries, timeout_seconds=SETTLE_SECONDS)
-    if not still_open:
-        return []
-    return [Finding("In time", f"After {SETTLE_SECONDS} s {still_open}.", is_passed=False)]
-
-
-def _question(
-    held: Sequence[HeldEvent], scenario: Scenario, *, ledger: Sequence[LedgerEvent], portfolio: Portfolio
-) -> list[Finding]:
-    """Ask everything that holds once the portal knows all."""
-    schedules = read_schedules(portfolio)
-    tests = sum(len(step.events) for step in scenario.steps if step.do == "integration_test")
-    findings = [
-        comparing.check_events(held, ledger=ledger, portfolio=portfolio),
-        comparing.check_schedules(schedules, ledger=ledger, portfolio=portfolio, now=timezone.now()),
-        comparing.check_acknowledged(schedules, portfolio=portfolio),
-        comparing.check_confirmation(held, doubtful=()),
-    ]
-    if tests:
-        findings.append(comparing.check_integration_tests(held, expected=tests))
-    return findings
+    is_lost = any(step.lost for step in scenario.steps)
+    return scenario.faults != Faults() or is_late or is_lost
 
 
 def _told_changes(leap: LeapSimulator, event: LedgerEvent) -> int:

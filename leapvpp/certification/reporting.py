@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from statistics import median
 
-from leapvpp.models import CertificationResult, CertificationRun, ResultState
+from leapvpp.models import CertificationResult, CertificationRun, ResultState, RunState
 
 WORDS = {
     ResultState.PASSED: "passed",
@@ -14,6 +16,102 @@ WORDS = {
     ResultState.WAITING: "waiting",
     ResultState.PLAYING: "playing",
 }
+
+
+VERDICTS = {
+    ResultState.PASSED: "ok",
+    ResultState.FAILED: "bad",
+    ResultState.SKIPPED: "plain",
+    ResultState.WAITING: "plain",
+    ResultState.PLAYING: "plain",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scenario of a report."""
+
+    title: str
+    scenario: str
+    state: str
+    verdict: str
+    words: str
+    checks: Sequence[dict[str, object]]
+    passed: int
+    notifications: int
+    events: int
+    is_searched: bool
+    recorded: str
+    planned: str
+    acknowledged: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run with its numbers; seconds are medians over the scenarios that were measured."""
+
+    run: CertificationRun
+    rows: Sequence[Row]
+    passed: int
+    failed: int
+    done: int
+    checks: int
+    checks_passed: int
+    recorded: str
+    planned: str
+    acknowledged: str
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether more is to come."""
+        return self.run.state == RunState.RUNNING
+
+    @property
+    def verdict(self) -> str:
+        """Name the chip that suits the run's state."""
+        return {RunState.PASSED: "ok", RunState.FAILED: "bad"}.get(RunState(self.run.state), "warn")
+
+
+def read_report(run: CertificationRun) -> Report:
+    """Return a run's report. One query."""
+    results = list(run.results.order_by("position"))
+    rows = [_as_row(result) for result in results]
+    return Report(
+        run=run,
+        rows=rows,
+        passed=sum(row.state == ResultState.PASSED for row in rows),
+        failed=sum(row.state == ResultState.FAILED for row in rows),
+        done=sum(row.state in (ResultState.PASSED, ResultState.FAILED) for row in rows),
+        checks=sum(len(row.checks) for row in rows),
+        checks_passed=sum(row.passed for row in rows),
+        recorded=_median(result.recorded_seconds for result in results),
+        planned=_median(result.planned_seconds for result in results),
+        acknowledged=_median(result.acknowledged_seconds for result in results),
+    )
+
+
+def _as_row(result: CertificationResult) -> Row:
+    state = ResultState(result.state)
+    return Row(
+        title=result.title,
+        scenario=result.scenario,
+        state=state,
+        verdict=VERDICTS[state],
+        words=state.label,
+        checks=result.checks,
+        passed=sum(check["passed"] for check in result.checks),
+        notifications=result.notifications,
+        events=result.events,
+        is_searched=result.is_searched,
+        recorded=seconds(result.recorded_seconds),
+        planned=seconds(result.planned_seconds),
+        acknowledged=seconds(result.acknowledged_seconds),
+    )
+
+
+def _median(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return seconds(median(known) if known else None)
 
 
 def line_of(result: CertificationResult) -> str:

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from leapvpp.certification.comparing import Finding
 from leapvpp.certification.observing import Timings
-from leapvpp.certification.playing import Outcome, Target, play
+from leapvpp.certification.playing import IN_TIME, Outcome, Target, play
 from leapvpp.certification.portfolio import is_anything_left, remove_everything
 from leapvpp.leap.simulator.scenario import find_scenario, scenario_paths
 from leapvpp.models import CertificationResult, CertificationRun, ResultState, RunState
@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 WEBHOOK_PATH: Final = "/webhooks/leap/dispatch/"
 DEAD_AFTER: Final = timedelta(minutes=5)
 """Longer than any scenario takes with all its waiting."""
+
+
+MOST_OUT_OF_TIME: Final = 3
+HOPELESS: Final = "It was ended: three scenarios in a row were not handled in time. Is the worker running?"
 
 
 class RunRefused(Exception):
@@ -180,8 +184,18 @@ def _store(result: CertificationResult, outcome: Outcome, *, now: datetime) -> N
         setattr(result, f"{name}_seconds", seconds)
     result.save()
     CertificationRun.objects.filter(pk=result.run_id).update(touched_at=now)
+    if _is_hopeless(result):
+        abort_run(run_id=result.run_id, reason=HOPELESS, now=now)
     if is_over(run_id=result.run_id):
         _finish(result.run_id, now=now)
+
+
+def _is_hopeless(result: CertificationResult) -> bool:
+    """Say whether the portal kept up with none of the latest scenarios."""
+    recent = CertificationResult.objects.filter(run=result.run_id, position__lte=result.position)
+    latest = list(recent.order_by("-position").values_list("checks", flat=True)[:MOST_OUT_OF_TIME])
+    late = [checks for checks in latest if any(check["name"] == IN_TIME for check in checks)]
+    return len(late) == MOST_OUT_OF_TIME
 
 
 def _as_check(finding: Finding) -> dict[str, object]:

@@ -9,11 +9,12 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-STEADY_SECONDS = 5.0
+STEADY = timedelta(seconds=5)
 LONGEST_PAUSE_SECONDS = 10.0
 
 
@@ -34,14 +35,14 @@ class Child:
         self.program = program
         self.process: subprocess.Popen[bytes] | None = None
         self.whole: frozenset[int] = frozenset()
-        self.started_at = 0.0
+        self.started_at = datetime.now(UTC)
         self.start_not_before = 0.0
         self.quick_deaths = 0
 
     def start(self) -> None:
         """Start the program in a session, and so a process group, of its own."""
         self.whole = frozenset()
-        self.started_at = time.monotonic()
+        self.started_at = datetime.now(UTC)
         self.process = subprocess.Popen(  # noqa: S603 - the arguments are the supervisor's own
             list(self.program.argv), pass_fds=self.program.pass_fds, start_new_session=True
         )
@@ -72,7 +73,7 @@ class Child:
         kill_group(self.process.pid)
         self.process.wait()
         self.process = None
-        is_quick = time.monotonic() - self.started_at < STEADY_SECONDS
+        is_quick = datetime.now(UTC) - self.started_at < STEADY
         self.quick_deaths = self.quick_deaths + 1 if is_quick else 0
         pause = min(0.25 * 2**self.quick_deaths, LONGEST_PAUSE_SECONDS) if self.quick_deaths > 1 else 0.0
         self.start_not_before = time.monotonic() + pause

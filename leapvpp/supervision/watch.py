@@ -19,13 +19,14 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 5.0
 GRACE = timedelta(seconds=15)
+MANY_UNANSWERED = 10
 
 
 def frozen_because(*, since: datetime, now: datetime) -> str:
     """Return why the cluster that started at `since` must be frozen, or "" if it may be well.
 
-    Work waits and no beat was written for longer than the longest task may take; or a task was fetched,
-    must have ended long ago, and was never answered for.
+    Work waits and no beat was written for longer than the longest task may take; or more tasks than a
+    killed cluster leaves behind were fetched, must have ended long ago, and were never answered for.
     """
     longest = timedelta(seconds=settings.Q_CLUSTER["timeout"]) + GRACE
     if now - since < longest:
@@ -33,8 +34,7 @@ def frozen_because(*, since: datetime, now: datetime) -> str:
     has_beaten = Heartbeat.objects.filter(name=WORKER, beat_at__gt=now - longest).exists()
     if not has_beaten and queue.oldest_waiting_seconds(now=now) > longest.total_seconds():
         return f"has not worked for {longest.total_seconds():.0f} s while work waits"
-    fetched_at = queue.unanswered_since(now=now)
-    if fetched_at is not None and fetched_at > since:
+    if queue.unanswered_count(since=since, now=now) > MANY_UNANSWERED:
         return "does not answer for the work it fetched"
     return ""
 
@@ -42,21 +42,20 @@ def frozen_because(*, since: datetime, now: datetime) -> str:
 class Watch(threading.Thread):
     """Looks every five seconds, beside the supervisor, so that a database that hangs never stops it."""
 
-    def __init__(self, *, complain: Callable[[str], None]) -> None:
+    def __init__(self, *, started_at: Callable[[], datetime], complain: Callable[[str], None]) -> None:
         super().__init__(name="watch", daemon=True)
+        self.started_at = started_at
         self.complain = complain
-        self.since = timezone.now()
         self.is_over = threading.Event()
 
     def run(self) -> None:
         """Look until told that it is over."""
         while not self.is_over.wait(LOOK_EVERY_SECONDS):
             try:
-                why = frozen_because(since=self.since, now=timezone.now())
+                why = frozen_because(since=self.started_at(), now=timezone.now())
             except DatabaseError as error:
                 logger.warning("the watch cannot see the queue: %s", error)
                 connection.close()
                 continue
             if why:
-                self.since = timezone.now()
                 self.complain(why)

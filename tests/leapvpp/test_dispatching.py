@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from leapvpp import dispatching, queue
+from leapvpp import dispatching
 from leapvpp.dispatching import BEAT, Dispatcher
 from leapvpp.models import Heartbeat
 from leapvpp.tasks import beat
@@ -55,18 +55,3 @@ def test_both_processes_give_signs_of_life(waiting):
 
 def test_an_empty_portal_has_nothing_to_do():
     assert [name for source in dispatching.SOURCES for name in source(now=NOW)] == []
-
-
-def fetched(*, seconds_ago: float, settings) -> None:
-    """A queued task as the worker's fetching leaves it."""
-    retry = settings.Q_CLUSTER["retry"]
-    OrmQ.objects.create(
-        key=settings.Q_CLUSTER["name"], payload="", lock=NOW + timedelta(seconds=retry - seconds_ago)
-    )
-
-
-def test_a_task_that_is_never_answered_for_is_noticed(settings):
-    fetched(seconds_ago=30, settings=settings)
-    assert queue.unanswered_since(now=NOW) is None
-    fetched(seconds_ago=150, settings=settings)
-    assert queue.unanswered_since(now=NOW) == NOW - timedelta(seconds=150)

@@ -49,7 +49,6 @@ REFUSED = {
     "key with a blank": ({"LEAP_WEBHOOK_KEYS": "two words"}, "Key 1 of LEAP_WEBHOOK_KEYS cannot travel"),
     "header with a blank": ({"LEAP_WEBHOOK_HEADER": "x api key"}, "LEAP_WEBHOOK_HEADER is 'x api key'"),
     "header that is taken": ({"LEAP_WEBHOOK_HEADER": "Cookie"}, "LEAP_WEBHOOK_HEADER is 'Cookie'"),
-    "empty header": ({"LEAP_WEBHOOK_HEADER": ""}, "LEAP_WEBHOOK_HEADER is ''"),
     "debug maybe": ({"DEBUG": "maybe"}, "DEBUG is 'maybe'. Set it to true or false."),
     "base with the version": ({"LEAP_API_BASE_URL": "https://api.leap.energy/v2"}, "Set it to the host only"),
     "base without a scheme": ({"LEAP_API_BASE_URL": "api.leap.energy"}, "Set it to scheme and host"),
@@ -82,6 +81,7 @@ ACCEPTED = {
         "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
     },
     "PostgreSQL": {"DATABASE_URL": "postgres://me@127.0.0.1:5432/portal"},
+    "empty means not set": {"DATABASE_URL": "", "LEAP_WEBHOOK_HEADER": " ", "DEBUG": "", "EMAIL_URL": ""},
     "a header of ours": {"LEAP_WEBHOOK_HEADER": "X-Leap-Key"},
     "a host with a port": {"LEAP_API_BASE_URL": "http://127.0.0.1:4010/"},
 }

@@ -29,6 +29,7 @@ ADMINS_ONLY = {
     "api:device-import",
     "api:meter-list",
     "api:meter-detail",
+    "api:meter-import",
 }
 """Unsafe methods are the admin's: what is mapped to what."""
 

@@ -10,31 +10,35 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from leapvpp.health import note_heartbeat
-from leapvpp.supervision.watch import frozen_because
+from leapvpp.supervision.watch import MANY_UNANSWERED, frozen_because
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 RETRY = settings.Q_CLUSTER["retry"]
 
-# case: started, beaten, queued lock relative to now (all in seconds), frozen
+MANY = MANY_UNANSWERED + 1
+# case: started, beaten (seconds from now), queued tasks, their lock (seconds from now), frozen
 CASES = {
-    "nothing to do": (-1000, -500, None, False),
-    "work waits and the beat is fresh": (-1000, -3, -100, False),
-    "work waits and no beat": (-1000, -100, -100, True),
-    "work has waited only a little": (-1000, -100, -20, False),
-    "just started": (-20, -1000, -1000, False),
-    "fetched, running": (-1000, -3, RETRY - 30, False),
-    "fetched long ago, never answered": (-1000, -3, RETRY - 150, True),
-    "fetched by a cluster before this one": (-100, -3, RETRY - 150, False),
+    "nothing to do": (-1000, -500, 0, 0, False),
+    "work waits and the beat is fresh": (-1000, -3, 1, -100, False),
+    "work waits and no beat": (-1000, -100, 1, -100, True),
+    "work has waited only a little": (-1000, -100, 1, -20, False),
+    "just started": (-20, -1000, 1, -1000, False),
+    "fetched, running": (-1000, -3, MANY, RETRY - 30, False),
+    "much fetched long ago, never answered": (-1000, -3, MANY, RETRY - 150, True),
+    "what a killed cluster leaves": (-1000, -3, MANY - 1, RETRY - 150, False),
+    "fetched by a cluster before this one": (-100, -3, MANY, RETRY - 150, False),
 }
 
 
-@pytest.mark.parametrize(("started", "beaten", "lock", "is_frozen"), CASES.values(), ids=CASES.keys())
-def test_frozen_is_told_from_idle(started, beaten, lock, is_frozen):
+@pytest.mark.parametrize(
+    ("started", "beaten", "count", "lock", "is_frozen"), CASES.values(), ids=CASES.keys()
+)
+def test_frozen_is_told_from_idle(started, beaten, count, lock, is_frozen):
     def at(seconds):
         return NOW + timedelta(seconds=seconds)
 
     note_heartbeat(name="worker", now=at(beaten))
-    if lock is not None:
-        OrmQ.objects.create(key=settings.Q_CLUSTER["name"], payload="", lock=at(lock))
+    queued = OrmQ(key=settings.Q_CLUSTER["name"], payload="", lock=at(lock))
+    OrmQ.objects.bulk_create([queued] * count)
     assert bool(frozen_because(since=at(started), now=NOW)) is is_frozen

@@ -128,7 +128,7 @@ def kill_one(portal: Portal, name: str) -> None:
 
 def make_rows(portal: Portal) -> None:
     """Put a meter with a simulated device behind each of the meters."""
-    fields = {"enrollment_status": "ENROLLED"}
+    fields = {"enrollment_status": "ACTIVE"}
     assert portal.run(MAKE_ROWS.format(meters=METERS, fields=fields)) == "made"
 
 

@@ -1,7 +1,7 @@
 """The simulator as one object: ledger, pusher, API server, and plays of scenarios."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
@@ -84,11 +84,13 @@ class LeapSimulator:
         start: datetime,
         at_once: bool = False,
         recipients: Mapping[str, str] | None = None,
+        after_step: Callable[[], object] | None = None,
     ) -> Play:
         """Take every step of a scenario, waiting for each one's time unless ``at_once``.
 
         ``at_once`` keeps the events' times: with a ``start`` in the past, a step that belongs in
         the middle of an event finds it running. A scenario's own faults hold while it plays.
+        ``after_step`` is called after each step, so that a receiver can be waited for.
         """
         play = Play(scenario, start=start, speed=1.0 if at_once else self.speed, recipients=recipients)
         usual_faults = self.pusher.faults
@@ -98,6 +100,8 @@ class LeapSimulator:
             if not at_once and self._is_stopped_before(play.timeline.step_time(step.at)):
                 break
             self._take(step, play=play)
+            if after_step is not None:
+                after_step()
         self.pusher.faults = usual_faults
         return play
 

@@ -44,7 +44,10 @@ class Command(BaseCommand):
             greeting += self._demo() if options["demo"] else self._hint()
             connections.close_all()
             supervisor = Supervisor(programs(listener, demo=options["demo"]))
-            watch = Watch(complain=lambda why: supervisor.complain(name="worker", why=why))
+            watch = Watch(
+                started_at=lambda: supervisor.children["worker"].started_at,
+                complain=lambda why: supervisor.complain(name="worker", why=why),
+            )
             watch.start()
             greeter = Greeter(listener, greeting)
             supervisor.run(greeter.look)

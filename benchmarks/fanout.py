@@ -1,0 +1,128 @@
+"""Measures B2 on the database that DATABASE_URL names; see `b2_fanout.py`.
+
+Every meter has a device of its own. Measured from the stored notification to the commit of planning:
+recording, deciding, schedules, segments, commands. Reference: the same schedule and segment rows put into
+the same tables by COPY (PostgreSQL) or one prepared insert (SQLite), without deciding anything.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from benchmarks.harness import report, seconds
+from benchmarks.with_django import empty_database
+from devices.models import Command, Device, DeviceSchedule, MeterDevice, ScheduleSegment
+from dispatch.models import DispatchNotification
+from dispatch.planning import plan_waiting
+from dispatch.recording import record_waiting
+from meters.models import Meter
+
+METERS = 10_000
+NOW = datetime(2026, 7, 20, 12, tzinfo=UTC)
+DAY = datetime(2026, 7, 21, tzinfo=UTC)
+
+
+def meter_id(number: int) -> str:
+    """A UUID for a meter."""
+    return str(UUID(int=(4 << 76) | (8 << 60) | number))
+
+
+def body(size: int) -> bytes:
+    """A group dispatch for every meter and every hour of a day, each hour with a power of its own."""
+    slots = [
+        {
+            "market_group_event_id": str(UUID(int=(5 << 100) | hour)),
+            "start_time": (DAY + timedelta(hours=hour)).isoformat(),
+            "end_time": (DAY + timedelta(hours=hour + 1)).isoformat(),
+            "cancelled": False,
+            "performance_compensation_cap": "up-to-site-load",
+            "priority": 2,
+            "is_voluntary": False,
+            "dispatch_event_types": ["day-ahead"],
+            "programs": ["CCA"],
+            "energy_kw": round(size * (3 + hour * 0.05), 3),
+        }
+        for hour in range(24)
+    ]
+    group = {"market_group_id": meter_id(0), "meter_ids": [meter_id(n) for n in range(1, size + 1)]}
+    return json.dumps({"group_dispatches": [group | {"timeslots": slots}]}).encode()
+
+
+def build(size: int) -> None:
+    """Store the portfolio and the notification."""
+    meters = Meter.objects.bulk_create(Meter(meter_id=meter_id(n)) for n in range(1, size + 1))
+    devices = Device.objects.bulk_create(
+        Device(external_id=f"device-{n:06}", kind="BATTERY", rated_power_kw=Decimal(4 + n % 7))
+        for n in range(1, size + 1)
+    )
+    MeterDevice.objects.bulk_create(
+        MeterDevice(meter=meter, device=device) for meter, device in zip(meters, devices, strict=True)
+    )
+    DispatchNotification.objects.create(received_at=NOW, body=body(size), sha256="0" * 64, level="GROUP")
+
+
+def copy_rows() -> float:
+    """Put the same schedule and segment rows into emptied tables, and return the seconds it took."""
+    tables = [
+        (model._meta.db_table, [str(field.column) for field in model._meta.concrete_fields])
+        for model in (DeviceSchedule, ScheduleSegment)
+    ]
+    with connection.cursor() as cursor:
+        rows = {}
+        for table, columns in tables:
+            cursor.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608 - names of our own models
+            rows[table] = cursor.fetchall()
+    Command.objects.all().delete()
+    ScheduleSegment.objects.all().delete()
+    DeviceSchedule.objects.all().delete()
+    return seconds(lambda: _copy_all(tables, rows))[0]
+
+
+def _copy_all(tables: list[tuple[str, list[str]]], rows: dict[str, list[tuple[object, ...]]]) -> None:
+    for table, columns in tables:
+        _copy(table, columns, rows[table])
+
+
+def _copy(table: str, columns: list[str], rows: list[tuple[object, ...]]) -> None:
+    names = ", ".join(columns)
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            marks = ", ".join(["?"] * len(columns))
+            connection.connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
+
+
+def measure(size: int) -> None:
+    """Run once on an empty database and print the line."""
+    build(size)
+    recording, _ = seconds(lambda: record_waiting(now=NOW))
+    planning, planned = seconds(lambda: plan_waiting(now=NOW))
+    assert planned == size == Command.objects.count(), "not every device got its command"
+    report(
+        "B2",
+        portal=recording + planning,
+        reference=copy_rows(),
+        unit="s",
+        database=connection.vendor,
+        size=size,
+        recording=round(recording, 2),
+        planning=round(planning, 2),
+        segments=ScheduleSegment.objects.count(),
+    )
+
+
+if __name__ == "__main__":
+    logging.disable(logging.INFO)
+    for number_of_meters in [int(each) for each in sys.argv[1:]] or [METERS]:
+        with empty_database():
+            measure(number_of_meters)

@@ -1,0 +1,338 @@
+"""Devices, what they were told, and the meters they sit behind, in the admin.
+
+Schedules, commands and attempts are facts: looked at, never edited. The actions call the
+functions that the pages and the API call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import product
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
+from django.db.models import Count, Exists, Model, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from devices.commanding import RetryRefused, retry_command
+from devices.mapping import change_mapping, request_plans
+from devices.models import (
+    Command,
+    CommandAttempt,
+    Device,
+    DeviceSchedule,
+    MeterDevice,
+    ScheduleSegment,
+    SimulatedDevice,
+)
+from meters.admin import MeterAdmin, changed_rows, save_changes
+from meters.models import Meter
+
+
+class FactAdmin(admin.ModelAdmin):
+    """Rows that are only looked at."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Facts are not made by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nor changed."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nor taken away."""
+        return False
+
+
+class FactInline(admin.TabularInline):
+    """Rows of their parent, only looked at."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Facts are not made by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nor changed."""
+        return False
+
+
+class DevicesInline(admin.TabularInline):
+    """The devices behind a meter."""
+
+    model = MeterDevice
+    autocomplete_fields = ["device"]
+    extra = 1
+
+
+class MetersInline(admin.TabularInline):
+    """The meters a device sits behind."""
+
+    model = MeterDevice
+    autocomplete_fields = ["meter"]
+    extra = 1
+
+
+class MappedFilter(admin.SimpleListFilter):
+    """Rows with somebody on the other side of the mapping, or without."""
+
+    title = "mapped"
+    parameter_name = "mapped"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer both."""
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows asked for."""
+        side = "meter" if queryset.model is Meter else "device"
+        mapped = Exists(MeterDevice.objects.filter(**{side: OuterRef("pk")}))
+        return {"yes": queryset.filter(mapped), "no": queryset.filter(~mapped)}.get(
+            self.value() or "", queryset
+        )
+
+
+class MappingForm(forms.Form):
+    """What to map the selected rows to."""
+
+    others: forms.ModelMultipleChoiceField[Any]
+    is_replacing = forms.BooleanField(required=False, label="Instead of what they are mapped to now")
+
+    def __init__(self, *args: Any, field: Any, label: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["others"] = forms.ModelMultipleChoiceField(
+            queryset=field.remote_field.model.objects.all(),
+            widget=AutocompleteSelectMultiple(field, admin.site),
+            label=label,
+        )
+        self.order_fields(["others", "is_replacing"])
+
+
+class MapsMixin:
+    """Adds the action that maps the selected rows, meters or devices, to rows of the other side."""
+
+    other_side = ""  # the field of MeterDevice that is chosen on the action's page
+
+    @admin.action(description="Map the selected rows to …")
+    def map_to(self: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Ask for the other side first, then map every selected row to all that was chosen."""
+        form = MappingForm(
+            request.POST if "map" in request.POST else None,
+            field=MeterDevice._meta.get_field(self.other_side),
+            label=f"{self.other_side}s".capitalize(),
+        )
+        if not form.is_valid():
+            context = {
+                **self.admin_site.each_context(request),
+                "title": f"Map to {self.other_side}s",
+                "form": form,
+                "rows": queryset,
+                "opts": self.opts,
+                "media": self.media + form.media,
+            }
+            return TemplateResponse(request, "admin/map_rows.html", context)
+        change = self._map(
+            rows=list(queryset.values_list("pk", flat=True)),
+            others=[other.pk for other in form.cleaned_data["others"]],
+            is_replacing=form.cleaned_data["is_replacing"],
+        )
+        self.message_user(request, f"Pairs added: {change.added}, removed: {change.removed}.")
+        return None
+
+    def _map(self, *, rows: list[int], others: list[int], is_replacing: bool) -> Any:
+        is_meters = self.other_side == "device"
+        add = list(product(rows, others) if is_meters else product(others, rows))
+        own_side = "meter" if is_meters else "device"
+        held = MeterDevice.objects.filter(**{f"{own_side}__in": rows}).values_list("meter_id", "device_id")
+        return change_mapping(add=add, remove=list(held) if is_replacing else (), now=timezone.now())
+
+
+@admin.register(Meter)
+class MappedMeterAdmin(MapsMixin, MeterAdmin):
+    """Meters with the devices behind them."""
+
+    other_side = "device"
+    inlines = [DevicesInline, *MeterAdmin.inlines]
+    list_display = [*MeterAdmin.list_display, "device_count"]
+    list_filter = [MappedFilter, *MeterAdmin.list_filter]
+    actions = ["map_to", *MeterAdmin.actions]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Meter]:
+        """Count the devices in the same query."""
+        return super().get_queryset(request).annotate(device_count=Count("meter_devices", distinct=True))
+
+    @admin.display(description="Devices", ordering="device_count")
+    def device_count(self, meter: Meter) -> int:
+        """Show how many devices are behind the meter."""
+        return int(meter.device_count)  # type: ignore[attr-defined]  # annotated above
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Plan the devices again that came or went."""
+        super().save_related(request, form, formsets, change)
+        _request_plans_of(formsets)
+
+
+@admin.register(Device)
+class DeviceAdmin(MapsMixin, admin.ModelAdmin):
+    """What can be told what to do. A device that was ever told anything is kept, for its history."""
+
+    other_side = "meter"
+    list_display = [
+        "external_id",
+        "name",
+        "kind",
+        "site",
+        "driver",
+        "rated_power_kw",
+        "is_online",
+        "meter_count",
+    ]
+    list_filter = [MappedFilter, "kind", "driver", "is_online"]
+    list_select_related = ["site"]
+    list_per_page = 100
+    search_fields = ["external_id", "name", "site__name", "meters__meter_id"]
+    search_help_text = "External id, name, site or Leap's id of a meter"
+    ordering = ["external_id"]
+    autocomplete_fields = ["site"]
+    readonly_fields = ["is_online", "last_seen_at", "schedule_version"]
+    inlines = [MetersInline]
+    actions = ["map_to", "plan_again"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Device]:
+        """Count the meters in the same query."""
+        return super().get_queryset(request).annotate(meter_count=Count("meter_devices", distinct=True))
+
+    @admin.display(description="Meters", ordering="meter_count")
+    def meter_count(self, device: Device) -> int:
+        """Show how many meters the device sits behind."""
+        return int(device.meter_count)  # type: ignore[attr-defined]  # annotated above
+
+    def has_delete_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
+        """Only a device that was never told anything, and only one by one."""
+        return obj is not None and not obj.schedule_version and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Write what was changed alone: a worker may have written the rest in the meantime."""
+        save_changes(obj, form=form, is_new=not change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Plan the device again if anything of it or its mapping changed."""
+        super().save_related(request, form, formsets, change)
+        if form.has_changed():
+            Device.objects.filter(pk=form.instance.pk).update(plan_requested_at=timezone.now())
+        _request_plans_of(formsets)
+
+    @admin.action(description="Plan the selected devices again")
+    def plan_again(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        """Have the devices planned, as if something of them had changed."""
+        count = queryset.update(plan_requested_at=timezone.now())
+        self.message_user(request, f"Devices to be planned again: {count}.")
+
+
+def _request_plans_of(formsets: Iterable[Any]) -> None:
+    pairs = {
+        (row.meter_id, row.device_id)
+        for formset in formsets
+        if formset.model is MeterDevice
+        for row in changed_rows(formset)
+    }
+    request_plans(pairs=pairs, now=timezone.now())
+
+
+class SegmentInline(FactInline):
+    """What a schedule says, in order."""
+
+    model = ScheduleSegment
+    fields = ["starts_at", "ends_at", "mode", "target_kw", "cap", "is_commitment", "leap_event_ids", "reason"]
+    ordering = ["starts_at"]
+
+
+@admin.register(DeviceSchedule)
+class DeviceScheduleAdmin(FactAdmin):
+    """Every version of every device's schedule."""
+
+    list_display = ["device", "version", "state", "created_at", "superseded_at", "acknowledged_at"]
+    list_filter = ["state", ("superseded_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["device"]
+    search_fields = ["device__external_id", "device__name"]
+    ordering = ["-pk"]
+    inlines = [SegmentInline]
+
+
+class AttemptInline(FactInline):
+    """Every try to deliver a command."""
+
+    model = CommandAttempt
+    fields = ["started_at", "finished_at", "outcome", "detail"]
+    ordering = ["started_at"]
+
+
+@admin.register(Command)
+class CommandAdmin(FactAdmin):
+    """Instructions to devices and how far they got."""
+
+    list_display = ["key", "device", "kind", "state", "due_at", "expires_at", "attempt_count", "detail"]
+    list_filter = ["state", "kind"]
+    list_select_related = ["device", "schedule"]
+    search_fields = ["device__external_id", "device__name", "key"]
+    ordering = ["-pk"]
+    inlines = [AttemptInline]
+    actions = ["try_again"]
+
+    @admin.action(description="Try the selected commands again now", permissions=["view"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Command]) -> None:
+        """Retry each, and say of those that cannot be tried why not."""
+        refusals: Counter[str] = Counter()
+        command_ids = list(queryset.values_list("pk", flat=True))
+        for command_id in command_ids:
+            try:
+                retry_command(command_id=command_id, now=timezone.now())
+            except RetryRefused as refusal:
+                refusals[str(refusal)] += 1
+        tried = len(command_ids) - refusals.total()
+        self.message_user(request, f"Commands to be tried again: {tried}.")
+        for reason, count in refusals.items():
+            self.message_user(request, f"{reason} ({count})", messages.WARNING)
+
+
+@admin.register(CommandAttempt)
+class CommandAttemptAdmin(FactAdmin):
+    """Every try, newest first."""
+
+    list_display = ["command", "started_at", "finished_at", "outcome", "detail"]
+    list_filter = ["outcome"]
+    list_select_related = ["command"]
+    search_fields = ["command__key", "command__device__external_id"]
+    ordering = ["-pk"]
+
+
+@admin.register(SimulatedDevice)
+class SimulatedDeviceAdmin(admin.ModelAdmin):
+    """What simulated devices hold; their fault is the one thing to play with."""
+
+    list_display = ["device", "accepted_version", "accepted_at", "accepted_count", "refused_count", "fault"]
+    list_filter = ["fault"]
+    list_select_related = ["device"]
+    search_fields = ["device__external_id", "device__name"]
+    ordering = ["device"]
+    fields = ["device", "fault", "accepted_version", "accepted_at", "message"]
+    readonly_fields = ["device", "accepted_version", "accepted_at", "message"]
+
+    def save_model(self, request: HttpRequest, obj: SimulatedDevice, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Write the fault alone: the rest is the device's own."""
+        obj.save(update_fields=["fault"])
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """The driver makes them."""
+        return False

@@ -1,0 +1,142 @@
+"""How devices, schedules and commands look on the wire; one serializer for each direction."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from rest_framework import serializers
+
+from devices.models import (
+    AttemptOutcome,
+    CommandKind,
+    CommandState,
+    Device,
+    DeviceKind,
+    ScheduleState,
+    SegmentMode,
+)
+from meters.api.fields import CodeField, JsonObjectField, KilowattField
+
+
+class DeviceOut(serializers.Serializer):
+    """One thing that can be told what to do."""
+
+    id = serializers.IntegerField(help_text="The portal's own number.")
+    external_id = serializers.CharField(help_text="Yours; the name drivers call it by.")
+    name = serializers.CharField()
+    kind = CodeField(DeviceKind)
+    driver = serializers.CharField(help_text="How it is reached: simulator, http, mqtt, modbus …")
+    site = serializers.CharField(source="site.name", default=None, allow_null=True)
+    meter_ids = serializers.SerializerMethodField(help_text="Leap's ids of the meters it sits behind.")
+    rated_power_kw = serializers.FloatField(help_text="Power it can reduce or give, in kW.")
+    energy_capacity_kwh = serializers.FloatField(allow_null=True, help_text="Of storage, in kWh.")
+    may_export = serializers.BooleanField(help_text="Its site may send power to the grid.")
+    policy = serializers.CharField()
+    online = serializers.BooleanField(source="is_online")
+    last_seen_at = serializers.DateTimeField(allow_null=True)
+
+    def get_meter_ids(self, device: Device) -> list[str]:
+        """List Leap's ids of the meters it sits behind."""
+        return sorted(meter.meter_id for meter in device.meters.all())
+
+
+class DeviceIn(serializers.Serializer):
+    """A device to create, or the fields of one to change."""
+
+    external_id = serializers.RegexField(
+        r"^[^\s/#+]+$",
+        max_length=128,
+        help_text="Yours; no blanks and none of / # +, as it is part of topics and addresses.",
+    )
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    kind = CodeField(DeviceKind, required=False)
+    driver = serializers.CharField(max_length=64, required=False)
+    settings = JsonObjectField(required=False, help_text="The driver's own, such as an address. Never shown.")
+    site = serializers.CharField(
+        max_length=200, required=False, allow_null=True, help_text="The name of a known site."
+    )
+    meter_ids = serializers.ListField(
+        child=serializers.CharField(max_length=64),
+        required=False,
+        max_length=1000,
+        help_text="Leap's ids of known meters; the whole list, so what is left out is unmapped.",
+    )
+    rated_power_kw = KilowattField(help_text="In kW.")
+    energy_capacity_kwh = KilowattField(required=False, allow_null=True, help_text="In kWh.")
+    may_export = serializers.BooleanField(required=False)
+    policy = serializers.CharField(max_length=64, required=False, allow_blank=True)
+
+    def validate_driver(self, value: str) -> str:
+        """Accept the drivers that are set up."""
+        if value not in settings.DEVICE_DRIVERS:
+            raise serializers.ValidationError(f"Give one of: {', '.join(settings.DEVICE_DRIVERS)}.")
+        return value
+
+    def validate_meter_ids(self, value: list[str]) -> list[str]:
+        """Lower the ids, as they are stored."""
+        return [meter_id.lower() for meter_id in value]
+
+
+class SegmentOut(serializers.Serializer):
+    """What a device does during `[start, end)`."""
+
+    start = serializers.DateTimeField(source="starts_at")
+    end = serializers.DateTimeField(source="ends_at")
+    target_kw = serializers.FloatField(
+        allow_null=True,
+        help_text="Power at the meter in kW, positive reduces load or exports; null is the maximum.",
+    )
+    cap = serializers.CharField(help_text="How far beyond the target is paid for, as Leap writes it.")
+    commitment = serializers.BooleanField(source="is_commitment")
+    mode = CodeField(SegmentMode)
+    leap_event_ids = serializers.ListField(child=serializers.CharField(), help_text="The events it serves.")
+    reason = serializers.CharField(help_text="Why it is so, in words.")
+
+
+class ScheduleOut(serializers.Serializer):
+    """A device's whole desired schedule under one version, and how far it got."""
+
+    device_id = serializers.IntegerField(source="device.pk")
+    external_id = serializers.CharField(source="device.external_id")
+    meter_ids = serializers.ListField(child=serializers.CharField(), help_text="Leap's ids of its meters.")
+    version = serializers.IntegerField(
+        source="schedule.version", default=0, help_text="Only grows; 0 before the first."
+    )
+    segments = SegmentOut(
+        source="schedule.segments", many=True, default=list, help_text="In order, never overlapping."
+    )
+    state = CodeField(
+        ScheduleState,
+        source="schedule.state",
+        default=None,
+        allow_null=True,
+        help_text="Null before the first.",
+    )
+    created_at = serializers.DateTimeField(source="schedule.created_at", default=None, allow_null=True)
+    acknowledged_at = serializers.DateTimeField(
+        source="schedule.acknowledged_at", default=None, allow_null=True
+    )
+
+
+class AttemptOut(serializers.Serializer):
+    """One try to deliver a command."""
+
+    started_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    outcome = CodeField(AttemptOutcome)
+    detail = serializers.CharField()
+
+
+class CommandOut(serializers.Serializer):
+    """One instruction to one device, due at a time and void after another."""
+
+    id = serializers.IntegerField()
+    device_id = serializers.IntegerField()
+    external_id = serializers.CharField(source="device.external_id")
+    kind = CodeField(CommandKind)
+    schedule_version = serializers.IntegerField(source="schedule.version")
+    created_at = serializers.DateTimeField()
+    due_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(help_text="Never null: no command is without an end.")
+    state = CodeField(CommandState)
+    detail = serializers.CharField()
+    attempts = AttemptOut(many=True)

@@ -1,0 +1,228 @@
+"""How what Leap asked, and what became of it, looks on the wire; one serializer for each direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from devices.api.serializers import SegmentOut
+from dispatch.models import (
+    DispatchEvent,
+    ItemOutcome,
+    Level,
+    NotificationStatus,
+    OverrideAction,
+    OverrideScope,
+    RevisionKind,
+    Source,
+    TestKind,
+)
+from dispatch.preview import PlanPreview
+from dispatch.queries import EventStatus, status_of
+from meters.api.fields import CodeField, KilowattField
+
+CAP_HELP = "How far beyond the request is paid for: up-to-nomination, up-to-site-load, grid-exports-allowed …"
+
+
+class EventStatusField(CodeField):
+    """Where an event stands at the time of the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(EventStatus, source="*", read_only=True, help_text="At the time of the answer.")
+
+    def to_representation(self, value: Any) -> Any:
+        """Say where the event stands."""
+        return super().to_representation(status_of(value, now=self.context["now"]))
+
+
+class EventOut(serializers.Serializer):
+    """What Leap asks for during `[start_time, end_time)`: the fields of its current revision."""
+
+    id = serializers.IntegerField(help_text="The portal's own number.")
+    level = CodeField(Level)
+    leap_event_id = serializers.CharField(help_text="Leap's meter_event_id or market_group_event_id.")
+    market_group_id = serializers.CharField(allow_null=True, help_text="Null at meter level.")
+    meter_ids = serializers.ListField(
+        source="recipients.meter_ids",
+        child=serializers.CharField(),
+        help_text="Whom it names, known to the portal or not.",
+    )
+    start_time = serializers.DateTimeField(source="starts_at")
+    end_time = serializers.DateTimeField(source="ends_at")
+    status = EventStatusField()
+    cancelled = serializers.BooleanField(source="is_cancelled")
+    energy_kw = serializers.FloatField(
+        allow_null=True, help_text="Power asked for, in kW (the name is Leap's); null is the maximum."
+    )
+    nomination_kw = serializers.FloatField(allow_null=True, help_text="Power committed to, in kW.")
+    priority = serializers.IntegerField(source="priority_rank", help_text="1 is the highest.")
+    is_voluntary = serializers.BooleanField(help_text="False is a commitment.")
+    performance_compensation_cap = serializers.CharField(source="cap", help_text=CAP_HELP)
+    dispatch_event_types = serializers.ListField(child=serializers.CharField())
+    programs = serializers.ListField(child=serializers.CharField())
+    test = CodeField(
+        TestKind, allow_null=True, help_text="Null is no test. Integration moves armed meters only."
+    )
+    confirmed = serializers.BooleanField(
+        source="is_confirmed", help_text="False while a suspect body awaits Leap's answer."
+    )
+    revision = serializers.IntegerField(help_text="Numbered from 1, in order of receipt.")
+    extra = serializers.DictField(help_text="Fields of Leap's that the portal does not know.")
+    flags = serializers.ListField(child=serializers.CharField(), help_text="What was odd about the body.")
+    overlapping = serializers.BooleanField(
+        source="is_overlapping", help_text="Another live event asks the same devices at the same time."
+    )
+    unserved = serializers.BooleanField(source="is_unserved", help_text="Somewhere it is not served.")
+    shortfall_kw = serializers.FloatField(
+        allow_null=True, help_text="Power asked for beyond what its devices can give, in kW."
+    )
+    unmapped_meters = serializers.IntegerField(help_text="How many of its meters have no device.")
+    first_received_at = serializers.DateTimeField()
+    changed_at = serializers.DateTimeField()
+    planned_at = serializers.DateTimeField(allow_null=True)
+
+    def to_representation(self, instance: DispatchEvent) -> dict[str, object]:
+        """Write the event; no group is null."""
+        shown = super().to_representation(instance)
+        return shown | {"market_group_id": shown["market_group_id"] or None}
+
+
+class RevisionOut(serializers.Serializer):
+    """One accepted version of an event's fields."""
+
+    revision = serializers.IntegerField(source="number", help_text="Numbered from 1, in order of receipt.")
+    received_at = serializers.DateTimeField()
+    source = CodeField(Source)  # type: ignore[assignment]  # a field that is called so
+    kind = CodeField(RevisionKind)
+    changes = serializers.DictField(
+        child=serializers.ListField(min_length=2, max_length=2), help_text="`{field: [old, new]}`"
+    )
+    notification_id = serializers.IntegerField(allow_null=True)
+
+
+class ItemOut(serializers.Serializer):
+    """What one timeslot of a body led to."""
+
+    leap_event_id = serializers.CharField(help_text="Empty when the timeslot had none.")
+    event_id = serializers.IntegerField(allow_null=True)
+    outcome = CodeField(ItemOutcome)
+    reason = serializers.CharField()
+
+
+class NotificationOut(serializers.Serializer):
+    """One body as received, and what became of it."""
+
+    id = serializers.IntegerField()
+    received_at = serializers.DateTimeField()
+    source = CodeField(Source)  # type: ignore[assignment]  # a field that is called so
+    level = CodeField(Level, allow_null=True)
+    sha256 = serializers.CharField(help_text="Of the body's bytes, in hexadecimal.")
+    status = CodeField(NotificationStatus)
+    reason = serializers.CharField(help_text="Why nothing in it could be used; empty otherwise.")
+    repeat_count = serializers.IntegerField(help_text="How often the same bytes came again.")
+    recorded_at = serializers.DateTimeField(allow_null=True)
+    items = ItemOut(many=True)
+
+
+class NotServedOut(serializers.Serializer):
+    """An event that a device does not serve, and why."""
+
+    leap_event_id = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class OverlapOut(serializers.Serializer):
+    """Live events that meet on one device during `[start, end)`: what was chosen, and why."""
+
+    device_id = serializers.IntegerField()
+    start = serializers.DateTimeField(source="starts_at")
+    end = serializers.DateTimeField(source="ends_at")
+    event_ids = serializers.ListField(child=serializers.IntegerField(), help_text="Best first.")
+    leap_event_ids = serializers.ListField(child=serializers.CharField(), help_text="Best first.")
+    served = serializers.ListField(
+        child=serializers.CharField(), help_text="Leap's ids of the events served."
+    )
+    not_served = NotServedOut(many=True)
+    reason = serializers.CharField()
+
+
+class OverrideOut(serializers.Serializer):
+    """A person's word over the plan during `[starts_at, ends_at)`. Ends by itself."""
+
+    id = serializers.IntegerField()
+    scope = CodeField(OverrideScope)
+    target = serializers.CharField(
+        help_text="The device's external_id, the meter's or group's Leap id; empty for the fleet."
+    )
+    action = CodeField(OverrideAction)
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    target_kw = serializers.FloatField(allow_null=True, help_text="Of force, in kW; null is rated power.")
+    reason = serializers.CharField()
+    created_by = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True, help_text="When someone ended it before its time.")
+    ended_by = serializers.CharField()
+
+
+class OverrideIn(serializers.Serializer):
+    """An override to make. Hold and opt-out stop devices; force runs them."""
+
+    scope = CodeField(OverrideScope)
+    target = serializers.CharField(
+        max_length=128,
+        allow_blank=True,
+        default="",
+        help_text="The device's external_id or id, the meter's or group's Leap id; empty for the fleet.",
+    )
+    action = CodeField(OverrideAction)
+    starts_at = serializers.DateTimeField(required=False, help_text="Now when left out.")
+    ends_at = serializers.DateTimeField()
+    target_kw = KilowattField(required=False, allow_null=True, default=None, help_text="Of force, in kW.")
+    reason = serializers.CharField(
+        max_length=2000, allow_blank=True, default="", help_text="Opting out of a commitment needs one."
+    )
+    confirm_commitment = serializers.BooleanField(
+        default=False, help_text="Opting out of a commitment needs this said."
+    )
+
+
+class PlannedSegmentOut(SegmentOut):
+    """What a device would do during `[start, end)`."""
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+
+
+class UndoneOut(NotServedOut):
+    """A window of an event that a device would not serve, and why."""
+
+    start = serializers.DateTimeField(source="window.start")
+    end = serializers.DateTimeField(source="window.end")
+
+
+class PlannedDeviceOut(serializers.Serializer):
+    """What one device would do."""
+
+    device_id = serializers.IntegerField()
+    external_id = serializers.CharField()
+    segments = PlannedSegmentOut(many=True)
+    not_served = UndoneOut(many=True)
+
+
+class PreviewOut(serializers.Serializer):
+    """What a dispatch would lead to."""
+
+    devices = PlannedDeviceOut(many=True)
+    problems = serializers.SerializerMethodField(help_text="Timeslots that cannot be used, and why.")
+    unmapped_meters = serializers.IntegerField(help_text="How many of the meters named have no device.")
+    as_if_armed = serializers.BooleanField(
+        source="is_as_if_armed", help_text="Shown as if its meters were armed for the integration test it is."
+    )
+
+    @extend_schema_field(NotServedOut(many=True))
+    def get_problems(self, plan: PlanPreview) -> list[dict[str, str]]:
+        """Name the timeslots that cannot be used."""
+        return [{"leap_event_id": leap_event_id, "reason": reason} for leap_event_id, reason in plan.problems]

@@ -1,0 +1,191 @@
+"""Rows → the values planning decides on. Reads events, recipients, meters, devices, overrides.
+
+The number of statements does not depend on the number of rows, but for one more per ten thousand ids.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+
+from devices.models import Device, DeviceKind
+from dispatch.domain.consolidation import Traits
+from dispatch.domain.events import Event, Window, to_watts
+from dispatch.domain.fleet import LOOK_BACK, Fleet, MeterFacts
+from dispatch.lookups import batches, columns_of, links_of
+from dispatch.models import DispatchEvent, RecipientMember, RecipientSet, TestKind
+from dispatch.rulings import load_rulings
+from meters.models import Meter
+from meters.readiness import reason_not_dispatchable
+
+_EVENT_COLUMNS = (
+    "pk",
+    "leap_event_id",
+    "recipients_id",
+    "starts_at",
+    "ends_at",
+    "energy_kw",
+    "nomination_kw",
+    "priority_rank",
+    "is_voluntary",
+    "cap",
+    "is_cancelled",
+    "test",
+)
+# All that `meters.readiness` looks at, too.
+_METER_COLUMNS = (
+    "meter_id",
+    "nomination_kw",
+    "archived_at",
+    "enrollment_status",
+    "participation",
+    "test_armed_until",
+)
+_DEVICE_COLUMNS = ("external_id", "kind", "rated_power_kw", "may_export")
+_RECIPIENT_COLUMNS = ("recipients_id", "planned_recipients_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """What changed: our events, Leap's meter ids, our devices, and devices that are only overruled."""
+
+    event_ids: frozenset[int] = frozenset()
+    meter_ids: frozenset[str] = frozenset()
+    device_ids: frozenset[int] = frozenset()
+    overruled_ids: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The values, which devices to plan, and which events' devices are all among them."""
+
+    fleet: Fleet
+    device_ids: set[int]
+    event_ids: set[int]
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What the seeds reach."""
+
+    meter_ids: set[str] = field(default_factory=set)
+    device_ids: set[int] = field(default_factory=set)
+    event_ids: set[int] = field(default_factory=set)
+
+
+def load(seeds: Seeds, *, now: datetime) -> Loaded:
+    """Read everything needed to plan what the seeds reach.
+
+    1. Changed meters and devices change how the power of their events is shared: those events count as
+       changed. An override changes no share. 2. All devices of changed events are planned. 3. Whatever else
+       is live on those devices is read too, with all who share it.
+    """
+    scope = _reach(seeds, now=now)
+    behind = {meter_id for meter_id, _ in links_of(device_ids=scope.device_ids)}
+    events = _live_events(behind, now=now)
+    recipients = _recipients({event.recipients for event in events})
+    meters = _meters(scope.meter_ids.union(behind, *recipients.values()), now=now)
+    devices = _devices(scope.device_ids.union(*(meter.device_ids for meter in meters.values())))
+    fleet = Fleet(
+        events=events,
+        recipients=recipients,
+        meters=meters,
+        devices={device.pk: traits_of(device) for device in devices},
+        rulings=load_rulings(devices, meters=meters, now=now),
+    )
+    return Loaded(fleet, scope.device_ids & fleet.devices.keys(), scope.event_ids)
+
+
+def traits_of(device: Device) -> Traits:
+    """Return what of a device bears on its plan."""
+    return Traits(
+        rated_watts=to_watts(device.rated_power_kw),
+        is_storage=device.kind == DeviceKind.BATTERY,
+        may_export=device.may_export,
+    )
+
+
+def _reach(seeds: Seeds, *, now: datetime) -> _Scope:
+    """Follow the seeds to the devices that may have to do something else."""
+    planned = set(seeds.device_ids | seeds.overruled_ids)
+    scope = _Scope(set(seeds.meter_ids), planned, set(seeds.event_ids))
+    scope.meter_ids |= {meter_id for meter_id, _ in links_of(device_ids=seeds.device_ids)}
+    scope.event_ids |= {event.event_id for event in _live_events(scope.meter_ids, now=now)}
+    named = columns_of(
+        scope.event_ids, lambda ids: DispatchEvent.objects.filter(pk__in=ids), _RECIPIENT_COLUMNS
+    )
+    sets = {each for pair in named for each in pair if each is not None}
+    scope.meter_ids = scope.meter_ids.union(*_recipients(sets).values())
+    scope.device_ids |= {device_id for _, device_id in links_of(meter_ids=scope.meter_ids)}
+    return scope
+
+
+def _live_events(meter_ids: Collection[str], *, now: datetime) -> list[Event]:
+    """Return the events that name any of the meters, and are not cancelled and not long over."""
+    live = Q(recipients__events__is_cancelled=False, recipients__events__ends_at__gt=now - LOOK_BACK)
+    named = RecipientMember.objects.filter(live)
+    sets = columns_of(
+        meter_ids,
+        lambda ids: named.filter(meter_id__in=ids).distinct(),
+        ("recipients_id",),
+    )
+    events = DispatchEvent.objects.filter(is_cancelled=False, ends_at__gt=now - LOOK_BACK)
+    rows = columns_of(
+        {pk for (pk,) in sets}, lambda ids: events.filter(recipients_id__in=ids), _EVENT_COLUMNS
+    )
+    return [event_of(row) for row in rows]
+
+
+def event_of(row: tuple[Any, ...]) -> Event:
+    """Return the value of an event's columns, in the order of `_EVENT_COLUMNS`."""
+    pk, leap_event_id, recipients, starts_at, ends_at, *fields = row
+    energy_kw, nomination_kw, rank, is_voluntary, cap, is_cancelled, test = fields
+    return Event(
+        event_id=pk,
+        leap_event_id=leap_event_id,
+        recipients=recipients,
+        window=Window(starts_at, ends_at),
+        energy_kw=energy_kw,
+        nomination_kw=nomination_kw,
+        rank=rank,
+        is_voluntary=is_voluntary,
+        cap=cap,
+        is_cancelled=is_cancelled,
+        is_integration_test=test == TestKind.INTEGRATION,
+    )
+
+
+def _recipients(sets: Collection[int]) -> dict[int, list[str]]:
+    """Return the meter ids of sets of recipients."""
+    return dict(columns_of(sets, lambda ids: RecipientSet.objects.filter(pk__in=ids), ("pk", "meter_ids")))
+
+
+def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFacts]:
+    """Return the meters that the portal knows, with their devices in order."""
+    devices: defaultdict[str, list[int]] = defaultdict(list)
+    for meter_id, device_id in links_of(meter_ids=meter_ids):
+        devices[meter_id].append(device_id)
+    return {
+        meter.meter_id: MeterFacts(
+            meter_id=meter.meter_id,
+            device_ids=tuple(devices[meter.meter_id]),
+            nomination_watts=None if meter.nomination_kw is None else to_watts(meter.nomination_kw),
+            refusal=reason_not_dispatchable(meter=meter, now=now),
+            armed_until=meter.test_armed_until,
+        )
+        for batch in batches(meter_ids)
+        for meter in Meter.objects.filter(meter_id__in=batch).only(*_METER_COLUMNS)
+    }
+
+
+def _devices(device_ids: Collection[int]) -> list[Device]:
+    return [
+        device
+        for batch in batches(device_ids)
+        for device in Device.objects.filter(pk__in=batch).only(*_DEVICE_COLUMNS)
+    ]

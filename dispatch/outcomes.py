@@ -1,0 +1,175 @@
+"""What plans leave behind beside schedules: overlaps, unserved slices, the events' numbers.
+
+Only what differs is written. Rows of what is over stay as history; one that runs and no longer holds is
+ended now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F, Model, QuerySet
+
+from dispatch.domain.consolidation import DevicePlan, OverlapSlice
+from dispatch.domain.events import to_kw
+from dispatch.domain.fleet import EventNumbers
+from dispatch.lookups import batches
+from dispatch.models import DispatchEvent, Overlap, Unserved
+
+Plans = Mapping[int, DevicePlan]
+Key = tuple[Hashable, ...]
+Content = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """How slices of a device are kept: a unique key, and the content that may differ under it."""
+
+    model: type[Model]
+    key: tuple[str, ...]
+    content: tuple[str, ...]
+
+
+_OVERLAPS = _Table(
+    Overlap,
+    ("device_id", "starts_at"),
+    ("ends_at", "event_ids", "leap_event_ids", "served", "not_served", "reason"),
+)
+_NUMBERS = ("shortfall_kw", "unmapped_meters", "is_overlapping", "is_unserved")
+_UNSERVED = _Table(Unserved, ("event_id", "device_id", "starts_at"), ("ends_at", "reason"))
+
+
+def save_overlaps(plans: Plans, *, now: datetime) -> None:
+    """Store where events meet on the planned devices."""
+    content = {id(each): _overlap_content(each) for plan in _distinct(plans) for each in plan.overlaps}
+    desired: dict[Key, Content] = {
+        (device_id, each.window.start): content[id(each)]
+        for device_id, plan in plans.items()
+        for each in plan.overlaps
+    }
+    _replace(_OVERLAPS, desired, device_ids=plans, now=now)
+
+
+def save_unserved(plans: Plans, *, now: datetime) -> None:
+    """Store what the planned devices do not serve, and why."""
+    desired: dict[Key, Content] = {
+        (each.event_id, device_id, each.window.start): (each.window.end, each.reason)
+        for device_id, plan in plans.items()
+        for each in plan.unserved
+    }
+    _replace(_UNSERVED, desired, device_ids=plans, now=now)
+
+
+def _distinct(plans: Plans) -> Iterable[DevicePlan]:
+    return {id(plan): plan for plan in plans.values()}.values()
+
+
+def _overlap_content(overlap: OverlapSlice) -> Content:
+    return (
+        overlap.window.end,
+        [event.event_id for event in overlap.events],
+        [event.leap_event_id for event in overlap.events],
+        list(overlap.served),
+        [{"leap_event_id": leap_event_id, "reason": reason} for leap_event_id, reason in overlap.not_served],
+        overlap.reason,
+    )
+
+
+def _replace(
+    table: _Table, desired: Mapping[Key, Content], *, device_ids: Collection[int], now: datetime
+) -> None:
+    """Make the rows of the devices that are not over equal to what is desired."""
+    rows = table.model._default_manager
+    held: dict[Key, Content] = {}
+    stale: list[int] = []
+    for batch in batches(device_ids):
+        found = rows.filter(device_id__in=batch, ends_at__gt=now)
+        for pk, *values in found.values_list("pk", *table.key, *table.content):
+            key = tuple(values[: len(table.key)])
+            held[key] = tuple(values[len(table.key) :])
+            if key not in desired:
+                stale.append(pk)
+    for batch in batches(stale):
+        rows.filter(pk__in=batch, starts_at__gte=now).delete()
+        rows.filter(pk__in=batch).update(ends_at=now)
+    columns = (*table.key, *table.content)
+    rows.bulk_create(
+        (
+            table.model(**dict(zip(columns, (*key, *content), strict=True)))
+            for key, content in desired.items()
+            if held.get(key) != content
+        ),
+        update_conflicts=True,
+        unique_fields=table.key,
+        update_fields=table.content,
+    )
+
+
+def save_numbers(numbers: Mapping[int, EventNumbers], *, replanned: Collection[int], now: datetime) -> None:
+    """Store what every event gets. `replanned`: the events all of whose devices were planned."""
+    events = [
+        event
+        for batch in batches(numbers.keys() | set(replanned))
+        for event in _not_being_written(batch).only(*_NUMBERS, "starts_at", "is_cancelled")
+    ]
+    for batch in batches([event.pk for event in events if event.pk in replanned]):
+        DispatchEvent.objects.filter(pk__in=batch).update(planned_at=now, planned_recipients=F("recipients"))
+    if not events:
+        return
+    overlapping = _overlapping(since=min(event.starts_at for event in events))
+    unserved = _unserved([event.pk for event in events])
+    changed = []
+    for event in events:
+        before = [getattr(event, name) for name in _NUMBERS]
+        _count(event, numbers.get(event.pk), overlapping=overlapping, unserved=unserved)
+        if before != [getattr(event, name) for name in _NUMBERS]:
+            changed.append(event)
+    DispatchEvent.objects.bulk_update(changed, _NUMBERS, batch_size=500)
+
+
+def _not_being_written(event_ids: Sequence[int]) -> QuerySet[DispatchEvent]:
+    """Return events, but for those that another transaction is writing: it will ask for a plan itself.
+
+    To wait for it could wait for ever, as it may wait for an event that planning holds.
+    """
+    events = DispatchEvent.objects.filter(pk__in=event_ids).order_by("pk")
+    return events.select_for_update(skip_locked=True, no_key=True)
+
+
+def _count(
+    event: DispatchEvent,
+    numbers: EventNumbers | None,
+    *,
+    overlapping: Collection[int],
+    unserved: Collection[int],
+) -> None:
+    """Set the numbers of an event; a cancelled one has none, one long over keeps what it had."""
+    if event.is_cancelled:
+        event.shortfall_kw, event.is_overlapping, event.is_unserved = None, False, False
+    elif numbers is not None:
+        watts = numbers.shortfall_watts
+        event.shortfall_kw = None if watts is None else to_kw(watts)
+        event.unmapped_meters = numbers.unmapped_meters
+        event.is_overlapping = event.pk in overlapping
+        event.is_unserved = event.pk in unserved
+
+
+def _overlapping(*, since: datetime) -> set[int]:
+    """Return the events that meet another anywhere, also on devices that were not planned now."""
+    rows = Overlap.objects.filter(ends_at__gt=since).order_by("event_ids")
+    return {event_id for ids in rows.values_list("event_ids", flat=True).distinct() for event_id in ids}
+
+
+def _unserved(event_ids: Sequence[int]) -> set[int]:
+    """Return the events that some device leaves undone somewhere."""
+    return {
+        event_id
+        for batch in batches(event_ids)
+        for event_id in Unserved.objects.filter(event_id__in=batch)
+        .order_by("event_id")
+        .values_list("event_id", flat=True)
+        .distinct()
+    }

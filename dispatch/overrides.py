@@ -1,0 +1,171 @@
+"""A person's word over the plan: hold, opt-out, force. Writes overrides and asks for their devices' plans."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from django.db import transaction
+
+from devices.models import Device
+from dispatch import queue
+from dispatch.domain.sentences import short
+from dispatch.lookups import links_of
+from dispatch.models import (
+    DispatchEvent,
+    Override,
+    OverrideAction,
+    OverrideScope,
+    RecipientSet,
+    TestKind,
+)
+from dispatch.rulings import devices_reached
+from meters.models import MarketGroup, Meter
+
+MOST_KW: Final = Decimal(100_000)
+WATT: Final = Decimal("0.001")
+
+
+class OverrideRefused(ValueError):
+    """The override cannot be; the message is one plain sentence for whoever asked."""
+
+
+def add_override(
+    *,
+    scope: str,
+    target: str,
+    action: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    target_kw: Decimal | None,
+    reason: str,
+    created_by: str,
+    confirm_commitment: bool,
+    now: datetime,
+) -> Override:
+    """Store an override and have the devices it reaches planned anew.
+
+    `target` is a device's external id (or number), a meter's or market group's Leap id, empty for the
+    fleet. `target_kw` goes with FORCE alone; without it the rated power is meant.
+
+    Raises:
+        OverrideRefused: nothing is called so, the window is empty or over, the power makes no sense, or
+            an opt-out would break a commitment without a reason and `confirm_commitment`.
+    """
+    _check(scope=scope, action=action, starts_at=starts_at, ends_at=ends_at, target_kw=target_kw, now=now)
+    override = Override(
+        scope=scope,
+        target=find_target(scope, target),
+        action=action,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        target_kw=None if target_kw is None else target_kw.quantize(WATT),
+        reason=reason.strip(),
+        created_by=created_by,
+        created_at=now,
+        is_commitment_confirmed=confirm_commitment,
+        plan_requested_at=now,
+    )
+    with transaction.atomic():
+        if action == OverrideAction.OPT_OUT:
+            _check_commitments(override, now=now)
+        override.save(force_insert=True)
+        queue.wake_planning()
+    return override
+
+
+def end_override(*, override_id: int, now: datetime, by: str) -> Override:
+    """End an override now and have the devices it reached planned anew.
+
+    Raises:
+        OverrideRefused: it has ended already, or never was.
+    """
+    with transaction.atomic():
+        standing = Override.objects.filter(pk=override_id, ended_at__isnull=True, ends_at__gt=now)
+        if standing.update(ended_at=now, ended_by=by, plan_requested_at=now) != 1:
+            raise OverrideRefused("This override has ended already.")
+        queue.wake_planning()
+    return Override.objects.get(pk=override_id)
+
+
+def find_target(scope: str, target: str) -> str:
+    """Return the target as overrides keep it.
+
+    Raises:
+        OverrideRefused: nothing is called so.
+    """
+    target = target.strip()
+    if scope == OverrideScope.FLEET:
+        return ""
+    if scope == OverrideScope.DEVICE:
+        found = Device.objects.filter(external_id=target).values_list("external_id", flat=True).first()
+        if not found and target.isascii() and target.isdigit() and len(target) < 16:
+            found = Device.objects.filter(pk=int(target)).values_list("external_id", flat=True).first()
+    elif scope == OverrideScope.METER:
+        found = Meter.objects.filter(meter_id=target.lower()).values_list("meter_id", flat=True).first()
+    else:
+        named = MarketGroup.objects.filter(market_group_id__in=[target, target.lower()])
+        found = named.values_list("market_group_id", flat=True).first()
+    if not found:
+        raise OverrideRefused(f"No {OverrideScope(scope).label.lower()} is called “{target}”.")
+    return found
+
+
+def _check_commitments(override: Override, *, now: datetime) -> None:
+    """Refuse an opt-out that would break a commitment unless its maker says so, and why."""
+    if override.is_commitment_confirmed and override.reason:
+        return
+    broken = _commitments(override, now=now)
+    if not broken:
+        return
+    names = ", ".join(map(short, broken[:3])) + (" and others" if len(broken) > 3 else "")
+    missing = "a reason" if override.is_commitment_confirmed else "a confirmation and a reason"
+    raise OverrideRefused(f"This opt-out breaks a commitment ({names}); it needs {missing}.")
+
+
+def _commitments(override: Override, *, now: datetime) -> list[str]:
+    """Return Leap's ids of the commitments that the override's devices serve in its window."""
+    events = DispatchEvent.objects.filter(
+        is_cancelled=False,
+        is_voluntary=False,
+        starts_at__lt=override.ends_at,
+        ends_at__gt=max(override.starts_at, now),
+    ).exclude(test=TestKind.INTEGRATION)
+    rows = list(events.order_by("starts_at", "leap_event_id").values_list("leap_event_id", "recipients_id"))
+    if override.scope == OverrideScope.FLEET or not rows:
+        return [leap_event_id for leap_event_id, _ in rows]
+    meter_ids = _meters_behind(override, now=now)
+    sets = RecipientSet.objects.filter(pk__in={recipients for _, recipients in rows})
+    reached = {pk for pk, named in sets.values_list("pk", "meter_ids") if not meter_ids.isdisjoint(named)}
+    return [leap_event_id for leap_event_id, recipients in rows if recipients in reached]
+
+
+def _meters_behind(override: Override, *, now: datetime) -> set[str]:
+    """Return every meter through which the override's devices may be asked for something."""
+    reached = devices_reached([override], now=now)
+    return {meter_id for meter_id, _ in links_of(device_ids=reached)}
+
+
+def _check(
+    *,
+    scope: str,
+    action: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    target_kw: Decimal | None,
+    now: datetime,
+) -> None:
+    """Refuse what makes no sense whoever is meant."""
+    if scope not in OverrideScope or action not in OverrideAction:
+        raise OverrideRefused("An override holds, opts out or forces a fleet, market group, meter or device.")
+    if ends_at <= starts_at:
+        raise OverrideRefused("The override ends before it begins.")
+    if ends_at <= now:
+        raise OverrideRefused("The override would be over already.")
+    if target_kw is None:
+        return
+    if action != OverrideAction.FORCE:
+        raise OverrideRefused("Only a force takes a power.")
+    if not target_kw.is_finite() or not 0 < target_kw <= MOST_KW:
+        raise OverrideRefused("The power must be above 0 kW and at most 100,000 kW.")

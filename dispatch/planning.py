@@ -1,0 +1,115 @@
+"""Stage: what changed → device schedules. Reads rows that ask for a plan; writes plans' outcomes.
+
+A row asks by `plan_requested_at`: an event that changed, a meter or a device that was mapped or armed, an
+override that was made or ended. Nothing else starts a plan: what time alone brings (an override's begin, an
+arming's end) is cut into the plan beforehand.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Manager, Model
+
+from devices.models import Device
+from devices.scheduling import replace_schedules
+from dispatch import queue
+from dispatch.domain.fleet import plan_fleet
+from dispatch.loading import Seeds, load
+from dispatch.locking import Stage, take_turn
+from dispatch.lookups import batches, columns_of
+from dispatch.models import DispatchEvent, Override
+from dispatch.outcomes import save_numbers, save_overlaps, save_unserved
+from dispatch.rulings import devices_reached
+from meters.models import Meter
+
+logger = logging.getLogger(__name__)
+
+ASKERS: Final[tuple[type[Model], ...]] = (DispatchEvent, Meter, Device, Override)
+"""Rows that ask for a plan, each with `plan_requested_at`."""
+
+Claimed = dict[type[Model], list[int]]
+
+
+def request_plan(
+    *,
+    event_ids: Collection[int] = (),
+    device_ids: Collection[int] = (),
+    meter_ids: Collection[int] = (),
+    now: datetime,
+) -> None:
+    """Mark rows (by primary key) as to be planned anew, and wake planning."""
+    with transaction.atomic():
+        _mark(DispatchEvent.objects, event_ids, now=now)
+        _mark(Device.objects, device_ids, now=now)
+        _mark(Meter.objects, meter_ids, now=now)
+        queue.wake_planning()
+
+
+def plan_waiting(*, now: datetime) -> int:
+    """Plan every device that a waiting row reaches, and return how many devices were planned.
+
+    One transaction, one at a time. 1. Claim the waiting rows. 2. Load what they reach. 3. Decide.
+    4. Replace schedules, overlaps, unserved slices and the events' numbers. 5. Let the rows go.
+    """
+    with transaction.atomic():
+        take_turn(Stage.PLANNING)
+        claimed = _claim()
+        if not any(claimed.values()):
+            return 0
+        loaded = load(_seeds(claimed, now=now), now=now)
+        plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
+        desired = {device_id: each.segments for device_id, each in plan.plans.items()}
+        replaced = replace_schedules(desired=desired, now=now)
+        save_overlaps(plan.plans, now=now)
+        save_unserved(plan.plans, now=now)
+        save_numbers(plan.numbers, replanned=loaded.event_ids, now=now)
+        _let_go(claimed)
+    reasons = ", ".join(
+        f"{len(ids)} {model._meta.verbose_name_plural}" for model, ids in claimed.items() if ids
+    )
+    logger.info(
+        "Planned %s devices for %s: %s new schedules", len(plan.plans), reasons, len(replaced.changed)
+    )
+    return len(plan.plans)
+
+
+def _claim() -> Claimed:
+    """Take the rows that wait. One that somebody is writing right now is left for the next pass."""
+    return {
+        model: list(
+            model._default_manager.filter(plan_requested_at__isnull=False)
+            .order_by("pk")
+            .select_for_update(skip_locked=True, no_key=True)
+            .values_list("pk", flat=True)
+        )
+        for model in ASKERS
+    }
+
+
+def _seeds(claimed: Claimed, *, now: datetime) -> Seeds:
+    """Return what the rows' change is about."""
+    meters = columns_of(claimed[Meter], lambda ids: Meter.objects.filter(pk__in=ids), ("meter_id",))
+    overrides = Override.objects.filter(pk__in=claimed[Override])
+    return Seeds(
+        event_ids=frozenset(claimed[DispatchEvent]),
+        meter_ids=frozenset(meter_id for (meter_id,) in meters),
+        device_ids=frozenset(claimed[Device]),
+        overruled_ids=devices_reached(list(overrides), now=now) if claimed[Override] else frozenset(),
+    )
+
+
+def _let_go(claimed: Claimed) -> None:
+    """Clear the requests; the rows are held, so nobody can have asked again since."""
+    for model, ids in claimed.items():
+        for batch in batches(ids):
+            model._default_manager.filter(pk__in=batch).update(plan_requested_at=None)
+
+
+def _mark(rows: Manager[Any], ids: Collection[int], *, now: datetime) -> None:
+    for batch in batches(ids):
+        rows.filter(pk__in=batch).update(plan_requested_at=now)

@@ -1,0 +1,176 @@
+"""What a dispatch would lead to: planning's decision on planning's rows. Stores and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from devices.domain.schedule import Segment
+from devices.models import Device
+from dispatch.domain.belief import Source
+from dispatch.domain.consolidation import DevicePlan
+from dispatch.domain.events import Event, Window
+from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
+from dispatch.domain.revisions import Test
+from dispatch.intake.document import read_document
+from dispatch.intake.payloads import Timeslot, read_timeslots
+from dispatch.loading import Loaded, Seeds, load
+from dispatch.lookups import batches
+from dispatch.models import DispatchEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What a device would not serve: Leap's id, the window, and why."""
+
+    leap_event_id: str
+    window: Window
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePreview:
+    """What one device would do from now on, under everything that is live and what is tried."""
+
+    device_id: int
+    external_id: str
+    segments: tuple[Segment, ...]
+    not_served: tuple[Undone, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPreview:
+    """The devices a dispatch reaches, and the timeslots that cannot be used: (Leap's id, reason).
+
+    `unmapped_meters`: how many of the meters named have no device. `is_as_if_armed`: an integration test is
+    among them, shown as if its meters were armed; really it moves nothing unless they are.
+    """
+
+    devices: tuple[DevicePreview, ...]
+    problems: tuple[tuple[str, str], ...]
+    unmapped_meters: int
+    is_as_if_armed: bool
+
+
+def preview(*, body: bytes, now: datetime) -> PlanPreview:
+    """Return what a dispatch body would lead to.
+
+    Raises:
+        NotADocument: the body is not a JSON object.
+    """
+    slots = read_timeslots(read_document(body), source=Source.OPERATOR, now=now)
+    usable = [slot for slot in slots if slot.fields]
+    held = _held(usable)
+    named = {meter_id for slot in usable for meter_id in slot.meter_ids}
+    loaded = load(Seeds(frozenset(held.values()), frozenset(named)), now=now)
+    fleet = _with_slots(loaded.fleet, usable, held=held)
+    tests = [slot for slot in usable if slot.fields and slot.fields.test == Test.INTEGRATION]
+    return _plan_as_if(
+        replace(loaded, fleet=fleet),
+        armed={meter_id for slot in tests for meter_id in slot.meter_ids},
+        problems=tuple((slot.leap_event_id, slot.problem) for slot in slots if slot.problem),
+        named=named,
+        now=now,
+    )
+
+
+def preview_event(*, event_id: int, now: datetime) -> PlanPreview:
+    """Return what the devices of a stored event do, an integration test as if its meters were armed."""
+    event = DispatchEvent.objects.select_related("recipients").get(pk=event_id)
+    named = set(event.recipients.meter_ids)
+    armed = named if event.test == Test.INTEGRATION else set()
+    loaded = load(Seeds(event_ids=frozenset([event_id])), now=now)
+    return _plan_as_if(loaded, armed=armed, problems=(), named=named, now=now)
+
+
+def _held(slots: Sequence[Timeslot]) -> dict[tuple[str, str], int]:
+    """Return the events that the timeslots are about, as far as the portal knows them."""
+    names = {(slot.level, slot.leap_event_id) for slot in slots}
+    return {
+        (level, leap_event_id): pk
+        for batch in batches({leap_event_id for _, leap_event_id in names})
+        for level, leap_event_id, pk in DispatchEvent.objects.filter(leap_event_id__in=batch).values_list(
+            "level", "leap_event_id", "pk"
+        )
+        if (level, leap_event_id) in names
+    }
+
+
+def _with_slots(fleet: Fleet, slots: Sequence[Timeslot], *, held: Mapping[tuple[str, str], int]) -> Fleet:
+    """Return the fleet as if the timeslots had been recorded. What is not stored has negative numbers."""
+    events = {event.event_id: event for event in fleet.events}
+    recipients = dict(fleet.recipients)
+    sets: dict[str, int] = {}
+    for number, slot in enumerate(slots, start=1):
+        if slot.fields is None:
+            continue
+        key = sets.setdefault(slot.fields.recipients, -number)
+        recipients[key] = slot.meter_ids
+        event_id = held.get((slot.level, slot.leap_event_id), -number)
+        events[event_id] = _event_of(slot, event_id=event_id, recipients=key)
+    return replace(fleet, events=tuple(events.values()), recipients=recipients)
+
+
+def _event_of(slot: Timeslot, *, event_id: int, recipients: int) -> Event:
+    """Return the value of a timeslot that can be used."""
+    fields = slot.fields
+    if fields is None:
+        raise ValueError(slot.problem)
+    return Event(
+        event_id=event_id,
+        leap_event_id=slot.leap_event_id,
+        recipients=recipients,
+        window=Window(fields.starts_at, fields.ends_at),
+        energy_kw=fields.energy_kw,
+        nomination_kw=fields.nomination_kw,
+        rank=fields.priority_rank,
+        is_voluntary=fields.is_voluntary,
+        cap=fields.cap,
+        is_cancelled=fields.is_cancelled,
+        is_integration_test=fields.test == Test.INTEGRATION,
+    )
+
+
+def _plan_as_if(
+    loaded: Loaded,
+    *,
+    armed: Collection[str],
+    problems: tuple[tuple[str, str], ...],
+    named: Collection[str],
+    now: datetime,
+) -> PlanPreview:
+    """Plan with the given meters armed for as long as any event lasts."""
+    fleet = loaded.fleet
+    if armed:
+        until = max((event.window.end for event in fleet.events), default=now)
+        meters = {
+            meter_id: replace(meter, armed_until=until) if meter_id in armed else meter
+            for meter_id, meter in fleet.meters.items()
+        }
+        fleet = replace(fleet, meters=meters)
+    plan = plan_fleet(fleet, device_ids=loaded.device_ids, now=now)
+    mapped = {meter_id for meter_id, meter in fleet.meters.items() if meter.device_ids}
+    return PlanPreview(
+        devices=_devices(plan, events=fleet.events),
+        problems=problems,
+        unmapped_meters=len(set(named) - mapped),
+        is_as_if_armed=bool(armed),
+    )
+
+
+def _devices(plan: FleetPlan, *, events: Sequence[Event]) -> tuple[DevicePreview, ...]:
+    names = {event.event_id: event.leap_event_id for event in events}
+    rows = [
+        row
+        for batch in batches(plan.plans)
+        for row in Device.objects.filter(pk__in=batch).values_list("external_id", "pk")
+    ]
+    return tuple(
+        DevicePreview(pk, external_id, plan.plans[pk].segments, _undone(plan.plans[pk], names=names))
+        for external_id, pk in sorted(rows)
+    )
+
+
+def _undone(plan: DevicePlan, *, names: Mapping[int, str]) -> tuple[Undone, ...]:
+    return tuple(Undone(names[each.event_id], each.window, each.reason) for each in plan.unserved)

@@ -1,0 +1,152 @@
+"""What Leap's search says → the same recording as what its webhook brings.
+
+Asks both searches, meter and group, once a minute, and sooner while an event is unconfirmed. Stores what
+changed as notifications with source POLL and records them; writes PollState. Absence is not a cancellation.
+Source: Leap, "Dispatch Event Polling": once a minute is within the limits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from dispatch.models import DispatchEvent, Level, PollState, Source, TestKind
+from dispatch.queries import SOONEST_SEARCH, is_search_due
+from dispatch.receiving import receive
+from dispatch.recording import record_waiting
+from leapvpp.leap.client import LeapClient
+from leapvpp.leap.errors import LeapError
+from leapvpp.leap.values import Level as LeapLevel
+from leapvpp.leap.values import SearchPage
+
+logger = logging.getLogger(__name__)
+
+LOOK_BACK = timedelta(days=1)
+LOOK_AHEAD = timedelta(days=31)
+# A slow Leap must not hold a worker: what is not answered by then is asked again a minute later.
+BUDGET = timedelta(seconds=25)
+_LEVELS = {Level.METER: LeapLevel.METER, Level.GROUP: LeapLevel.GROUP}
+
+
+class Searcher(Protocol):
+    """The part of Leap's client that is needed here."""
+
+    def search_dispatches(
+        self,
+        *,
+        level: LeapLevel,
+        window_start: datetime,
+        window_end: datetime,
+        event_ids: Collection[str] | None = None,
+    ) -> Iterator[SearchPage]:
+        """Yield every page of a search. Raises LeapError."""
+
+
+class OutOfTime(LeapError):
+    """Leap answers, but too slowly to be waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An event on which Leap's word is wanted whether or not the window's search mentions it."""
+
+    leap_event_id: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+def open_client() -> AbstractContextManager[Searcher]:
+    """Return a client of the configured Leap that tries once: the next minute is the retry."""
+    return LeapClient(base_url=settings.LEAP_API_BASE_URL, api_key=settings.LEAP_API_KEY, attempts=1)
+
+
+def reconcile(
+    *,
+    now: datetime,
+    client: Callable[[], AbstractContextManager[Searcher]] = open_client,
+    clock: Callable[[], datetime] = timezone.now,
+) -> str:
+    """Ask Leap's searches if that is due, record what they say, and return a word for the log.
+
+    A level that fails keeps its error for the pages and is asked again with the next turn; the other level
+    is asked all the same.
+    """
+    if not is_search_due(now=now) or not _claim(now=now):
+        return "not due"
+    answered = {}
+    with client() as leap:
+        for level in _LEVELS:
+            try:
+                answered[level] = _ask(leap, level, until=now + BUDGET, clock=clock)
+            except LeapError as error:
+                logger.warning("Leap's search at level %s failed: %s", level, type(error).__name__)
+                PollState.objects.filter(level=level).update(error=str(error)[:500])
+    record_waiting(now=clock())
+    # Only now: while a level has never been answered for, what its search finds is no sign of a broken push.
+    for level, answered_at in answered.items():
+        PollState.objects.filter(level=level).update(answered_at=answered_at, error="")
+    return f"asked, {len(answered)} of {len(_LEVELS)} levels answered"
+
+
+def _claim(*, now: datetime) -> bool:
+    """Take this turn; false when another worker has it. The meter level's row is the lock of both."""
+    PollState.objects.bulk_create((PollState(level=level) for level in _LEVELS), ignore_conflicts=True)
+    free = Q(tried_at__isnull=True) | Q(tried_at__lte=now - SOONEST_SEARCH)
+    if not PollState.objects.filter(free, level=Level.METER).update(tried_at=now):
+        return False
+    PollState.objects.filter(level=Level.GROUP).update(tried_at=now)
+    return True
+
+
+def _ask(leap: Searcher, level: Level, *, until: datetime, clock: Callable[[], datetime]) -> datetime:
+    """Ask about the window, then by id about what is open and was not mentioned; return when answered."""
+    asked_at = clock()
+    start, end = asked_at - LOOK_BACK, asked_at + LOOK_AHEAD
+    wanted = {one.leap_event_id: one for one in _open_events(level, now=asked_at)}
+    for page in leap.search_dispatches(level=_LEVELS[level], window_start=start, window_end=end):
+        for leap_event_id in _feed(page, level=level, asked_at=asked_at, until=until, clock=clock):
+            wanted.pop(leap_event_id, None)
+    if wanted:
+        pages = leap.search_dispatches(
+            level=_LEVELS[level],
+            window_start=min(start, *(one.starts_at - LOOK_BACK for one in wanted.values())),
+            window_end=max(end, *(one.ends_at + LOOK_BACK for one in wanted.values())),
+            event_ids=list(wanted),
+        )
+        for page in pages:
+            _feed(page, level=level, asked_at=asked_at, until=until, clock=clock)
+    return clock()
+
+
+def _open_events(level: Level, *, now: datetime) -> list[_Open]:
+    """Return the events that still run or come and those in doubt; Leap stores no integration test."""
+    is_live = Q(ends_at__gt=now, is_cancelled=False)
+    rows = DispatchEvent.objects.filter(is_live | Q(is_confirmed=False), level=level).exclude(
+        test=TestKind.INTEGRATION
+    )
+    return [_Open(*row) for row in rows.values_list("leap_event_id", "starts_at", "ends_at")]
+
+
+def _feed(
+    page: SearchPage, *, level: Level, asked_at: datetime, until: datetime, clock: Callable[[], datetime]
+) -> list[str]:
+    """Store one page for recording; return the ids of the events that it mentions."""
+    if clock() > until:
+        raise OutOfTime(f"Leap's search took longer than {BUDGET.total_seconds():.0f} s.")
+    if not page.results:
+        return []
+    receive(body=page.as_notification(), source=Source.POLL, received_at=asked_at, level=level)
+    return [
+        slot.timeslot.event_id.lower()
+        for dispatch in page.dispatches()
+        for slot in dispatch.timeslots
+        if slot.timeslot
+    ]

@@ -1,0 +1,44 @@
+"""Where the REST API's addresses lead; included under `/api/v1/`."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import DefaultRouter
+
+from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
+from dispatch.api.views import (
+    EventViewSet,
+    NotificationViewSet,
+    OverlapViewSet,
+    OverrideViewSet,
+    PreviewView,
+)
+from leapvpp.access import RolePermission
+from meters.api.views import MarketGroupViewSet, MeterViewSet
+
+READERS = [RolePermission]
+
+router = DefaultRouter()
+router.include_format_suffixes = False
+router.register("events", EventViewSet, basename="event")
+router.register("notifications", NotificationViewSet, basename="notification")
+router.register("overlaps", OverlapViewSet, basename="overlap")
+router.register("overrides", OverrideViewSet, basename="override")
+router.register("schedules", ScheduleViewSet, basename="schedule")
+router.register("commands", CommandViewSet, basename="command")
+router.register("devices", DeviceViewSet, basename="device")
+router.register("meters", MeterViewSet, basename="meter")
+router.register("market-groups", MarketGroupViewSet, basename="market-group")
+
+app_name = "api"
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("plans/preview/", PreviewView.as_view(), name="plan-preview"),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=READERS), name="schema"),
+    path(
+        "docs/",
+        SpectacularSwaggerSplitView.as_view(url_name="api:schema", permission_classes=READERS),
+        name="docs",
+    ),
+    *router.urls,
+]

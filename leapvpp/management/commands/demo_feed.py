@@ -1,0 +1,41 @@
+"""Keep the demo busy: a Leap on this machine that posts to the portal's webhook and answers its search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connections
+from django.utils import timezone
+
+from leapvpp.demo.feeding import Feeder, read_recipients, wait_for_portal
+from leapvpp.demo.leap import ledger_path, own_port
+from leapvpp.leap.simulator.server import LeapSimulator
+
+
+class Command(BaseCommand):
+    """Started by `manage.py up --demo`."""
+
+    help = "Post the demo's day to the portal's webhook, then a new dispatch every few minutes."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the portal's address."""
+        parser.add_argument("--url", default="http://127.0.0.1:8000", help="Where the portal answers.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Feed until stopped."""
+        wait_for_portal(options["url"])
+        recipients = read_recipients(now=timezone.now())
+        simulator = LeapSimulator(api_key=settings.LEAP_API_KEY, port=own_port(), ledger_path=ledger_path())
+        connections.close_all()
+        with simulator as leap:
+            leap.push_to(
+                url=f"{options['url']}/webhooks/leap/dispatch/",
+                header=settings.LEAP_WEBHOOK_HEADER,
+                key=settings.LEAP_WEBHOOK_KEYS[0],
+            )
+            try:
+                Feeder(leap, recipients=recipients).run_for_ever()
+            except KeyboardInterrupt:
+                return

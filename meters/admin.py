@@ -1,0 +1,140 @@
+"""Meters, sites and market groups in the admin.
+
+Meters themselves are registered by the devices app, which adds what sits behind them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from meters.models import MarketGroup, MarketGroupMembership, Meter, Site
+from meters.readiness import reason_not_dispatchable
+
+
+class MembershipOfMeterInline(admin.TabularInline):
+    """The groups a meter is in, and from when until when."""
+
+    model = MarketGroupMembership
+    autocomplete_fields = ["group"]
+    extra = 0
+
+
+class MembershipOfGroupInline(admin.TabularInline):
+    """The meters in a group, and from when until when."""
+
+    model = MarketGroupMembership
+    autocomplete_fields = ["meter"]
+    extra = 0
+
+
+@admin.register(Site)
+class SiteAdmin(admin.ModelAdmin):
+    """Places; the zone of a place decides what a local day of its devices is."""
+
+    list_display = ["name", "timezone", "address", "meter_count"]
+    search_fields = ["name", "address"]
+    ordering = ["name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Site]:
+        """Count the meters in the same query."""
+        return super().get_queryset(request).annotate(meter_count=Count("meters", distinct=True))
+
+    @admin.display(description="Meters", ordering="meter_count")
+    def meter_count(self, site: Site) -> int:
+        """Show how many meters stand here."""
+        return int(site.meter_count)  # type: ignore[attr-defined]  # annotated above
+
+    def save_model(self, request: HttpRequest, obj: Site, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Plan the site's meters again: its local day may be another."""
+        super().save_model(request, obj, form, change)
+        if form.changed_data:
+            obj.meters.update(plan_requested_at=timezone.now())
+
+
+@admin.register(MarketGroup)
+class MarketGroupAdmin(admin.ModelAdmin):
+    """Market groups with their dated membership."""
+
+    list_display = ["__str__", "market_group_id", "program", "zone", "starts_at", "ends_at", "meter_count"]
+    list_filter = ["program", "zone", "is_from_calls"]
+    search_fields = ["market_group_id", "name"]
+    ordering = ["name", "pk"]
+    inlines = [MembershipOfGroupInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MarketGroup]:
+        """Count the memberships in the same query."""
+        return super().get_queryset(request).annotate(meter_count=Count("memberships", distinct=True))
+
+    @admin.display(description="Memberships", ordering="meter_count")
+    def meter_count(self, group: MarketGroup) -> int:
+        """Show how many memberships were ever entered."""
+        return int(group.meter_count)  # type: ignore[attr-defined]  # annotated above
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Plan the meters again whose membership changed."""
+        super().save_related(request, form, formsets, change)
+        touched = {row.meter_id for formset in formsets for row in changed_rows(formset)}
+        Meter.objects.filter(pk__in=touched).update(plan_requested_at=timezone.now())
+
+
+class MeterAdmin(admin.ModelAdmin):
+    """Leap's units of dispatch. A meter is archived, never deleted: its past events name it."""
+
+    list_display = [
+        "__str__",
+        "meter_id",
+        "site",
+        "transmission_region",
+        "enrollment_status",
+        "participation",
+        "not_dispatchable",
+    ]
+    list_filter = ["transmission_region", "enrollment_status", "participation", "meter_type"]
+    list_select_related = ["site"]
+    list_per_page = 100
+    search_fields = ["meter_id", "partner_reference", "name", "site__name"]
+    search_help_text = "Leap's id, your reference, the name or the site"
+    ordering = ["pk"]
+    autocomplete_fields = ["site"]
+    inlines = [MembershipOfMeterInline]
+    actions = ["plan_again"]
+
+    @admin.display(description="Not dispatchable because")
+    def not_dispatchable(self, meter: Meter) -> str:
+        """Say why a dispatch of the meter moves nothing."""
+        return reason_not_dispatchable(meter=meter, now=timezone.now())
+
+    def has_delete_permission(self, request: HttpRequest, obj: Meter | None = None) -> bool:
+        """Meters are archived."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Meter, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Write what was changed alone: planning may have written the rest in the meantime."""
+        save_changes(obj, form=form, is_new=not change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Plan the meter again if anything of it or around it changed."""
+        super().save_related(request, form, formsets, change)
+        if form.has_changed() or any(formset.has_changed() for formset in formsets):
+            Meter.objects.filter(pk=form.instance.pk).update(plan_requested_at=timezone.now())
+
+    @admin.action(description="Plan the devices of the selected meters again")
+    def plan_again(self, request: HttpRequest, queryset: QuerySet[Meter]) -> None:
+        """Have the meters planned, as if something of them had changed."""
+        count = queryset.update(plan_requested_at=timezone.now())
+        self.message_user(request, f"Meters to be planned again: {count}.")
+
+
+def changed_rows(formset: Any) -> list[Any]:
+    """Return the rows that saving a formset of the admin created, changed or deleted."""
+    return [*formset.new_objects, *(row for row, _ in formset.changed_objects), *formset.deleted_objects]
+
+
+def save_changes(row: Any, *, form: Any, is_new: bool) -> None:
+    """Store the row of a form; of an existing one only the fields that the form changed."""
+    row.save(update_fields=None if is_new else form.changed_data)

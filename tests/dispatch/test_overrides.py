@@ -1,0 +1,149 @@
+"""A person's word: whom it reaches, when it ends, what it may not do."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from dispatch.models import DispatchEvent, Override, Unserved
+from dispatch.overrides import OverrideRefused, add_override, end_override
+from tests.builders import at, device, group, meter
+from tests.dispatch.decided import change, event, lanes, plan
+
+pytestmark = pytest.mark.django_db
+
+
+def override(action: str = "HOLD", scope: str = "FLEET", target: str = "", **fields) -> Override:
+    values = {
+        "starts_at": at(0),
+        "ends_at": at(600),
+        "target_kw": None,
+        "reason": "maintenance",
+        "created_by": "ana",
+        "confirm_commitment": False,
+        "now": at(0),
+    }
+    return add_override(scope=scope, target=target, action=action, **values | fields)
+
+
+SCOPES = {
+    "fleet": lambda meter, device, group: ("FLEET", ""),
+    "group": lambda meter, device, group: ("MARKET_GROUP", group.market_group_id.upper()),
+    "meter": lambda meter, device, group: ("METER", meter.meter_id.upper()),
+    "device": lambda meter, device, group: ("DEVICE", device.external_id),
+    "device by number": lambda meter, device, group: ("DEVICE", str(device.pk)),
+}
+
+
+@pytest.mark.parametrize("target_of", SCOPES.values(), ids=SCOPES.keys())
+def test_hold_reaches_its_target_alone_and_ends(target_of):
+    one, two = meter(), meter()
+    held, other = device(one), device(two)
+    event("a", one, kw="8")
+    event("b", two, kw="8")
+    plan()
+    scope, target = target_of(one, held, group(one))
+
+    row = override(scope=scope, target=target, starts_at=at(90), ends_at=at(100), now=at(1))
+    plan(1)
+    assert lanes(held) == ["60-90 8 a", "100-120 8 a"]
+    assert lanes(other) == (["60-90 8 b", "100-120 8 b"] if scope == "FLEET" else ["60-120 8 b"])
+    assert "Held by ana: maintenance." in Unserved.objects.filter(device=held).get().reason
+
+    end_override(override_id=row.pk, now=at(2), by="bo")
+    plan(2)
+    assert lanes(held) == ["60-120 8 a"]
+    assert not Unserved.objects.exists()
+    with pytest.raises(OverrideRefused, match="ended already"):
+        end_override(override_id=row.pk, now=at(3), by="bo")
+
+
+def test_group_hold_reaches_meters_that_only_a_call_named():
+    one = meter()
+    battery = device(one)
+    named = group()
+    event("a", one, market_group_id=named.market_group_id)
+    plan()
+    override(scope="MARKET_GROUP", target=named.market_group_id)
+    plan(1)
+    assert lanes(battery) == []
+
+
+def test_hold_meets_an_event_that_comes_later():
+    one = meter()
+    battery = device(one)
+    override(starts_at=at(90))
+    plan()
+    event("a", one)
+    plan(1)
+    assert lanes(battery) == ["60-90 8 a"]
+
+
+def test_running_hold_that_is_ended_lets_the_rest_run():
+    one = meter()
+    battery = device(one)
+    event("a", one)
+    row = override()
+    plan()
+    end_override(override_id=row.pk, now=at(80), by="ana")
+    plan(80)
+    assert lanes(battery) == ["80-120 8 a"]
+
+
+def test_force_runs_without_an_event():
+    battery = device(meter())
+    override(
+        "FORCE", "DEVICE", battery.external_id, starts_at=at(5), ends_at=at(10), target_kw=Decimal("2.5")
+    )
+    plan()
+    assert lanes(battery) == ["5-10 2.5 "]
+
+
+def test_opt_out_of_a_commitment_needs_a_confirmation_and_a_reason():
+    one = meter()
+    battery = device(one)
+    event("a", one)
+    plan()
+    target = {"action": "OPT_OUT", "scope": "METER", "target": one.meter_id}
+    with pytest.raises(OverrideRefused, match="a confirmation and a reason"):
+        override(**target)
+    with pytest.raises(OverrideRefused, match="needs a reason"):
+        override(**target, confirm_commitment=True, reason=" ")
+    assert not Override.objects.exists()
+    override(**target, confirm_commitment=True)
+    plan(1)
+    assert lanes(battery) == []
+
+
+def test_unconfirmed_opt_out_spares_a_commitment_that_comes_later():
+    one = meter()
+    battery = device(one)
+    row = event("a", one, is_voluntary=True)
+    plan()
+    override("OPT_OUT", "DEVICE", battery.external_id)
+    plan(1)
+    assert lanes(battery) == []
+    change(row, is_voluntary=False)
+    plan(2)
+    assert lanes(battery) == ["60-120 8 a"]
+    assert DispatchEvent.objects.get().is_unserved is False
+
+
+NONSENSE = {
+    "ends before it begins": ({"ends_at": at(0)}, "ends before it begins"),
+    "over already": ({"starts_at": at(-9), "ends_at": at(-1)}, "over already"),
+    "power with a hold": ({"target_kw": Decimal(5)}, "Only a force"),
+    "no power": ({"action": "FORCE", "target_kw": Decimal(0)}, "above 0 kW"),
+    "power that is no number": ({"action": "FORCE", "target_kw": Decimal("NaN")}, "above 0 kW"),
+    "unknown device": ({"scope": "DEVICE", "target": "nobody"}, "No device is called “nobody”"),
+    "unknown group": ({"scope": "MARKET_GROUP", "target": "g"}, "No market group is called “g”"),
+    "unknown action": ({"action": "DANCE"}, "holds, opts out or forces"),
+}
+
+
+@pytest.mark.parametrize(("fields", "sentence"), NONSENSE.values(), ids=NONSENSE.keys())
+def test_nonsense_is_refused_with_a_sentence(fields, sentence):
+    with pytest.raises(OverrideRefused, match=sentence):
+        override(**fields)
+    assert not Override.objects.exists()

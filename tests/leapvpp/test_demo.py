@@ -1,0 +1,99 @@
+"""The demo: a portfolio that is the same each time, and a day worth looking at whatever the hour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+
+from devices.models import Device, SimulatedDevice
+from leapvpp.demo import prepare
+from leapvpp.demo.accounts import NotADemo
+from leapvpp.demo.day import events_of, next_dispatch, the_day
+from leapvpp.demo.feeding import read_recipients
+from leapvpp.demo.seeding import seed_demo
+from meters.models import MarketGroup, Meter
+
+NOW = datetime(2026, 7, 14, 20, 17, tzinfo=UTC)
+
+
+@pytest.fixture
+def environment(settings, tmp_path, monkeypatch):
+    settings.STATE_DIR = tmp_path
+    monkeypatch.setenv("LEAP_API_KEY", "")
+    monkeypatch.setenv("LEAP_API_BASE_URL", "")
+
+
+@pytest.mark.django_db
+def test_the_portfolio_is_what_it_says_and_made_once(environment):
+    user, password = prepare(now=NOW)
+
+    assert Meter.objects.count() == 120
+    assert MarketGroup.objects.count() == 13
+    assert {region for (region,) in Meter.objects.values_list("transmission_region").distinct()} == {
+        "CAISO",
+        "NYISO",
+        "ERCOT",
+        "ISONE",
+        "PJM",
+    }
+    assert Meter.objects.filter(devices__isnull=True).count() == 1
+    assert Meter.objects.filter(participation="IDLE").count() == 1
+    assert Meter.objects.filter(archived_at__isnull=False).count() == 1
+    assert Device.objects.filter(meters__transmission_region="ERCOT").exists()
+    assert SimulatedDevice.objects.exclude(fault="").count() == 5
+    assert User.objects.get(username=user).check_password(password)
+
+    assert prepare(now=NOW) == (user, password)
+    assert Meter.objects.count() == 120
+
+
+@pytest.mark.django_db
+def test_the_demo_leaves_a_portal_in_use_alone(environment):
+    User.objects.create_user("somebody")
+
+    with pytest.raises(NotADemo):
+        prepare(now=NOW)
+
+    assert not Meter.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("hour", [0, 6, 13, 23])
+def test_at_any_hour_something_is_over_live_and_to_come(hour):
+    now = NOW.replace(hour=hour)
+    seed_demo(now=now)
+    recipients = read_recipients(now=now)
+    current, changed = {}, set()
+    for step in the_day(now):
+        for event in events_of(step, recipients, told_at=now):
+            if event.event_id in current:
+                changed.add(event.event_id)
+            current[event.event_id] = event.timeslot
+
+    slots = [slot for slot in current.values() if not slot.cancelled]
+    assert sum(slot.end_time <= now for slot in slots) >= 4
+    assert sum(slot.start_time <= now < slot.end_time for slot in slots) >= 4
+    assert sum(slot.start_time > now for slot in slots) >= 6
+    assert sum(slot.cancelled for slot in current.values()) == 1
+    assert len(changed) == 5
+
+
+@pytest.mark.django_db
+def test_what_comes_every_few_minutes_is_new_each_time():
+    seed_demo(now=NOW)
+    recipients = read_recipients(now=NOW)
+
+    told = [
+        event
+        for number in range(8)
+        for event in events_of(
+            next_dispatch(NOW + timedelta(minutes=4 * number), number=number),
+            recipients,
+            told_at=NOW + timedelta(minutes=4 * number),
+        )
+    ]
+
+    assert len({event.event_id for event in told}) == 8
+    assert all(event.timeslot.start_time > NOW for event in told)
