@@ -425,3 +425,56 @@ class RejectedDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.cause}"
+
+
+class TestSendState(models.TextChoices):
+    """WAITING → SENDING → ANSWERED or FAILED; moved by `dispatch.sending_tests`."""
+
+    __test__ = False
+
+    WAITING = "WAITING", "Waiting"
+    SENDING = "SENDING", "Sending"
+    ANSWERED = "ANSWERED", "Answered"
+    FAILED = "FAILED", "Failed"
+
+
+class TestSend(models.Model):
+    """A test that an operator had Leap send us: what was asked for, and what Leap answered.
+
+    `leap_event_ids` are ours to choose for an integration test and Leap's for a communication test, of
+    which we know none; `is_approved` false is a communication test's dry run. `webhook_status` is what
+    our own webhook answered, as Leap saw it.
+    """
+
+    __test__ = False
+
+    kind = models.CharField(max_length=16, choices=TestKind.choices)
+    level = models.CharField(max_length=16, choices=Level.choices)
+    market_group_id = models.CharField(max_length=64, blank=True)
+    meter_ids = models.JSONField(default=list)
+    leap_event_ids = models.JSONField(default=list)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    energy_kw = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
+    program = models.CharField(max_length=64)
+    is_approved = models.BooleanField(default=False)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=TestSendState.choices, default=TestSendState.WAITING)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    webhook_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="test_starts_before_end"),
+        ]
+        indexes = [
+            # Reader: dispatch.sending_tests and the dispatcher, what is not answered yet.
+            models.Index(fields=["id"], name="test_send_open", condition=Q(state__in=["WAITING", "SENDING"])),
+            models.Index(fields=["created_at"], name="test_send_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"test {self.pk}"

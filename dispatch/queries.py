@@ -16,14 +16,18 @@ from dispatch.models import (
     NotificationStatus,
     Override,
     PollState,
+    TestSend,
+    TestSendState,
 )
-from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING
+from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, SEND_TESTS
 from meters.models import Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
 SEARCH_EVERY = timedelta(seconds=60)
 # A doubt is asked about at once, but never while the search before may still be going on.
 SOONEST_SEARCH = timedelta(seconds=15)
+TEST_GIVEN_UP_AFTER = timedelta(seconds=120)
+"""How long asking Leap for a test may take at the very most."""
 
 
 class EventStatus(TextChoices):
@@ -73,6 +77,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(RECORD_WAITING)
     if any(rows.exists() for rows in asked):
         tasks.append(PLAN_WAITING)
+    if open_tests(now=now).exists():
+        tasks.append(SEND_TESTS)
     if is_search_due(now=now):
         tasks.append(RECONCILE)
     return tuple(tasks)
@@ -90,3 +96,10 @@ def is_search_due(*, now: datetime) -> bool:
     if is_failing or now - max(tried) < SOONEST_SEARCH:
         return False
     return Doubt.objects.filter(settled_at__isnull=True, raised_at__gt=max(tried)).exists()
+
+
+def open_tests(*, now: datetime) -> QuerySet[TestSend]:
+    """Return the tests that a lost wake-up left unsent, or a worker that died left half sent."""
+    left = Q(state=TestSendState.WAITING, created_at__lte=now - WAKE_UP_TIME)
+    half = Q(state=TestSendState.SENDING, sent_at__lte=now - TEST_GIVEN_UP_AFTER)
+    return TestSend.objects.filter(left | half)

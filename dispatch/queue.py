@@ -13,6 +13,7 @@ from django_q.tasks import async_task
 RECORD_WAITING: Final = "dispatch.tasks.record_waiting"
 PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
 RECONCILE: Final = "dispatch.tasks.reconcile"
+SEND_TESTS: Final = "dispatch.tasks.send_tests"
 
 
 def wake_recording() -> None:
@@ -28,3 +29,8 @@ def wake_planning() -> None:
 def wake_reconciling() -> None:
     """Have a worker ask Leap's search about what is in doubt."""
     async_task(RECONCILE, task_name="ask Leap's search")
+
+
+def wake_test_sending() -> None:
+    """Have a worker send the tests that people asked for."""
+    async_task(SEND_TESTS, task_name="send tests")

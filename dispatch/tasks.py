@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from dispatch import planning, reconciling, recording
+from dispatch import planning, reconciling, recording, sending_tests
 
 
 def record_waiting() -> str:
@@ -20,3 +20,8 @@ def plan_waiting() -> str:
 def reconcile() -> str:
     """Ask Leap's search and record what it says."""
     return reconciling.reconcile(now=timezone.now())
+
+
+def send_tests() -> str:
+    """Send the tests that people asked for."""
+    return f"{sending_tests.send_waiting(now=timezone.now())} sent"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from dispatch.views import acts, calendar, changes, control_room, events, feed, frame, overlaps
 
 app_name = "dispatch"
 urlpatterns = [
     path("", control_room.control_room, name="control-room"),
+    path("", include("dispatch.portfolio_urls")),
     path("live/", frame.live, name="live"),
     path("calendar/", calendar.calendar, name="calendar"),
     path("calendar/subscribe/", feed.subscribe, name="subscribe"),

@@ -158,6 +158,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/devices/", "Devices", "device"),
             ("/commands/", "Commands", "terminal"),
             ("/overrides/", "Overrides", "pause"),
+            ("/tests/", "Tests", "flask"),
         ),
         (("/certification/", "Certification", "signal"),),
         (("/admin/", "Admin", "gear"),) if is_admin else (),

@@ -90,8 +90,16 @@ def read_rows(request: Request, *, row_serializer: type[serializers.Serializer])
 
     Raises: serializers.ValidationError when the file is too large, no UTF-8, no CSV, or has unknown columns.
     """
+    return rows_of(_text_of(request), row_serializer=row_serializer)
+
+
+def rows_of(text: str, *, row_serializer: type[serializers.Serializer]) -> list[Values]:
+    """Read the rows of a file's text as values that the serializer can check.
+
+    Raises: serializers.ValidationError when it is no CSV, or has unknown columns.
+    """
     fields = row_serializer().fields
-    reader = csv.DictReader(io.StringIO(_text_of(request), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         if unknown := sorted(set(reader.fieldnames or []) - set(fields)):
             raise _refused(f"Unknown columns: {', '.join(unknown)}. Known: {', '.join(fields)}.")

@@ -1,0 +1,417 @@
+"""The stock admin, cared for: looking up what was asked and pressing the same buttons as the pages.
+
+Everything of dispatch is a fact or a decision, so nothing here is edited: no adding, no deleting.
+The actions call the functions the pages call.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dispatch import overrides, planning, recording
+from dispatch.models import (
+    DispatchEvent,
+    DispatchNotification,
+    Doubt,
+    EventRevision,
+    Level,
+    NotificationItem,
+    Overlap,
+    Override,
+    OverrideAction,
+    OverrideScope,
+    PollState,
+    RejectedDelivery,
+    TestKind,
+)
+from dispatch.reading.notifications import pretty
+from dispatch.reading.words import counted
+
+Lookup = list[tuple[str, str]]
+
+
+def _kw(value: object) -> str:
+    """A power with its unit; null is the maximum."""
+    return "maximum" if value is None else f"{value:,} kW"
+
+
+def _window(starts_at: datetime, ends_at: datetime) -> str:
+    """A half-open window in UTC, the end's date only where it differs."""
+    same_day = starts_at.date() == ends_at.date()
+    return f"{starts_at:%d %b %Y %H:%M}–{ends_at:%H:%M}{'' if same_day else f' {ends_at:%d %b}'} UTC"
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Rows that are only looked at. Actions that change the plan want the operator's permission."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Whoever is let into the admin may look, as on the pages."""
+        return True
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("dispatch.operate")
+
+
+class ReadOnlyInline(admin.TabularInline):
+    """Rows of their parent, only looked at."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return True
+
+
+class WhenFilter(admin.SimpleListFilter):
+    title = "when"
+    parameter_name = "when"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Lookup:
+        return [("live", "Live now"), ("coming", "Coming"), ("over", "Over")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        now = timezone.now()
+        if self.value() == "live":
+            return queryset.filter(starts_at__lte=now, ends_at__gt=now, is_cancelled=False)
+        if self.value() == "coming":
+            return queryset.filter(starts_at__gt=now)
+        if self.value() == "over":
+            return queryset.filter(ends_at__lte=now)
+        return queryset
+
+
+class ChangedFilter(admin.SimpleListFilter):
+    title = "changed by Leap"
+    parameter_name = "changed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Lookup:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "yes":
+            return queryset.filter(revision__gt=1)
+        return queryset.filter(revision=1) if self.value() == "no" else queryset
+
+
+class TestFilter(admin.SimpleListFilter):
+    __test__ = False  # not a test class, whatever its name says
+    title = "test"
+    parameter_name = "test_kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Lookup:
+        return [("none", "Real events"), *((value, str(label)) for value, label in TestKind.choices)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(test="" if self.value() == "none" else self.value())
+
+
+class UnmappedFilter(admin.SimpleListFilter):
+    title = "unmapped meters"
+    parameter_name = "unmapped"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Lookup:
+        return [("yes", "Some meters have no device"), ("no", "All mapped")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "yes":
+            return queryset.filter(unmapped_meters__gt=0)
+        return queryset.filter(unmapped_meters=0) if self.value() == "no" else queryset
+
+
+class ReasonForm(ActionForm):
+    """The reason a hold must carry, beside the choice of action."""
+
+    reason = forms.CharField(required=False, label="Reason (for a hold)")
+
+
+class RevisionInline(ReadOnlyInline):
+    model = EventRevision
+    fields = ["number", "received_at", "kind", "source", "changes", "notification"]
+    ordering = ["-number"]
+
+
+@admin.register(DispatchEvent)
+class DispatchEventAdmin(ReadOnly):
+    list_display = [
+        "leap_event_id",
+        "level",
+        "market_group_id",
+        "window",
+        "asked",
+        "priority_rank",
+        "is_voluntary",
+        "is_cancelled",
+        "is_overlapping",
+        "test",
+        "revision",
+        "meters",
+        "unmapped_meters",
+        "page",
+    ]
+    list_filter = [
+        WhenFilter,
+        "is_overlapping",
+        "is_cancelled",
+        ChangedFilter,
+        TestFilter,
+        UnmappedFilter,
+        "is_confirmed",
+        "is_ended_early",
+        "is_voluntary",
+        "level",
+    ]
+    list_select_related = ["recipients"]
+    search_fields = ["leap_event_id", "market_group_id", "=recipients__members__meter_id"]
+    search_help_text = "Leap's event id, market group id, or a whole meter id."
+    date_hierarchy = "starts_at"
+    ordering = ["-starts_at", "-id"]
+    inlines = [RevisionInline]
+    action_form = ReasonForm
+    actions = ["replan", "hold"]
+
+    @admin.display(description="Window", ordering="starts_at")
+    def window(self, event: DispatchEvent) -> str:
+        return _window(event.starts_at, event.ends_at)
+
+    @admin.display(description="Asked", ordering="energy_kw")
+    def asked(self, event: DispatchEvent) -> str:
+        return _kw(event.energy_kw)
+
+    @admin.display(description="Meters", ordering="recipients__size")
+    def meters(self, event: DispatchEvent) -> int:
+        return event.recipients.size
+
+    @admin.display(description="Page")
+    def page(self, event: DispatchEvent) -> SafeString:
+        return format_html('<a href="{}">Open</a>', reverse("dispatch:event-detail", args=[event.pk]))
+
+    @admin.action(description="Plan again", permissions=["operate"])
+    def replan(self, request: HttpRequest, queryset: QuerySet[DispatchEvent]) -> None:
+        event_ids = list(queryset.values_list("pk", flat=True))
+        planning.request_plan(event_ids=event_ids, now=timezone.now())
+        self.message_user(
+            request, f"{counted(len(event_ids), one='event')} to be planned again.", messages.SUCCESS
+        )
+
+    @admin.action(description="Hold its devices until it ends", permissions=["operate"])
+    def hold(self, request: HttpRequest, queryset: QuerySet[DispatchEvent]) -> None:
+        """Hold the group, or each meter, that the chosen events name, until the event's end."""
+        now = timezone.now()
+        reason = request.POST.get("reason", "").strip()
+        held = 0
+        if not reason:
+            self.message_user(request, "Say why, for the people on the next shift.", messages.ERROR)
+            return
+        for event in queryset.select_related("recipients"):
+            try:
+                held += _hold_event(event, reason=reason, by=request.user.get_username(), now=now)
+            except overrides.OverrideRefused as refused:
+                self.message_user(request, f"{event.leap_event_id}: {refused}", messages.ERROR)
+        if held:
+            self.message_user(
+                request, f"{counted(held, one='hold')} added. End it under Overrides.", messages.SUCCESS
+            )
+
+
+def _hold_event(event: DispatchEvent, *, reason: str, by: str, now: datetime) -> int:
+    """Add the holds that keep this event's devices still; return how many."""
+    if event.level == Level.GROUP:
+        scope, targets = OverrideScope.MARKET_GROUP, [event.market_group_id]
+    else:
+        scope, targets = OverrideScope.METER, list(event.recipients.meter_ids)
+    for target in targets:
+        overrides.add_override(
+            scope=scope,
+            target=target,
+            action=OverrideAction.HOLD,
+            starts_at=max(now, event.starts_at),
+            ends_at=event.ends_at,
+            target_kw=None,
+            reason=reason,
+            created_by=by,
+            confirm_commitment=False,
+            now=now,
+        )
+    return len(targets)
+
+
+@admin.register(EventRevision)
+class EventRevisionAdmin(ReadOnly):
+    list_display = ["event", "number", "kind", "source", "received_at", "changes"]
+    list_filter = ["kind", "source"]
+    list_select_related = ["event"]
+    search_fields = ["event__leap_event_id"]
+    date_hierarchy = "received_at"
+    ordering = ["-received_at", "-id"]
+
+
+class ItemInline(ReadOnlyInline):
+    model = NotificationItem
+    fields = ["position", "level", "leap_event_id", "outcome", "reason", "event"]
+    ordering = ["position"]
+
+
+@admin.register(DispatchNotification)
+class DispatchNotificationAdmin(ReadOnly):
+    list_display = ["id", "received_at", "source", "level", "status", "reason", "repeat_count", "page"]
+    list_filter = ["status", "source", "level"]
+    search_fields = ["=id", "sha256", "items__leap_event_id"]
+    search_help_text = "Number, hash, or the id of an event it speaks of."
+    date_hierarchy = "received_at"
+    ordering = ["-received_at", "-id"]
+    fields = [
+        "received_at",
+        "source",
+        "level",
+        "status",
+        "reason",
+        "recorded_at",
+        "attempt_count",
+        "repeat_count",
+        "sha256",
+        "headers",
+        "content",
+    ]
+    readonly_fields = ["content"]
+    inlines = [ItemInline]
+    actions = ["replay"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DispatchNotification]:
+        """The list never reads the bodies; one of them may be megabytes."""
+        return super().get_queryset(request).defer("body")
+
+    @admin.display(description="Body")
+    def content(self, notification: DispatchNotification) -> SafeString:
+        text, is_cut = pretty(bytes(notification.body))
+        return format_html("<pre>{}{}</pre>", text, "\n… cut; its page has all of it" if is_cut else "")
+
+    @admin.display(description="Page")
+    def page(self, notification: DispatchNotification) -> SafeString:
+        return format_html(
+            '<a href="{}">Open</a>', reverse("dispatch:notification-detail", args=[notification.pk])
+        )
+
+    @admin.action(description="Replay", permissions=["operate"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[DispatchNotification]) -> None:
+        """Record the chosen notifications again; what they already led to stays as it is."""
+        for notification_id in queryset.values_list("pk", flat=True):
+            outcome = recording.replay_notification(notification_id=notification_id, now=timezone.now())
+            self.message_user(request, f"Notification {notification_id}: {outcome}")
+
+
+@admin.register(NotificationItem)
+class NotificationItemAdmin(ReadOnly):
+    list_display = ["notification", "position", "level", "leap_event_id", "outcome", "reason"]
+    list_filter = ["outcome", "level"]
+    list_select_related = ["notification"]
+    search_fields = ["leap_event_id"]
+    ordering = ["-notification_id", "position"]
+
+
+@admin.register(Overlap)
+class OverlapAdmin(ReadOnly):
+    list_display = ["device", "window", "asked_by", "chosen", "not_chosen", "reason"]
+    list_select_related = ["device"]
+    list_filter = ["device__kind"]
+    search_fields = ["device__external_id", "device__name"]
+    date_hierarchy = "starts_at"
+    ordering = ["-starts_at", "-id"]
+    actions = ["replan"]
+
+    @admin.display(description="Window", ordering="starts_at")
+    def window(self, overlap: Overlap) -> str:
+        return _window(overlap.starts_at, overlap.ends_at)
+
+    @admin.display(description="Asked by")
+    def asked_by(self, overlap: Overlap) -> str:
+        return ", ".join(overlap.leap_event_ids)
+
+    @admin.display(description="Chosen")
+    def chosen(self, overlap: Overlap) -> str:
+        return ", ".join(overlap.served) or "none"
+
+    @admin.display(description="Not chosen, and why")
+    def not_chosen(self, overlap: Overlap) -> str:
+        return "; ".join(f"{item['leap_event_id']}: {item['reason']}" for item in overlap.not_served) or "–"
+
+    @admin.action(description="Plan these devices again", permissions=["operate"])
+    def replan(self, request: HttpRequest, queryset: QuerySet[Overlap]) -> None:
+        device_ids = sorted(set(queryset.values_list("device_id", flat=True)))
+        planning.request_plan(device_ids=device_ids, now=timezone.now())
+        self.message_user(
+            request, f"{counted(len(device_ids), one='device')} to be planned again.", messages.SUCCESS
+        )
+
+
+@admin.register(Override)
+class OverrideAdmin(ReadOnly):
+    list_display = ["action", "scope", "target", "starts_at", "ends_at", "target_kw", "reason", "created_by"]
+    list_filter = ["action", "scope"]
+    search_fields = ["target", "reason", "created_by"]
+    ordering = ["-created_at", "-id"]
+    actions = ["end"]
+
+    @admin.action(description="End now", permissions=["operate"])
+    def end(self, request: HttpRequest, queryset: QuerySet[Override]) -> None:
+        """End the chosen ones that still run or are yet to begin."""
+        now = timezone.now()
+        ids = list(queryset.filter(ended_at=None, ends_at__gt=now).values_list("pk", flat=True))
+        for override_id in ids:
+            overrides.end_override(override_id=override_id, now=now, by=request.user.get_username())
+        self.message_user(request, f"{counted(len(ids), one='override')} ended.", messages.SUCCESS)
+
+
+@admin.register(Doubt)
+class DoubtAdmin(ReadOnly):
+    list_display = ["event", "why", "raised_at", "settled_at", "settled_by", "verdict"]
+    list_filter = ["verdict"]
+    list_select_related = ["event"]
+    search_fields = ["event__leap_event_id"]
+    ordering = ["-raised_at", "-id"]
+
+
+@admin.register(PollState)
+class PollStateAdmin(ReadOnly):
+    list_display = ["level", "tried_at", "answered_at", "error", "found_unpushed_at"]
+
+
+@admin.register(RejectedDelivery)
+class RejectedDeliveryAdmin(ReadOnly):
+    list_display = ["day", "cause", "count", "latest_at"]
+    list_filter = ["cause"]
+    ordering = ["-day", "cause"]

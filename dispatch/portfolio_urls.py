@@ -1,0 +1,51 @@
+"""Addresses of the pages about what there is: notifications, meters, groups, devices, commands, overrides."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from dispatch.views import (
+    commands,
+    devices,
+    groups,
+    importing,
+    meters,
+    notifications,
+    overrides,
+    previews,
+    test_sends,
+)
+
+urlpatterns = [
+    path("notifications/", notifications.notification_list, name="notifications"),
+    path(
+        "notifications/<int:notification_id>/", notifications.notification_detail, name="notification-detail"
+    ),
+    path(
+        "notifications/<int:notification_id>/body/", notifications.notification_body, name="notification-body"
+    ),
+    path("notifications/<int:notification_id>/replay/", notifications.replay, name="notification-replay"),
+    path("meters/", meters.meter_list, name="meters"),
+    path("meters/import/", importing.meter_import, name="meter-import"),
+    path("meters/export/", importing.meter_export, name="meter-export"),
+    path("meters/<str:meter_id>/", meters.meter_detail, name="meter-detail"),
+    path("meters/<str:meter_id>/devices/", meters.meter_map, name="meter-map"),
+    path("meters/<str:meter_id>/devices/<int:device_id>/unmap/", meters.meter_unmap, name="meter-unmap"),
+    path("meters/<str:meter_id>/arm/", meters.meter_arm, name="meter-arm"),
+    path("meters/<str:meter_id>/disarm/", meters.meter_disarm, name="meter-disarm"),
+    path("groups/", groups.group_list, name="groups"),
+    path("groups/<str:market_group_id>/", groups.group_detail, name="group-detail"),
+    path("devices/", devices.device_list, name="devices"),
+    path("devices/import/", importing.device_import, name="device-import"),
+    path("devices/export/", importing.device_export, name="device-export"),
+    path("devices/<int:device_id>/", devices.device_detail, name="device-detail"),
+    path("devices/<int:device_id>/override/", devices.device_override, name="device-override"),
+    path("commands/", commands.command_list, name="commands"),
+    path("commands/<int:command_id>/retry/", commands.retry, name="command-retry"),
+    path("overrides/", overrides.override_list, name="overrides"),
+    path("overrides/add/", overrides.override_add, name="override-add"),
+    path("overrides/<int:override_id>/", overrides.override_detail, name="override-detail"),
+    path("overrides/<int:override_id>/end/", overrides.override_end, name="override-end"),
+    path("preview/", previews.preview_page, name="preview"),
+    path("tests/", test_sends.tests, name="tests"),
+]

@@ -1,0 +1,305 @@
+"""Devices: what each is to do, what was asked of it, what it was told, and whether it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from django.core.paginator import Page
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Value, When
+from django.http import QueryDict
+
+from devices.models import (
+    Command,
+    Device,
+    DeviceKind,
+    DeviceSchedule,
+    MeterDevice,
+    ScheduleSegment,
+    ScheduleState,
+    SegmentMode,
+    SimulatedDevice,
+)
+from dispatch.models import Overlap, Unserved
+from dispatch.reading import commands, words
+from dispatch.reading.device_lanes import DeviceLanes, read_lanes
+from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
+from meters.models import Meter
+
+STANDING_TABS = {
+    "": "All",
+    "confirmed": "Confirmed",
+    "waiting": "Waiting",
+    "failed": "Failed",
+    "offline": "Offline",
+    "unmapped": "Without a meter",
+}
+SORTS = {"name": "name", "rated": "rated_power_kw", "seen": "last_seen_at", "version": "schedule_version"}
+MODE_WORDS = {
+    SegmentMode.CURTAIL: "Curtail",
+    SegmentMode.DISCHARGE: "Discharge",
+    SegmentMode.EXPORT: "Export",
+    SegmentMode.IDLE: "Idle",
+}
+STATE_VERDICTS = {
+    ScheduleState.PENDING: "plain",
+    ScheduleState.SENT: "warn",
+    ScheduleState.ACKNOWLEDGED: "ok",
+    ScheduleState.FAILED: "bad",
+}
+COMMANDS_SHOWN = 15
+
+
+def _current(**where: Any) -> QuerySet[DeviceSchedule]:
+    return DeviceSchedule.objects.filter(device_id=OuterRef("pk"), superseded_at__isnull=True, **where)
+
+
+def with_standing(devices: QuerySet[Device]) -> QuerySet[Any]:
+    """Add `standing`: unmapped, offline, failed, waiting (told but not confirmed) or confirmed."""
+    told = [ScheduleState.PENDING, ScheduleState.SENT]
+    return devices.annotate(
+        standing=Case(
+            When(~Exists(MeterDevice.objects.filter(device_id=OuterRef("pk"))), then=Value("unmapped")),
+            When(is_online=False, then=Value("offline")),
+            When(Exists(_current(state=ScheduleState.FAILED)), then=Value("failed")),
+            When(Exists(_current(state__in=told)), then=Value("waiting")),
+            default=Value("confirmed"),
+            output_field=CharField(),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One device in the list."""
+
+    id: int
+    name: str
+    external_id: str
+    kind: str
+    driver: str
+    rated_power_kw: Decimal
+    meters: tuple[tuple[str, str], ...]
+    is_online: bool
+    last_seen_at: datetime | None
+    doing: str
+    is_moving: bool
+    version: int
+    state: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceList:
+    """The list with what stands above it."""
+
+    counts: dict[str, int]
+    total: int
+    tabs: tuple[Tab, ...]
+    filters: tuple[Filter, ...]
+    search: str
+    page: Page[Any]
+    rows: tuple[Row, ...]
+
+
+def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> DeviceList:
+    """Read one page of devices. A constant number of queries, whatever the page holds."""
+    standing = chosen(query, "standing", allowed=STANDING_TABS)
+    filters = _filters(query)
+    found = _found(query, filters)
+    counted = dict(with_standing(found).values_list("standing").annotate(count=Count("id")).order_by())
+    shown = with_standing(found).filter(standing=standing) if standing else with_standing(found)
+    order = ordering(query, offered=SORTS, default="name")
+    page = page_of(_with_schedule(shown, now=now).order_by(*order), number=query.get("page", ""))
+    total = sum(counted.values())
+    return DeviceList(
+        counts=counted,
+        total=total,
+        tabs=tabs(STANDING_TABS, current=standing, counts={"": total, **counted}),
+        filters=filters,
+        search=query.get("q", "").strip(),
+        page=page,
+        rows=tuple(_row(device, now=now, zone=zone) for device in page),
+    )
+
+
+def export_rows(query: QueryDict) -> QuerySet[Device]:
+    """Give the devices the list shows, all pages of them, for a file."""
+    standing = chosen(query, "standing", allowed=STANDING_TABS)
+    found = with_standing(_found(query, _filters(query)))
+    shown = found.filter(standing=standing) if standing else found
+    return shown.select_related("site").prefetch_related("meters").order_by("external_id")
+
+
+def _filters(query: QueryDict) -> tuple[Filter, ...]:
+    """Build the drop-downs; the drivers in use take one query."""
+    drivers = {
+        name: name for name in Device.objects.values_list("driver", flat=True).distinct().order_by("driver")
+    }
+    kinds = {value.lower(): str(label) for value, label in DeviceKind.choices}
+    kind, driver = chosen(query, "kind", allowed=kinds), chosen(query, "driver", allowed=drivers)
+    return (
+        drop_down("kind", label="Kind", everything="All kinds", options=kinds, current=kind),
+        drop_down("driver", label="Driver", everything="All drivers", options=drivers, current=driver),
+    )
+
+
+def _found(query: QueryDict, filters: tuple[Filter, ...]) -> QuerySet[Device]:
+    """Filter devices by search, kind and driver."""
+    found = Device.objects.all()
+    search = query.get("q", "").strip()
+    if search:
+        found = found.filter(
+            Q(external_id__icontains=search) | Q(name__icontains=search) | Q(site__name__icontains=search)
+        )
+    picked = {each.name: choice.key for each in filters for choice in each.choices if choice.is_chosen}
+    if "kind" in picked:
+        found = found.filter(kind=picked["kind"].upper())
+    if "driver" in picked:
+        found = found.filter(driver=picked["driver"])
+    return found
+
+
+def _with_schedule(devices: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
+    """Bring meters, the current schedule and what is left of it along. Three queries in all."""
+    left = ScheduleSegment.objects.filter(ends_at__gt=now).order_by("starts_at")
+    current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
+    return devices.prefetch_related(
+        Prefetch("meters", queryset=Meter.objects.order_by("name", "id"), to_attr="known_meters"),
+        Prefetch("schedules", queryset=current, to_attr="current_schedules"),
+        Prefetch("current_schedules__segments", queryset=left, to_attr="segments_left"),
+    )
+
+
+def _row(device: Any, *, now: datetime, zone: tzinfo) -> Row:
+    schedule = device.current_schedules[0] if device.current_schedules else None
+    segments = schedule.segments_left if schedule else []
+    first = segments[0] if segments else None
+    is_moving = bool(first and first.starts_at <= now and first.mode != SegmentMode.IDLE)
+    return Row(
+        id=device.pk,
+        name=str(device),
+        external_id=device.external_id,
+        kind=device.get_kind_display(),
+        driver=device.driver,
+        rated_power_kw=device.rated_power_kw,
+        meters=tuple((meter.meter_id, str(meter)) for meter in device.known_meters),
+        is_online=device.is_online,
+        last_seen_at=device.last_seen_at,
+        doing=doing(first, now=now, zone=zone),
+        is_moving=is_moving,
+        version=schedule.version if schedule else 0,
+        state=schedule.get_state_display() if schedule else "",
+        verdict=STATE_VERDICTS[ScheduleState(schedule.state)] if schedule else "plain",
+    )
+
+
+def doing(segment: ScheduleSegment | None, *, now: datetime, zone: tzinfo) -> str:
+    """Say what a device does now or next: "Discharge 9.6 kW until 18:00"."""
+    if segment is None:
+        return "Nothing is asked of it."
+    mode = SegmentMode(segment.mode)
+    power = "" if mode is SegmentMode.IDLE else f" {words.power(segment.target_kw)}"
+    until = words.clock(segment.ends_at, zone=zone)
+    if segment.starts_at <= now:
+        return f"{MODE_WORDS[mode]}{power} until {until}."
+    at = words.day_clock(segment.starts_at, now=now, zone=zone)
+    return f"{MODE_WORDS[mode]}{power} from {at} to {until}."
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One stretch of the schedule, with its reason."""
+
+    starts_at: datetime
+    ends_at: datetime
+    mode: str
+    is_idle: bool
+    target_kw: Decimal | None
+    is_commitment: bool
+    cap: str
+    reason: str
+    is_now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A stretch of an event that this device does not serve, and why."""
+
+    event_id: int
+    leap_event_id: str
+    starts_at: datetime
+    ends_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDetail:
+    """A device with its lanes, its schedule, its commands and what it holds."""
+
+    device: Device
+    row: Row
+    lanes: DeviceLanes
+    segments: tuple[SegmentRow, ...]
+    acknowledged_at: datetime | None
+    commands: tuple[commands.Row, ...]
+    command_count: int
+    overlaps: tuple[Overlap, ...]
+    refusals: tuple[Refusal, ...]
+    simulated: SimulatedDevice | None
+
+
+def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
+    """Read everything about a device; a constant number of queries.
+
+    Raises:
+        Device.DoesNotExist: there is no such device.
+    """
+    found = Device.objects.filter(pk=device_id).select_related("site", "simulated")
+    device: Any = _with_schedule(found, now=now).get()
+    schedule = device.current_schedules[0] if device.current_schedules else None
+    told = Command.objects.filter(device=device)
+    newest = commands.with_attempts(told).order_by("-created_at", "-id")[:COMMANDS_SHOWN]
+    return DeviceDetail(
+        device=device,
+        row=_row(device, now=now, zone=zone),
+        lanes=read_lanes(device, meters=device.known_meters, now=now, zone=zone),
+        segments=tuple(_segment(each, now=now) for each in schedule.segments_left) if schedule else (),
+        acknowledged_at=schedule.acknowledged_at if schedule else None,
+        commands=commands.rows_of(newest, now=now),
+        command_count=told.count(),
+        overlaps=tuple(device.overlaps.filter(ends_at__gt=now).order_by("starts_at")[:10]),
+        refusals=_refusals(device, now=now),
+        simulated=getattr(device, "simulated", None),
+    )
+
+
+def _segment(segment: ScheduleSegment, *, now: datetime) -> SegmentRow:
+    mode = SegmentMode(segment.mode)
+    return SegmentRow(
+        starts_at=segment.starts_at,
+        ends_at=segment.ends_at,
+        mode=MODE_WORDS[mode],
+        is_idle=mode is SegmentMode.IDLE,
+        target_kw=segment.target_kw,
+        is_commitment=segment.is_commitment,
+        cap=segment.cap,
+        reason=segment.reason,
+        is_now=segment.starts_at <= now,
+    )
+
+
+def _refusals(device: Device, *, now: datetime) -> tuple[Refusal, ...]:
+    rows = Unserved.objects.filter(device=device, ends_at__gt=now - timedelta(days=1)).select_related("event")
+    return tuple(
+        Refusal(
+            event_id=row.event_id,
+            leap_event_id=row.event.leap_event_id,
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+            reason=row.reason,
+        )
+        for row in rows.order_by("starts_at", "id")[:20]
+    )

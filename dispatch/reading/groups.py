@@ -1,0 +1,223 @@
+"""Market groups: who is in one, who was, and whether its devices are ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core.paginator import Page
+from django.db.models import Count, DateTimeField, Exists, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.http import QueryDict
+
+from devices.models import Device
+from dispatch.models import DispatchEvent
+from dispatch.reading.listing import ordering, page_of
+from dispatch.reading.looks import look_of
+from dispatch.reading.meters import NamingEvent, with_standing
+from meters.models import MarketGroup, MarketGroupMembership, Meter
+
+SORTS = {"name": "name", "program": "program", "zone": "zone"}
+EVENTS_SHOWN = 20
+EVENTS_SINCE = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One market group in the list."""
+
+    market_group_id: str
+    name: str
+    program: str
+    zone: str
+    meters: int
+    ready: int
+    devices: int
+    online: int
+    nominated_kw: Decimal
+    next_at: datetime | None
+    is_live: bool
+    is_from_calls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupList:
+    """The list."""
+
+    search: str
+    page: Page[Any]
+    rows: tuple[Row, ...]
+
+
+def _present(now: datetime) -> Q:
+    """Memberships in effect at `now`."""
+    return Q(starts_at__lte=now) & (Q(ends_at__isnull=True) | Q(ends_at__gt=now))
+
+
+def _with_events(groups: QuerySet[MarketGroup], *, now: datetime) -> QuerySet[Any]:
+    """Add when a group's next event begins and whether one is live."""
+    events = DispatchEvent.objects.filter(market_group_id=OuterRef("market_group_id"), is_cancelled=False)
+    coming = events.filter(starts_at__gt=now).order_by()
+    earliest = coming.values("market_group_id").annotate(at=Min("starts_at")).values("at")
+    return groups.annotate(
+        next_at=Subquery(earliest, output_field=DateTimeField()),
+        is_live=Exists(events.filter(starts_at__lte=now, ends_at__gt=now)),
+    )
+
+
+def read_list(query: QueryDict, *, now: datetime) -> GroupList:
+    """Read one page of groups. Four queries."""
+    search = query.get("q", "").strip()
+    found = MarketGroup.objects.all()
+    if search:
+        found = found.filter(
+            Q(name__icontains=search)
+            | Q(program__icontains=search)
+            | Q(zone__icontains=search)
+            | Q(market_group_id__istartswith=search)
+        )
+    order = ordering(query, offered=SORTS, default="name")
+    page = page_of(_with_events(found, now=now).order_by(*order), number=query.get("page", ""))
+    ids = [group.pk for group in page]
+    meters, devices = _meters_of(ids, now=now), _devices_of(ids, now=now)
+    return GroupList(
+        search=search,
+        page=page,
+        rows=tuple(_row(group, meters.get(group.pk, {}), devices.get(group.pk, {})) for group in page),
+    )
+
+
+def _meters_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
+    """Count each group's present meters, the ready ones, and sum their nominations. One query."""
+    ready = with_standing(Meter.objects.all(), now=now).filter(standing="READY").values("pk")
+    rows = MarketGroupMembership.objects.filter(_present(now), group_id__in=ids).values("group_id").order_by()
+    counted = rows.annotate(
+        meters=Count("id"), ready=Count("id", filter=Q(meter__in=ready)), kw=Sum("meter__nomination_kw")
+    )
+    return {row["group_id"]: dict(row) for row in counted}
+
+
+def _devices_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
+    """Count the devices behind each group's present meters. One query."""
+    rows = MarketGroupMembership.objects.filter(_present(now), group_id__in=ids).values("group_id").order_by()
+    online = Q(meter__meter_devices__device__is_online=True)
+    counted = rows.annotate(
+        devices=Count("meter__meter_devices__device_id", distinct=True),
+        online=Count("meter__meter_devices__device_id", distinct=True, filter=online),
+    )
+    return {row["group_id"]: dict(row) for row in counted}
+
+
+def _row(group: Any, meters: dict[str, Any], devices: dict[str, Any]) -> Row:
+    return Row(
+        market_group_id=group.market_group_id,
+        name=str(group),
+        program=group.program,
+        zone=group.zone,
+        meters=meters.get("meters", 0),
+        ready=meters.get("ready", 0),
+        devices=devices.get("devices", 0),
+        online=devices.get("online", 0),
+        nominated_kw=meters.get("kw") or Decimal(0),
+        next_at=group.next_at,
+        is_live=group.is_live,
+        is_from_calls=group.is_from_calls,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A meter's time in the group, `[starts_at, ends_at)`; open while `ends_at` is null."""
+
+    meter_id: str
+    meter: str
+    standing: str
+    nomination_kw: Decimal | None
+    devices: int
+    starts_at: datetime
+    ends_at: datetime | None
+    is_present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDetail:
+    """A group with its members, present and past, and its events."""
+
+    group: MarketGroup
+    row: Row
+    rated_kw: Decimal
+    page: Page[Any]
+    stays: tuple[Stay, ...]
+    events: tuple[NamingEvent, ...]
+
+
+def read_detail(market_group_id: str, *, page_number: str, now: datetime) -> GroupDetail:
+    """Read everything about a group; seven queries.
+
+    Raises:
+        MarketGroup.DoesNotExist: there is no such group.
+    """
+    group: Any = _with_events(MarketGroup.objects.filter(market_group_id=market_group_id), now=now).get()
+    page = page_of(_stays(group, now=now), number=page_number)
+    meters, devices = _meters_of([group.pk], now=now), _devices_of([group.pk], now=now)
+    return GroupDetail(
+        group=group,
+        row=_row(group, meters.get(group.pk, {}), devices.get(group.pk, {})),
+        rated_kw=_rated(group, now=now),
+        page=page,
+        stays=tuple(_stay(stay, now=now) for stay in page),
+        events=_events(group, now=now),
+    )
+
+
+def _stays(group: MarketGroup, *, now: datetime) -> QuerySet[Any]:
+    """Order members: present ones first, by the meter's name, then the past, latest first."""
+    standing = with_standing(Meter.objects.filter(pk=OuterRef("meter_id")), now=now).values("standing")
+    return (
+        MarketGroupMembership.objects.filter(group=group)
+        .select_related("meter")
+        .annotate(
+            standing=Subquery(standing),
+            device_count=Count("meter__meter_devices"),
+            is_past=Exists(MarketGroupMembership.objects.filter(pk=OuterRef("pk")).exclude(_present(now))),
+        )
+        .order_by("is_past", "meter__name", "-starts_at", "id")
+    )
+
+
+def _stay(stay: Any, *, now: datetime) -> Stay:
+    return Stay(
+        meter_id=stay.meter.meter_id,
+        meter=str(stay.meter),
+        standing=stay.standing,
+        nomination_kw=stay.meter.nomination_kw,
+        devices=stay.device_count,
+        starts_at=stay.starts_at,
+        ends_at=stay.ends_at,
+        is_present=stay.starts_at <= now and (stay.ends_at is None or stay.ends_at > now),
+    )
+
+
+def _rated(group: MarketGroup, *, now: datetime) -> Decimal:
+    """Sum the rated power behind the group's present meters, each device once."""
+    members = MarketGroupMembership.objects.filter(_present(now), group=group).values("meter_id")
+    behind = Device.objects.filter(pk__in=Device.objects.filter(meters__in=members).values("pk"))
+    return behind.aggregate(kw=Sum("rated_power_kw"))["kw"] or Decimal(0)
+
+
+def _events(group: MarketGroup, *, now: datetime) -> tuple[NamingEvent, ...]:
+    rows = DispatchEvent.objects.filter(
+        market_group_id=group.market_group_id, ends_at__gt=now - EVENTS_SINCE
+    ).order_by("-starts_at", "-id")[:EVENTS_SHOWN]
+    return tuple(
+        NamingEvent(
+            id=row.pk,
+            look=look_of(row, now=now),
+            programs=row.programs,
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+            energy_kw=row.energy_kw,
+        )
+        for row in rows
+    )

@@ -1,0 +1,79 @@
+"""Devices: the list, one device with its lanes and its log, and overruling it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import permission_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from devices.models import Device
+from dispatch import overrides
+from dispatch.models import OverrideScope
+from dispatch.reading import devices as reading
+from dispatch.reading.zones import page_zone, zone_name, zone_named
+from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm
+from dispatch.views.overrides import override_arguments, say_done, usual_end
+
+
+@require_GET
+def device_list(request: HttpRequest) -> HttpResponse:
+    """List devices."""
+    zone = page_zone(request)
+    context = {"list": reading.read_list(request.GET, now=timezone.now(), zone=zone), "zone": zone}
+    return render(request, "dispatch/devices.html", context)
+
+
+@require_GET
+def device_detail(request: HttpRequest, device_id: int) -> HttpResponse:
+    """Show one device."""
+    now = timezone.now()
+    with timezone.override(page_zone(request)):
+        form = DeviceOverrideForm(initial={"ends_at": usual_end(now)}, now=now)
+        return _show(request, device_id, form=form)
+
+
+def _show(request: HttpRequest, device_id: int, *, form: DeviceOverrideForm) -> HttpResponse:
+    zone = page_zone(request)
+    try:
+        detail = reading.read_detail(device_id, now=form.now, zone=zone)
+    except Device.DoesNotExist as error:
+        raise Http404("There is no such device.") from error
+    context: dict[str, Any] = {
+        "detail": detail,
+        "form": form,
+        "zone": zone,
+        "zone_name": zone_name(zone),
+        "action_help": ACTION_HELP,
+    }
+    return render(request, "dispatch/device.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@permission_required("dispatch.operate", raise_exception=True)
+def device_override(request: HttpRequest, device_id: int) -> HttpResponse:
+    """Hold, opt out or force one device, with an end and a reason."""
+    now = timezone.now()
+    device = get_object_or_404(Device, pk=device_id)
+    zone = zone_named(request.POST.get("zone", "")) or page_zone(request)
+    with timezone.override(zone):
+        form = DeviceOverrideForm(request.POST, now=now)
+        if not form.is_valid():
+            return _show(request, device_id, form=form)
+        try:
+            override = overrides.add_override(
+                **override_arguments(form.cleaned_data),
+                scope=OverrideScope.DEVICE,
+                target=device.external_id,
+                starts_at=now,
+                created_by=request.user.get_username(),
+                now=now,
+            )
+        except overrides.OverrideRefused as refused:
+            form.add_error(None, str(refused))
+            return _show(request, device_id, form=form)
+        say_done(request, override, zone=zone, now=now)
+    return redirect("dispatch:device-detail", device.pk)
