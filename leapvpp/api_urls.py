@@ -8,6 +8,7 @@ from rest_framework.routers import DefaultRouter
 
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.views import (
+    DoubtViewSet,
     EventViewSet,
     NotificationViewSet,
     OverlapViewSet,
@@ -22,6 +23,7 @@ READERS = [RolePermission]
 router = DefaultRouter()
 router.include_format_suffixes = False
 router.register("events", EventViewSet, basename="event")
+router.register("doubts", DoubtViewSet, basename="doubt")
 router.register("notifications", NotificationViewSet, basename="notification")
 router.register("overlaps", OverlapViewSet, basename="overlap")
 router.register("overrides", OverrideViewSet, basename="override")

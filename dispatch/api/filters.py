@@ -43,6 +43,13 @@ class EventFilter(filters.FilterSet):
         return events.filter(recipients__members__meter_id=value.lower())
 
 
+class DoubtFilter(filters.FilterSet):
+    """Which doubts."""
+
+    event_id = RowIdFilter(field_name="event_id")
+    open = filters.BooleanFilter(field_name="settled_at", lookup_expr="isnull", label="Not settled yet?")
+
+
 class NotificationFilter(filters.FilterSet):
     """Which notifications."""
 

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from devices.api.serializers import SegmentOut
 from dispatch.models import (
     DispatchEvent,
+    Doubt,
     ItemOutcome,
     Level,
     NotificationStatus,
@@ -100,6 +101,40 @@ class RevisionOut(serializers.Serializer):
         child=serializers.ListField(min_length=2, max_length=2), help_text="`{field: [old, new]}`"
     )
     notification_id = serializers.IntegerField(allow_null=True)
+
+
+class DoubtOut(serializers.Serializer):
+    """A suspect body about an event: what it says, and how it was settled."""
+
+    id = serializers.IntegerField()
+    event_id = serializers.IntegerField()
+    leap_event_id = serializers.CharField(source="event.leap_event_id")
+    notification_id = serializers.IntegerField(allow_null=True)
+    raised_at = serializers.DateTimeField()
+    why = serializers.CharField()
+    says = serializers.SerializerMethodField(help_text="The event's fields as the suspect body has them.")
+    settled_at = serializers.DateTimeField(allow_null=True, help_text="Null while the event is unconfirmed.")
+    settled_by = serializers.CharField(help_text="Who; empty for Leap's search.")
+    verdict = serializers.CharField(help_text="kept, taken or overtaken; empty while open.")
+
+    def get_says(self, doubt: Doubt) -> dict[str, Any]:
+        """Show the fields under the names of an event, but for the set of meters."""
+        return {name: value for name, value in doubt.fields.items() if name != "meter_ids"}
+
+    def to_representation(self, instance: Doubt) -> dict[str, object]:
+        """Write the doubt; the verdict in lower case."""
+        shown = super().to_representation(instance)
+        return shown | {"verdict": shown["verdict"].lower()}
+
+
+class SettleIn(serializers.Serializer):
+    """An operator's answer to a doubt."""
+
+    verdict = serializers.ChoiceField(
+        ["keep", "take"],
+        error_messages={"invalid_choice": "Give one of: keep, take."},
+        help_text="Keep what is held, or take what is doubted.",
+    )
 
 
 class ItemOut(serializers.Serializer):

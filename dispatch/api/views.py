@@ -18,9 +18,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from dispatch import overrides, recording
-from dispatch.api.filters import EventFilter, NotificationFilter, OverlapFilter, OverrideFilter
+from dispatch import overrides, recording, settling
+from dispatch.api.filters import DoubtFilter, EventFilter, NotificationFilter, OverlapFilter, OverrideFilter
 from dispatch.api.serializers import (
+    DoubtOut,
     EventOut,
     NotificationOut,
     OverlapOut,
@@ -28,10 +29,11 @@ from dispatch.api.serializers import (
     OverrideOut,
     PreviewOut,
     RevisionOut,
+    SettleIn,
 )
 from dispatch.history import recall
 from dispatch.intake.document import NotADocument
-from dispatch.models import DispatchEvent, DispatchNotification, EventRevision, Overlap, Override
+from dispatch.models import DispatchEvent, DispatchNotification, Doubt, EventRevision, Overlap, Override
 from dispatch.preview import preview
 from meters.api.filters import moment_asked
 
@@ -83,6 +85,34 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
         rows = EventRevision.objects.filter(event=self.get_object()).order_by("number")
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(RevisionOut(page, many=True).data)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List doubts", description="Newest first."),
+    retrieve=extend_schema(summary="Show a doubt"),
+)
+class DoubtViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
+    """Bodies that may be late retries. Leap's search settles them, or an operator."""
+
+    serializer_class = DoubtOut
+    filterset_class = DoubtFilter
+    lookup_value_regex = ROW_ID
+    queryset = Doubt.objects.select_related("event").order_by("-pk")
+
+    @extend_schema(summary="Settle a doubt", request=SettleIn, responses=DoubtOut)
+    @action(detail=True, methods=["post"])
+    def settle(self, request: Request, **_: str) -> Response:
+        """Keep what is held or take what is doubted. 400 when it was settled meanwhile."""
+        doubt = self.get_object()
+        given = SettleIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        decide = settling.keep_held if given.validated_data["verdict"] == "keep" else settling.take_doubted
+        try:
+            decide(doubt_id=doubt.pk, by=request.user.get_username(), now=timezone.now())
+        except settling.DoubtOvertaken:
+            sentence = "This doubt has been settled already."
+            raise serializers.ValidationError({"non_field_errors": [sentence]}) from None
+        return Response(self.get_serializer(self.get_queryset().get(pk=doubt.pk)).data)
 
 
 class ShortPage(PageNumberPagination):

@@ -91,6 +91,33 @@ def _hours(name: str, to: str, terms: Terms, start: datetime, *, count: int, sha
     )
 
 
+# Every so many days: whom, under which terms, from which hour UTC, for how many, for which share.
+_HABITS = (
+    (1, "cps", CPS, 20, 4, "0.8"),
+    (2, "cca-south", CCA, 1, 2, "0.7"),
+    (3, "cca-north", CCA, 1, 3, "0.6"),
+    (4, "cs", CS, 21, 2, "1"),
+    (5, "csrp", CSRP, 18, 4, "0.8"),
+    (6, "dsgs", DSGS, 2, 2, "0.9"),
+    (7, "ers-west", ERS, 22, 1, "1"),
+)
+_DAYS_BACK, _DAYS_AHEAD = 14, 4
+
+
+def the_days_around(now: datetime) -> Iterator[Step]:
+    """Tell each group its past days and what is known of the next ones, in one notification."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    for every, to, terms, first, lasts, share in _HABITS:
+        ahead = _DAYS_AHEAD if terms is CPS else 2  # the others call a day or two ahead
+        days = (today + timedelta(days=n) for n in range(-_DAYS_BACK, ahead + 1) if n and n % every == 0)
+        yield Step(
+            tuple(
+                Ask(f"{day:%d %B}", to, terms, day + first * HOUR, day + (first + lasts) * HOUR, share)
+                for day in days
+            )
+        )
+
+
 def _what_was(hour: datetime) -> Iterator[Step]:
     yield Step(_hours("morning award", "cca-north", CCA, hour - 7 * HOUR, count=2, share="0.7"))
     yield Step((Ask("morning peak", "csrp", CSRP, hour - 10 * HOUR, hour - 6 * HOUR),))

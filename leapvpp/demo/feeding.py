@@ -10,7 +10,7 @@ from decimal import Decimal
 import httpx
 from django.db.models import Prefetch
 
-from leapvpp.demo.day import Recipient, Step, events_of, next_dispatch, the_day
+from leapvpp.demo.day import Recipient, Step, events_of, next_dispatch, the_day, the_days_around
 from leapvpp.demo.places import GROUPS
 from leapvpp.demo.seeding import leap_id
 from leapvpp.leap.simulator.server import LeapSimulator
@@ -18,7 +18,7 @@ from leapvpp.leap.values import Level
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 EVERY = timedelta(minutes=4)
-FEW_TO_COME = 4
+SOON, TODAY, FEW_TO_COME = timedelta(hours=1), timedelta(hours=12), 3
 
 
 class Feeder:
@@ -40,6 +40,8 @@ class Feeder:
         """Tell a day, and another when little of it is left; in between a new dispatch every few minutes."""
         while True:
             now = datetime.now(UTC)
+            if not self.leap.ledger.current():
+                self.tell(the_days_around(now), told_at=now)
             if self.is_little_to_come(now):
                 self.tell(the_day(now), told_at=now)
             self.wait(EVERY.total_seconds())
@@ -48,9 +50,8 @@ class Feeder:
 
     def is_little_to_come(self, now: datetime) -> bool:
         """Tell whether the day is nearly over, or was never told."""
-        later = now + 2 * EVERY + timedelta(hours=1)
-        coming = [event for event in self.leap.ledger.current() if event.timeslot.start_time > later]
-        return len(coming) < FEW_TO_COME
+        starts = [event.timeslot.start_time - now for event in self.leap.ledger.current()]
+        return sum(SOON < start < TODAY for start in starts) < FEW_TO_COME
 
     def tell(self, steps: Iterable[Step], *, told_at: datetime) -> None:
         """Have Leap post the steps, one after another."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus, Override
+from dispatch.models import DispatchEvent, DispatchNotification, Doubt, NotificationStatus, Override
 from tests.builders import device, meter
 from tests.rows import event
 
@@ -76,6 +76,20 @@ def test_opting_out_of_a_commitment_needs_to_be_said_with_a_reason(operator):
     assert operator.post("/api/v1/overrides/", override(action="opt_out")).status_code == 400
     sure = override(action="opt_out", confirm_commitment=True, reason="The customer asked.")
     assert operator.post("/api/v1/overrides/", sure).status_code == 201
+
+
+def test_a_doubt_is_settled_once(operator):
+    row = event("e1", is_confirmed=False)
+    doubt = Doubt.objects.create(event=row, raised_at=timezone.now(), why="Late?", digest="d")
+
+    (shown,) = operator.get("/api/v1/doubts/", {"open": "true"}).json()["results"]
+    settled = operator.post(f"/api/v1/doubts/{doubt.pk}/settle/", {"verdict": "keep"})
+    again = operator.post(f"/api/v1/doubts/{doubt.pk}/settle/", {"verdict": "keep"})
+
+    assert (shown["leap_event_id"], shown["why"], shown["verdict"]) == ("e1", "Late?", "")
+    assert (settled.json()["verdict"], settled.json()["settled_by"]) == ("kept", "key operator")
+    assert again.status_code == 400
+    assert operator.get(f"/api/v1/events/{row.pk}/").json()["confirmed"] is True
 
 
 def test_a_replay_records_what_was_left(operator):

@@ -29,6 +29,7 @@ HOSTILE = {
     "not a number": ("POST", "/api/v1/devices/", '{"rated_power_kw": NaN}', 400),
     "deep nesting": ("POST", "/api/v1/devices/", "[" * 100_000, 400),
     "a body that is no dispatch": ("POST", "/api/v1/plans/preview/", "[]", 400),
+    "an unknown doubt": ("POST", "/api/v1/doubts/7/settle/", '{"verdict": "keep"}', 404),
     "an override of nothing": ("POST", "/api/v1/overrides/", "{}", 400),
     "a delete": ("DELETE", "/api/v1/events/1/", "", 405),
 }

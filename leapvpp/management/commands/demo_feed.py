@@ -25,7 +25,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Feed until stopped."""
-        wait_for_portal(options["url"])
         recipients = read_recipients(now=timezone.now())
         simulator = LeapSimulator(api_key=settings.LEAP_API_KEY, port=own_port(), ledger_path=ledger_path())
         connections.close_all()
@@ -36,6 +35,7 @@ class Command(BaseCommand):
                 key=settings.LEAP_WEBHOOK_KEYS[0],
             )
             try:
+                wait_for_portal(options["url"])
                 Feeder(leap, recipients=recipients).run_for_ever()
             except KeyboardInterrupt:
                 return
