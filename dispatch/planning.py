@@ -45,8 +45,8 @@ def request_plan(
     """Mark rows (by primary key) as to be planned anew, and wake planning."""
     with transaction.atomic():
         _mark(DispatchEvent.objects, event_ids, now=now)
-        _mark(Meter.objects, meter_ids, now=now)
         _mark(Device.objects, device_ids, now=now)
+        _mark(Meter.objects, meter_ids, now=now)
         queue.wake_planning()
 
 
