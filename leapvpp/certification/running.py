@@ -7,10 +7,10 @@ one, and a run whose process died is found by its silence, ended and cleaned up 
 from __future__ import annotations
 
 import logging
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from django.conf import settings
@@ -214,7 +214,6 @@ def _finish(run_id: int, *, now: datetime) -> None:
 
 
 def _own_version() -> str:
-    try:
-        return version("leapvpp")
-    except PackageNotFoundError:
-        return "from source"
+    """Return the version in the project's own file: the portal runs from its source tree."""
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])
