@@ -17,6 +17,8 @@ django.setup()
 def empty_database() -> Iterator[None]:
     """Give the block a migrated database of its own."""
     name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = f"{name}.bench"  # a file: memory would flatter it
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
         yield

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 ASKERS: Final[tuple[type[Model], ...]] = (DispatchEvent, Meter, Device, Override)
 """Rows that ask for a plan, each with `plan_requested_at`."""
 
-Claimed = dict[type[Model], list[int]]
+Waiting = dict[type[Model], dict[int, datetime]]
 
 
 def request_plan(
@@ -45,32 +45,33 @@ def request_plan(
     """Mark rows (by primary key) as to be planned anew, and wake planning."""
     with transaction.atomic():
         _mark(DispatchEvent.objects, event_ids, now=now)
-        _mark(Device.objects, device_ids, now=now)
         _mark(Meter.objects, meter_ids, now=now)
+        _mark(Device.objects, device_ids, now=now)
         queue.wake_planning()
 
 
 def plan_waiting(*, now: datetime) -> int:
     """Plan every device that a waiting row reaches, and return how many devices were planned.
 
-    One transaction, one at a time. 1. Claim the waiting rows. 2. Load what they reach. 3. Decide.
-    4. Replace schedules, overlaps, unserved slices and the events' numbers. 5. Let the rows go.
+    One transaction, one at a time. 1. Read which rows wait. 2. Load what they reach. 3. Decide.
+    4. Replace schedules, overlaps, unserved slices and the events' numbers. 5. Let the rows go that
+    did not ask again meanwhile.
     """
     with transaction.atomic():
         take_turn(Stage.PLANNING)
-        claimed = _claim()
-        if not any(claimed.values()):
+        waiting = _waiting()
+        if not any(waiting.values()):
             return 0
-        loaded = load(_seeds(claimed, now=now), now=now)
+        loaded = load(_seeds(waiting, now=now), now=now)
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
         replaced = replace_schedules(desired=desired, now=now)
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
         save_numbers(plan.numbers, replanned=loaded.event_ids, now=now)
-        _let_go(claimed)
+        _let_go(waiting)
     reasons = ", ".join(
-        f"{len(ids)} {model._meta.verbose_name_plural}" for model, ids in claimed.items() if ids
+        f"{len(ids)} {model._meta.verbose_name_plural}" for model, ids in waiting.items() if ids
     )
     logger.info(
         "Planned %s devices for %s: %s new schedules", len(plan.plans), reasons, len(replaced.changed)
@@ -78,38 +79,46 @@ def plan_waiting(*, now: datetime) -> int:
     return len(plan.plans)
 
 
-def _claim() -> Claimed:
-    """Take the rows that wait. One that somebody is writing right now is left for the next pass."""
+def _waiting() -> Waiting:
+    """Return the rows that ask for a plan, and when each asked."""
     return {
-        model: list(
+        model: dict(
             model._default_manager.filter(plan_requested_at__isnull=False)
             .order_by("pk")
-            .select_for_update(skip_locked=True, no_key=True)
-            .values_list("pk", flat=True)
+            .values_list("pk", "plan_requested_at")
         )
         for model in ASKERS
     }
 
 
-def _seeds(claimed: Claimed, *, now: datetime) -> Seeds:
+def _seeds(waiting: Waiting, *, now: datetime) -> Seeds:
     """Return what the rows' change is about."""
-    meters = columns_of(claimed[Meter], lambda ids: Meter.objects.filter(pk__in=ids), ("meter_id",))
-    overrides = Override.objects.filter(pk__in=claimed[Override])
+    meters = columns_of(waiting[Meter], lambda ids: Meter.objects.filter(pk__in=ids), ("meter_id",))
+    overrides = Override.objects.filter(pk__in=waiting[Override])
     return Seeds(
-        event_ids=frozenset(claimed[DispatchEvent]),
+        event_ids=frozenset(waiting[DispatchEvent]),
         meter_ids=frozenset(meter_id for (meter_id,) in meters),
-        device_ids=frozenset(claimed[Device]),
-        overruled_ids=devices_reached(list(overrides), now=now) if claimed[Override] else frozenset(),
+        device_ids=frozenset(waiting[Device]),
+        overruled_ids=devices_reached(list(overrides), now=now) if waiting[Override] else frozenset(),
     )
 
 
-def _let_go(claimed: Claimed) -> None:
-    """Clear the requests; the rows are held, so nobody can have asked again since."""
-    for model, ids in claimed.items():
-        for batch in batches(ids):
-            model._default_manager.filter(pk__in=batch).update(plan_requested_at=None)
+def _let_go(waiting: Waiting) -> None:
+    """Clear the requests that were answered.
+
+    A row that asked again meanwhile, or that somebody is writing, keeps its request: to wait for it could
+    wait for ever, as its writer may wait for a device that planning holds.
+    """
+    for model, asked_at in waiting.items():
+        for batch in batches(asked_at):
+            held = model._default_manager.filter(pk__in=batch).order_by("pk")
+            held = held.select_for_update(skip_locked=True, no_key=True)
+            answered = [pk for pk, at in held.values_list("pk", "plan_requested_at") if at == asked_at[pk]]
+            model._default_manager.filter(pk__in=answered).update(plan_requested_at=None)
 
 
 def _mark(rows: Manager[Any], ids: Collection[int], *, now: datetime) -> None:
-    for batch in batches(ids):
-        rows.filter(pk__in=batch).update(plan_requested_at=now)
+    """Ask for a plan of the rows, taken in order of id as everybody takes them."""
+    for batch in batches(sorted(ids)):
+        found = rows.filter(pk__in=batch).order_by("pk").select_for_update(no_key=True)
+        rows.filter(pk__in=list(found.values_list("pk", flat=True))).update(plan_requested_at=now)

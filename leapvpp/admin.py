@@ -1,7 +1,4 @@
-"""Keys and signs of life in the admin; the queue's own models are taken out.
-
-Whoever may edit a row of django-q2 can name any function to be run, so nobody may.
-"""
+"""Keys and signs of life in the admin."""
 
 from __future__ import annotations
 
@@ -11,14 +8,9 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django_q.models import Failure, OrmQ, Schedule, Success
 
 from leapvpp.keys import issue_key
 from leapvpp.models import ApiKey, Heartbeat
-
-for queue_model in (Schedule, Success, Failure, OrmQ):
-    if admin.site.is_registered(queue_model):
-        admin.site.unregister(queue_model)
 
 
 @admin.register(ApiKey)

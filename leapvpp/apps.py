@@ -9,7 +9,7 @@ from django.contrib.admin import apps as admin_apps
 
 
 class LeapvppConfig(AppConfig):
-    """Registers the system checks and the API's description of its keys."""
+    """Registers the system checks."""
 
     name = "leapvpp"
     verbose_name = "Portal"
@@ -18,11 +18,14 @@ class LeapvppConfig(AppConfig):
     def ready(self) -> None:
         """Load what registers itself by being loaded."""
         importlib.import_module("leapvpp.checks")
-        importlib.import_module("leapvpp.schema")
 
 
-class PortalAdminConfig(admin_apps.AdminConfig):
-    """Django's admin with the portal's rule for who may enter."""
+class PortalAdminConfig(admin_apps.SimpleAdminConfig):
+    """Django's admin with the portal's rule for who may enter.
+
+    The admin's modules are loaded by `leapvpp.urls`: worker and dispatcher have no use for them, and
+    would be half as big again.
+    """
 
     default = False
     default_site = "leapvpp.admin_site.PortalAdminSite"

@@ -96,4 +96,6 @@ def readyz(request: HttpRequest) -> HttpResponse:
         "status": "ready" if is_ready else "not ready",
         "checks": {sign.name: {"ok": sign.is_good, "detail": sign.detail} for sign in found},
     }
-    return JsonResponse(body, status=200 if is_ready else 503)
+    answer = JsonResponse(body, status=200 if is_ready else 503)
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # a 503 here is an answer, not an error
+    return answer

@@ -45,8 +45,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "import_export",
     "axes",
+    "leapvpp",  # before django_q, whose worker command it replaces
     "django_q",
-    "leapvpp",
     "dispatch",
     "devices",
     "meters",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
+import leapvpp.schema  # noqa: F401 - loading it tells the API's description of keys
 from leapvpp.health import healthz, readyz
 from leapvpp.metrics import Metrics
+
+admin.autodiscover()
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/", LoginView.as_view(redirect_authenticated_user=True), name="sign-in"),
@@ -18,17 +19,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", readyz, name="readyz"),
     path("metrics", Metrics.as_view(), name="metrics"),
     path("admin/", admin.site.urls),
+    path("webhooks/leap/", include("dispatch.intake.urls")),
+    path("api/v1/", include("leapvpp.api_urls")),
+    path("certification/", include("leapvpp.certification.urls")),
+    path("", include("dispatch.urls")),
 ]
-for prefix, module in [
-    ("webhooks/leap/", "dispatch.intake.urls"),
-    ("certification/", "leapvpp.certification.urls"),
-    ("api/v1/", "leapvpp.api_urls"),
-    ("", "devices.urls"),
-    ("", "meters.urls"),
-    ("", "dispatch.urls"),
-]:
-    if find_spec(module.rpartition(".")[0]) and find_spec(module):
-        urlpatterns.append(path(prefix, include(module)))
 
 handler400 = "leapvpp.problems.bad_request"
 handler404 = "leapvpp.problems.not_found"

@@ -76,6 +76,7 @@ def read_event(
         fleets=read_fleets(requests),
     )
     status = status_of(event, now=now)
+    names = {leap_id: each.program for each in requests for leap_id in each.leap_event_ids}
     return EventPage(
         event=event,
         owner=owner_of(event),
@@ -97,7 +98,7 @@ def read_event(
             now=now,
         ),
         ledger=ledger,
-        reasons=read_reasons(event, device_ids=devices, at=at),
+        reasons=read_reasons(event, device_ids=devices, at=at, names=names),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
         doubts=tuple(Doubt.objects.filter(event_id=event.pk, settled_at__isnull=True)),

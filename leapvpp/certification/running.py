@@ -10,7 +10,7 @@ import logging
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from django.conf import settings
@@ -21,16 +21,13 @@ from leapvpp.certification.comparing import Finding
 from leapvpp.certification.observing import Timings
 from leapvpp.certification.playing import IN_TIME, Outcome, Target, play
 from leapvpp.certification.portfolio import is_anything_left, remove_everything
+from leapvpp.certification.queries import DEAD_AFTER
 from leapvpp.leap.simulator.scenario import find_scenario, scenario_paths
 from leapvpp.models import CertificationResult, CertificationRun, ResultState, RunState
 
 logger = logging.getLogger(__name__)
 
 WEBHOOK_PATH: Final = "/webhooks/leap/dispatch/"
-DEAD_AFTER: Final = timedelta(minutes=5)
-"""Longer than any scenario takes with all its waiting."""
-
-
 MOST_OUT_OF_TIME: Final = 3
 HOPELESS: Final = "It was ended: three scenarios in a row were not handled in time. Is the worker running?"
 

@@ -61,6 +61,7 @@ REGIONS = {
 GROUPS = (
     GroupPlan("cca-north", "CCA Bay Area", "CCA", "CAISO PG&E Bay Area", "CAISO"),
     GroupPlan("cca-south", "CCA LA Basin", "CCA", "CAISO SCE LA Basin", "CAISO"),
+    GroupPlan("cca-guide", "CCA of Leap's guide", "CCA", "CAISO PG&E Bay Area", "CAISO"),
     GroupPlan("elrp", "ELRP emergency", "ELRP", "CAISO statewide", "CAISO"),
     GroupPlan("dsgs", "DSGS batteries", "CEC-DSGS", "CAISO statewide", "CAISO"),
     GroupPlan("scr", "SCR Zone J", "NYISO-SCR", "NYISO Zone J", "NYISO"),
@@ -73,6 +74,13 @@ GROUPS = (
     GroupPlan("pjm-nj", "Capacity New Jersey", "PJM-CAPACITY", "PJM PSEG", "PJM"),
     GroupPlan("pjm-pa", "Capacity Mid-Atlantic", "PJM-CAPACITY", "PJM PECO", "PJM"),
 )
+
+GUIDE_IDS = {
+    "cca-guide": "11aa7aae-24e5-455f-91e9-e0f5f145f2ae",
+    "Dogpatch Bakery utility": "abae2779-e392-4f00-b0cf-32e716204f78",
+    "Temescal Library utility": "bbae2779-e392-4f00-b0cf-32e716204f78",
+}
+"""The ids in the group dispatch of Leap's guide, so that whoever posts it sees devices act."""
 
 CATALOGUE = {
     "hvac": Kind("Rooftop unit", "HVAC", 15, 60),
@@ -220,6 +228,14 @@ BUSINESSES = (
         Patapsco Wastewater; Baltimore; pump generator
         """,
         ("pjm-pa",),
+    ),
+    *_rows(
+        "CAISO",
+        """
+        Dogpatch Bakery; Oakland; hvac
+        Temescal Library; Oakland; hvac thermostat
+        """,
+        ("cca-guide",),
     ),
 )
 

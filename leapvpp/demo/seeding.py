@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from devices.models import Device, MeterDevice, SimulatedDevice
-from leapvpp.demo.places import BUSINESSES, CATALOGUE, GROUPS, HOME_STREETS, REGIONS, Business
+from leapvpp.demo.places import BUSINESSES, CATALOGUE, GROUPS, GUIDE_IDS, HOME_STREETS, REGIONS, Business
 from meters.models import MarketGroup, MarketGroupMembership, Meter, Participation, Site
 
 SEED = 2026
@@ -47,7 +47,7 @@ class Rows:
 
 def leap_id(name: str) -> str:
     """Return the id that the demo's Leap gives to what is called so; always the same."""
-    return str(uuid5(NAMESPACE_URL, f"demo:{name}"))
+    return GUIDE_IDS.get(name) or str(uuid5(NAMESPACE_URL, f"demo:{name}"))
 
 
 def seed_demo(*, now: datetime) -> None:

@@ -50,7 +50,7 @@ def event(
 
 def change(row: DispatchEvent, **fields) -> None:
     """Do to an event what recording does with a new revision."""
-    DispatchEvent.objects.filter(pk=row.pk).update(plan_requested_at=NOW, **fields)
+    DispatchEvent.objects.filter(pk=row.pk).update(**{"plan_requested_at": NOW} | fields)
 
 
 def plan(minutes: float = 0) -> int:

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from devices.models import Command, DeviceSchedule, MeterDevice
+from dispatch import planning
 from dispatch.models import DispatchEvent, Overlap, Unserved
 from dispatch.planning import request_plan
 from dispatch.queries import waiting
@@ -165,6 +166,22 @@ def test_statements_do_not_grow_with_devices():
         counts[size] = sum(not query["sql"].startswith("INSERT") for query in captured)
     assert Overlap.objects.filter(ends_at__gt=at(600)).count() == 40 * 3
     assert counts[3] == counts[40] <= 40
+
+
+def test_request_made_while_planning_is_not_swallowed(monkeypatch):
+    one = meter()
+    device(one)
+    row = event("a", one)
+    decide = planning.plan_fleet
+
+    def decide_meanwhile(*arguments, **options):
+        change(row, plan_requested_at=at(1))
+        return decide(*arguments, **options)
+
+    monkeypatch.setattr(planning, "plan_fleet", decide_meanwhile)
+    plan()
+    row.refresh_from_db()
+    assert row.plan_requested_at == at(1)
 
 
 def test_request_wakes_planning_and_a_lost_wake_up_is_found():

@@ -17,6 +17,7 @@ from leapvpp.leap.simulator.server import LeapSimulator
 class Command(BaseCommand):
     """Started by `manage.py up --demo`."""
 
+    requires_system_checks: list[str] = []  # they load every page and address
     help = "Post the demo's day to the portal's webhook, then a new dispatch every few minutes."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -20,6 +20,7 @@ LOOK_EVERY_SECONDS = 0.5
 class Command(BaseCommand):
     """Runs until it is stopped; any number may run at once."""
 
+    requires_system_checks = []  # they load every page and address, of which it needs none
     help = "Wake workers for due commands and for work whose wake-up was lost."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
+import subprocess
 import sys
 from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, connections
+from django.db import connections
 from django.utils import timezone
 
 from leapvpp.environment import text
@@ -28,6 +27,7 @@ CLUSTER_PARTS = 3  # below its leader: the sentinel, the monitor and the pusher,
 class Command(BaseCommand):
     """Migrates, then keeps everything running until Ctrl-C or SIGTERM."""
 
+    requires_system_checks = []  # `migrate` makes them, and loads for them what is not needed here
     help = "Migrate, then run web, worker and dispatcher on HOST and PORT until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -116,11 +116,24 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def migrate() -> None:
-    """Bring the database up to date. Raises CommandError if it does not answer."""
-    try:
-        call_command("migrate", verbosity=0, interactive=False)
-    except OperationalError as error:
-        raise CommandError(f"The database does not answer: {error}") from error
+    """Check the settings and bring the database up to date, in a process that gives its memory back.
+
+    Raises: CommandError if that fails.
+    """
+    command = [
+        sys.executable,
+        str(settings.BASE_DIR / "manage.py"),
+        "migrate",
+        "--verbosity",
+        "0",
+        "--no-input",
+    ]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - the line above
+    if done.returncode == 0:
+        sys.stderr.write(done.stderr)
+        return
+    last = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
+    raise CommandError(f"The database cannot be brought up to date: {last[0]}")
 
 
 def programs(listener: socket.socket, *, demo: bool) -> list[Program]:
@@ -142,15 +155,13 @@ def programs(listener: socket.socket, *, demo: bool) -> list[Program]:
 
 
 def web_command(fd: int) -> list[str]:
-    """Return the web server's command line: few processes, many threads, so slow senders block nobody."""
-    temporary = ["--worker-tmp-dir", "/dev/shm"] if os.path.isdir("/dev/shm") else []  # noqa: S108, PTH112 - memory, not a file of ours
+    """Return the web server's command line; how it runs stands in `leapvpp.webserver`."""
+    gunicorn = [sys.executable, "-m", "gunicorn", "leapvpp.wsgi:application"]
     return [
-        *(sys.executable, "-m", "gunicorn", "leapvpp.wsgi:application"),
-        *("--chdir", str(settings.BASE_DIR), "--bind", f"fd://{fd}", "--preload"),
-        *("--worker-class", "gthread", "--workers", text("WEB_WORKERS", "2"), "--threads", "8"),
-        *("--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5"),
-        *("--log-level", "warning", "--no-control-socket"),
-        *temporary,
+        *gunicorn,
+        *("--chdir", str(settings.BASE_DIR)),
+        *("--config", "python:leapvpp.webserver"),
+        *("--bind", f"fd://{fd}"),
     ]
 
 
