@@ -164,13 +164,12 @@ def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:
 
 def _held(event: DispatchEvent, revisions: Sequence[EventRevision], doubt: Doubt | None) -> Held:
     latest = revisions[-1]
-    superseded = {row.digest: row.number for row in revisions[:-1] if row.digest != latest.digest}
     return Held(
         fields=fields_from_content(latest.fields),
         revision=latest.number,
         received_at=latest.received_at,
         is_ended_early=event.is_ended_early,
-        superseded=superseded,
+        superseded={row.digest: row.number for row in revisions[:-1]},
         doubt=doubt,
     )
 

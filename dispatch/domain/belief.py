@@ -158,14 +158,12 @@ def _verdict_of(held: Held, arrival: Arrival) -> Verdict | None:
 def _revise(held: Held, arrival: Arrival, *, verdict: Verdict | None) -> Judgement:
     kind = kind_of_change(held.fields, arrival.fields, at=arrival.at)
     is_ended_early = is_ended_early_after(kind, old=held.fields, new=arrival.fields, was=held.is_ended_early)
-    superseded = {**held.superseded, held.fields.digest: held.revision}
-    superseded.pop(arrival.fields.digest, None)
     after = Held(
         fields=arrival.fields,
         revision=held.revision + 1,
         received_at=arrival.at,
         is_ended_early=is_ended_early,
-        superseded=superseded,
+        superseded={**held.superseded, held.fields.digest: held.revision},
     )
     return Judgement(outcome=Outcome.REVISED, held=after, kind=kind, verdict=verdict)
 

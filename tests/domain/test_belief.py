@@ -102,6 +102,13 @@ def test_a_late_original_does_not_prolong_what_ended_early(may_ask):
     assert (last.outcome, last.held.fields, last.held.is_ended_early) == (Outcome.SUSPECT, EARLY_END, True)
 
 
+def test_what_ended_early_and_is_extended_again_no_longer_ended_early():
+    extended = hear(A, EARLY_END, fields(end_time=text(at(330))), start=270)[-1]
+    assert (extended.kind, extended.held.is_ended_early) == (Kind.EXTENDED, False)
+    more_power = hear(A, EARLY_END, fields(end_time=text(at(270)), energy_kw=9), start=270)[-1]
+    assert (more_power.kind, more_power.held.is_ended_early) == (Kind.MODIFIED, True)
+
+
 def test_an_older_version_waits_for_the_search():
     last = hear(A, MORE, A, may_ask=True)[-1]
     assert (last.outcome, last.held.fields, last.held.doubt.fields) == (Outcome.SUSPECT, MORE, A)
