@@ -34,10 +34,11 @@ fmt: .venv/dev-ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.env:
+.env: | .venv/run-ready
 	@umask 077; $(BIN)/python -c 'import secrets; new = secrets.token_urlsafe; print("SECRET_KEY=" + new(50)); print("LEAP_WEBHOOK_KEYS=" + new(24))' > $@
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("The portal needs Python 3.11 or newer. Name one: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 
 .venv/run-ready: requirements/base.txt | .venv/bin/python

@@ -72,6 +72,7 @@ class DevicesInline(admin.TabularInline):
     """The devices behind a meter."""
 
     model = MeterDevice
+    verbose_name_plural = "Devices behind it"
     autocomplete_fields = ["device"]
     extra = 1
 
@@ -80,6 +81,7 @@ class MetersInline(admin.TabularInline):
     """The meters a device sits behind."""
 
     model = MeterDevice
+    verbose_name_plural = "Meters it sits behind"
     autocomplete_fields = ["meter"]
     extra = 1
 

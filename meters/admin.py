@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -20,6 +21,7 @@ class MembershipOfMeterInline(admin.TabularInline):
     """The groups a meter is in, and from when until when."""
 
     model = MarketGroupMembership
+    verbose_name_plural = "Groups it is in"
     autocomplete_fields = ["group"]
     extra = 0
 
@@ -28,6 +30,7 @@ class MembershipOfGroupInline(admin.TabularInline):
     """The meters in a group, and from when until when."""
 
     model = MarketGroupMembership
+    verbose_name_plural = "Meters in it"
     autocomplete_fields = ["meter"]
     extra = 0
 
@@ -82,9 +85,18 @@ class MarketGroupAdmin(admin.ModelAdmin):
         Meter.objects.filter(pk__in=touched).update(plan_requested_at=timezone.now())
 
 
+class MeterForm(forms.ModelForm):
+    """A meter as a person enters it."""
+
+    def clean_meter_id(self) -> str:
+        """Write Leap's id as dispatches name it: in lower case."""
+        return str(self.cleaned_data["meter_id"]).lower()
+
+
 class MeterAdmin(admin.ModelAdmin):
     """Leap's units of dispatch. A meter is archived, never deleted: its past events name it."""
 
+    form = MeterForm
     list_display = [
         "__str__",
         "meter_id",
@@ -101,8 +113,13 @@ class MeterAdmin(admin.ModelAdmin):
     search_help_text = "Leap's id, your reference, the name or the site"
     ordering = ["pk"]
     autocomplete_fields = ["site"]
+    readonly_fields = ["extra"]
     inlines = [MembershipOfMeterInline]
     actions = ["plan_again"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> list[str]:
+        """Keep the id of a meter that exists: its events name it."""
+        return ["meter_id", *self.readonly_fields] if obj else [*self.readonly_fields]
 
     @admin.display(description="Not dispatchable because")
     def not_dispatchable(self, meter: Meter) -> str:

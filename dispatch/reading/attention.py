@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, Q, Sum
+from django.http import HttpRequest
 
 from devices.models import Command, CommandState
 from dispatch.models import (
@@ -51,6 +52,15 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
     order = {"bad": 0, "warn": 1, "quiet": 2}
     latest = datetime.max.replace(tzinfo=now.tzinfo)
     return tuple(sorted(found, key=lambda need: (order[need.kind], need.due_at or latest, need.title)))
+
+
+def needs_of(request: HttpRequest, *, now: datetime) -> tuple[Need, ...]:
+    """Collect the needs once for a request: the frame counts them, the control room lists them."""
+    found: tuple[Need, ...] | None = getattr(request, "_needs", None)
+    if found is None:
+        found = needs(now=now)
+        request._needs = found  # type: ignore[attr-defined]  # a request carries what was read for it
+    return found
 
 
 def _commands(*, now: datetime) -> list[Need]:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from dispatch.reading import words
 from dispatch.reading.axis import clock_note, midnight
-from dispatch.reading.final import FinalRow, peak, read_final, steps_for
+from dispatch.reading.final import peak, read_final
 from dispatch.reading.grids import MonthDay, Seen, Week, day_of, month_of, week_of
 from dispatch.reading.lanes import Lanes
 from dispatch.reading.looks import State
@@ -59,13 +59,13 @@ def read_calendar(*, asked: Asked, zone: tzinfo, now: datetime) -> Calendar:
     start, end = midnight(first, zone=zone), midnight(first + days * DAY, zone=zone)
     everything = read_requests(events_between(start, end), now=now, zone=zone)
     requests = tuple(each for each in everything if _is_wanted(each, asked))
-    rows = read_final(start=start, end=end)
-    summary = _summary(requests, rows=rows, asked=asked, zone=zone, start=start, end=end)
+    # A month shows no lanes, and its segments are many: what is asked stands for what is done.
+    rows = None if asked.view == "month" else read_final(start=start, end=end)
     seen = Seen(requests=requests, rows=rows, first=first, days=days, zone=zone, now=now)
     return Calendar(
         asked=asked,
         title=_title(asked, first),
-        summary=summary,
+        summary=_summary(seen, asked=asked, start=start, end=end),
         previous=_step(asked, -1),
         following=_step(asked, 1),
         choices=_choices(everything),
@@ -130,24 +130,15 @@ def _choices(requests: Iterable[Request]) -> Choices:
     )
 
 
-def _summary(
-    requests: tuple[Request, ...],
-    *,
-    rows: tuple[FinalRow, ...],
-    asked: Asked,
-    zone: tzinfo,
-    start: datetime,
-    end: datetime,
-) -> str:
+def _summary(seen: Seen, *, asked: Asked, start: datetime, end: datetime) -> str:
     """Say in a line how much there is."""
-    if not requests:
+    if not seen.requests:
         return "no requests"
-    owners = len({each.owner.key for each in requests})
-    text = [words.counted(len(requests), one="request"), words.counted(owners, one="group")]
-    ids = {leap_id for each in requests for leap_id in each.leap_event_ids}
-    highest = peak(steps_for(rows, leap_event_ids=ids), start=start, end=end)
-    if highest:
-        at = words.clock(max(highest.start, start), zone=zone)
-        day = "" if asked.view == "day" else f"{words.day(highest.start, zone=zone)} "
+    owners = len({each.owner.key for each in seen.requests})
+    text = [words.counted(len(seen.requests), one="request"), words.counted(owners, one="group")]
+    highest = peak(seen.steps, start=start, end=end)
+    if highest and highest.kw:
+        at = words.clock(max(highest.start, start), zone=seen.zone)
+        day = "" if asked.view == "day" else f"{words.day(highest.start, zone=seen.zone)} "
         text.append(f"peak {words.power(highest.kw)} at {day}{at}")
     return ", ".join(text)

@@ -14,7 +14,7 @@ from django.db.models import Count, Max, Q
 from devices.models import Device
 from dispatch.models import DispatchNotification, PollState, Source
 from dispatch.reading import words
-from dispatch.reading.attention import POLL_WITHIN, Need, needs
+from dispatch.reading.attention import POLL_WITHIN, Need
 from dispatch.reading.axis import Axis
 from dispatch.reading.final import FinalRow, Step, peak, read_final, steps_for
 from dispatch.reading.fleets import read_fleets
@@ -87,7 +87,7 @@ class Room:
     done: int
 
 
-def read_room(*, now: datetime, zone: tzinfo, span: str) -> Room:
+def read_room(*, now: datetime, zone: tzinfo, span: str, waiting: tuple[Need, ...]) -> Room:
     """Read the room. A constant number of queries."""
     hours, step = SPANS[span]
     start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
@@ -97,7 +97,6 @@ def read_room(*, now: datetime, zone: tzinfo, span: str) -> Room:
     rows = read_final(start=axis.start, end=far)
     shown = [request for request in requests if request.start < axis.end]
     devices = Device.objects.aggregate(all=Count("id"), online=Count("id", filter=Q(is_online=True)))
-    waiting = needs(now=now)
     pulses = _pulses(now=now, zone=zone)
     setup = _setup(has_device=devices["all"] > 0, has_webhook=pulses[0].kind == "ok")
     return Room(

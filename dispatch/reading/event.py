@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from dispatch.models import DispatchEvent, Doubt, EventRevision, RecipientMember
+from dispatch.models import DispatchEvent, EventRevision, RecipientMember
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading import words
 from dispatch.reading.axis import Axis
 from dispatch.reading.chart import Chart, build_chart
+from dispatch.reading.doubts import DoubtPanel, read_doubts
 from dispatch.reading.final import read_final, steps_for
 from dispatch.reading.fleets import devices_behind, read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
@@ -51,7 +52,7 @@ class EventPage:
     reasons: tuple[Reason, ...]
     revisions: tuple[Revision, ...]
     recipients: Recipients
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[DoubtPanel, ...]
 
 
 def read_event(
@@ -76,6 +77,7 @@ def read_event(
         fleets=read_fleets(requests),
     )
     status = status_of(event, now=now)
+    names = {leap_id: each.program for each in requests for leap_id in each.leap_event_ids}
     return EventPage(
         event=event,
         owner=owner_of(event),
@@ -97,10 +99,10 @@ def read_event(
             now=now,
         ),
         ledger=ledger,
-        reasons=read_reasons(event, device_ids=devices, at=at),
+        reasons=read_reasons(event, device_ids=devices, at=at, names=names),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
-        doubts=tuple(Doubt.objects.filter(event_id=event.pk, settled_at__isnull=True)),
+        doubts=read_doubts(event.pk, zone=zone),
     )
 
 

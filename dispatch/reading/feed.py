@@ -11,13 +11,13 @@ from dispatch.models import DispatchEvent
 from dispatch.reading import words
 from dispatch.reading.naming import owner_of, with_names
 
-BEFORE = timedelta(days=31)
+BEFORE = timedelta(days=14)
 AFTER = timedelta(days=92)
 MOST = 5000
 
 
 def read_feed(*, now: datetime, base_url: str) -> bytes:
-    """Write the events of the last month and the next three as an iCalendar file (RFC 5545). One query.
+    """Write the events of two weeks past and three months to come as iCalendar (RFC 5545). One query.
 
     A cancelled event stays in the file with STATUS:CANCELLED, so that a subscriber takes it out; a revision
     raises SEQUENCE. Times are UTC.

@@ -25,7 +25,7 @@ from dispatch.models import (
     TestKind,
 )
 from dispatch.reading import words
-from dispatch.reading.attention import needs
+from dispatch.reading.attention import needs_of
 from dispatch.reading.naming import owner_of, with_names
 from dispatch.reading.zones import page_zone, zone_words
 from meters.models import Meter
@@ -118,7 +118,7 @@ def _counts(request: HttpRequest, *, now: datetime) -> dict[str, int]:
     """Count what the links show. One query a count, the list of needs besides."""
     overlaps = Overlap.objects.filter(ends_at__gt=now)
     return {
-        "/": len(needs(now=now)),
+        "/": len(needs_of(request, now=now)),
         "/overlaps/": overlaps.values("starts_at", "ends_at", "event_ids").distinct().count(),
         "/changes/": unseen_changes(request.user, now=now),
         "/meters/": Meter.objects.filter(archived_at__isnull=True).count(),

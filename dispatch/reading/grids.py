@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from itertools import pairwise
 
 from dispatch.reading import words
 from dispatch.reading.axis import PARTS, Axis, clock_note, midnight
@@ -25,7 +27,7 @@ class Seen:
     """What a view draws: the requests that passed the filters, the segments, the days, the present."""
 
     requests: tuple[Request, ...]
-    rows: tuple[FinalRow, ...]
+    rows: tuple[FinalRow, ...] | None
     first: date
     days: int
     zone: tzinfo
@@ -33,7 +35,9 @@ class Seen:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """Sum what devices do for these requests."""
+        """Sum what devices do for these requests; what is asked where no segments were read."""
+        if self.rows is None:
+            return asked_steps(self.requests)
         ids = {leap_id for each in self.requests for leap_id in each.leap_event_ids}
         return steps_for(self.rows, leap_event_ids=ids)
 
@@ -118,6 +122,43 @@ class Week:
     is_long: bool
 
 
+def asked_steps(requests: Iterable[Request]) -> tuple[Step, ...]:
+    """Sum what is asked over time: of each owner the largest request, as devices serve it.
+
+    A maximum has no number and counts nothing.
+    """
+    coming = sorted(
+        (each for each in requests if each.look.state is not State.CANCELLED), key=lambda each: each.start
+    )
+    cuts = sorted({at for each in coming for at in (each.start, each.end)})
+    steps = []
+    active: list[Request] = []
+    at = 0
+    for start, end in pairwise(cuts):
+        active = [each for each in active if each.end > start]
+        while at < len(coming) and coming[at].start <= start:
+            active.append(coming[at])
+            at += 1
+        if active:
+            steps.append(_asked(start, end, active))
+    return tuple(steps)
+
+
+def _asked(start: datetime, end: datetime, requests: list[Request]) -> Step:
+    largest: dict[str, Decimal] = {}
+    for each in requests:
+        largest[each.owner.key] = max(largest.get(each.owner.key, Decimal(0)), each.kw or Decimal(0))
+    return Step(
+        start=start,
+        end=end,
+        kw=sum(largest.values(), Decimal(0)),
+        is_max=any(each.kw is None for each in requests),
+        devices=0,
+        confirmed=0,
+        confirmed_kw=Decimal(0),
+    )
+
+
 def month_of(seen: Seen, *, month: int) -> tuple[tuple[MonthDay, ...], ...]:
     """Lay chips into weeks: a request stands on the day it starts."""
     by_day: dict[date, list[Request]] = {}
@@ -157,7 +198,7 @@ def _foremost(requests: list[Request]) -> list[Request]:
 
 def _peak_words(steps: Iterable[Step], *, day: date, zone: tzinfo) -> str:
     highest = peak(steps, start=midnight(day, zone=zone), end=midnight(day + DAY, zone=zone))
-    return f"{words.number(highest.kw / 1000)} MW" if highest else ""
+    return f"{words.number(highest.kw / 1000)} MW" if highest and highest.kw else ""
 
 
 def week_of(seen: Seen) -> Week:
@@ -316,7 +357,7 @@ def day_of(seen: Seen) -> Lanes:
     start, end = midnight(seen.first, zone=seen.zone), midnight(seen.first + DAY, zone=seen.zone)
     return build_lanes(
         requests=seen.requests,
-        rows=seen.rows,
+        rows=seen.rows or (),
         axis=Axis(start=start, end=end, zone=seen.zone),
         every=timedelta(hours=2),
         now=seen.now,

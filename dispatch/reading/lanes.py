@@ -61,7 +61,12 @@ class Final:
     @property
     def is_low(self) -> bool:
         """Tell whether the label stands above the step instead of in it."""
-        return self.height < 60
+        return self.height < 56
+
+    @property
+    def tenth(self) -> int:
+        """Give the height in tenths, rounded up, to stand a label on."""
+        return -(-self.height // 10)
 
     @property
     def short(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -76,7 +77,9 @@ def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime
     )
 
 
-def read_reasons(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime) -> tuple[Reason, ...]:
+def read_reasons(
+    event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime, names: Mapping[str, str]
+) -> tuple[Reason, ...]:
     """List why the devices do what they do, and what is not served. Two queries."""
     reasons = [*_own_reasons(event)]
     segments = ScheduleSegment.objects.filter(
@@ -88,10 +91,10 @@ def read_reasons(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetim
     ).exclude(reason="")
     chosen = segments.values("reason").annotate(devices=Count("device", distinct=True)).order_by("-devices")
     for row in chosen[:MOST_REASONS]:
-        reasons.append(_reason("layers", "quiet", row["reason"], row["devices"]))
+        reasons.append(_reason("layers", "quiet", words.with_programs(row["reason"], names), row["devices"]))
     refused = Unserved.objects.filter(event_id=event.pk).values("reason")
     for row in refused.annotate(devices=Count("device", distinct=True)).order_by("-devices")[:MOST_REASONS]:
-        reasons.append(_reason("warn", "warn", row["reason"], row["devices"]))
+        reasons.append(_reason("warn", "warn", words.with_programs(row["reason"], names), row["devices"]))
     return tuple(reasons)
 
 

@@ -144,7 +144,7 @@ def _collision(
 ) -> Collision:
     asked = list({id(found): found for each in family.event_ids if (found := requests.get(each))}.values())
     asked.sort(key=lambda each: (each.start, each.rank))
-    refusals = _refusals(family, requests=requests)
+    refusals = _refusals(family, names=_names(asked))
     kind, verdict = _verdict(asked, refusals=refusals, devices=_devices(family))
     return Collision(
         names=", ".join(dict.fromkeys(each.owner.name for each in asked)),
@@ -157,7 +157,7 @@ def _collision(
         lanes=_lanes(asked, rows=rows, now=now, zone=zone),
         kind=kind,
         verdict=verdict,
-        choices=_choices(family),
+        choices=_choices(family, names=_names(asked)),
         refusals=refusals,
     )
 
@@ -170,21 +170,25 @@ def _devices(family: Family) -> int:
     return max(by_slice.values())
 
 
-def _choices(family: Family) -> tuple[Choice, ...]:
+def _names(asked: list[Request]) -> dict[str, str]:
+    return {leap_id: each.program for each in asked for leap_id in each.leap_event_ids}
+
+
+def _choices(family: Family, *, names: dict[str, str]) -> tuple[Choice, ...]:
     counts: dict[str, int] = {}
     for piece in family.slices:
         if piece["reason"]:
-            counts[piece["reason"]] = max(counts.get(piece["reason"], 0), piece["devices"])
+            text = words.with_programs(piece["reason"], names)
+            counts[text] = max(counts.get(text, 0), piece["devices"])
     return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())[:4]
 
 
-def _refusals(family: Family, *, requests: dict[int, Request]) -> tuple[Choice, ...]:
-    names = {leap_id: request.program for request in requests.values() for leap_id in request.leap_event_ids}
+def _refusals(family: Family, *, names: dict[str, str]) -> tuple[Choice, ...]:
     counts: dict[str, int] = {}
     for piece in family.slices:
         for missed in piece["not_served"]:
             name = names.get(missed.get("leap_event_id", ""), "An event")
-            text = f"{name}: {missed.get('reason', 'not served')}"
+            text = f"{name}: {words.with_programs(missed.get('reason', 'not served'), names)}"
             counts[text] = max(counts.get(text, 0), piece["devices"])
     return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())[:4]
 

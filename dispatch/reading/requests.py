@@ -67,8 +67,9 @@ def events_between(start: datetime, end: datetime) -> QuerySet[DispatchEvent]:
 def read_requests(events: QuerySet[DispatchEvent], *, now: datetime, zone: tzinfo) -> tuple[Request, ...]:
     """Read events with names and reasons. Three queries, at most 5,000 events."""
     rows = list(with_names(events).order_by("starts_at", "priority_rank", "id")[:MOST_EVENTS])
+    names = {event.leap_event_id: words.programs(event.programs) for event in rows}
     refused = _unserved(rows)
-    covered = _overlaps(rows)
+    covered = {pk: words.with_programs(reason, names) for pk, reason in _overlaps(rows).items()}
     single = [
         _request(
             event, now=now, zone=zone, refused=refused.get(event.pk, ""), covered=covered.get(event.pk, "")
@@ -136,7 +137,7 @@ def why(event: Any, *, look: Look, zone: tzinfo, refused: str, covered: str) -> 
     if look.state is State.DONE:
         return "Done, ended early." if event.is_ended_early else "Done."
     if covered:
-        return covered
+        return f"{covered.partition('. ')[0].rstrip('.')}."
     kind = "Voluntary" if event.is_voluntary else "Committed"
     tail = ", ends early" if event.is_ended_early else ""
     return f"Served. {kind}, rank {event.priority_rank}{tail}."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+
+from dispatch.domain.sentences import short
 
 # Operators that Leap puts before a program's own name; the name alone is what people say.
 OPERATOR_PREFIXES = frozenset(
@@ -149,6 +152,17 @@ def short_program(program: str) -> str:
 def programs(names: list[str]) -> str:
     """Write an event's programs as people say them."""
     return " + ".join(short_program(name) for name in names) or "No program"
+
+
+def with_programs(reason: str, programs_by_id: Mapping[str, str]) -> str:
+    """Put programs in the place of the ids that planning's reasons name events by.
+
+    >>> with_programs("Serves eecc2ddd.", {"eecc2ddd-01c6-427b-8290-b396c4ca7549": "ELRP"})
+    'Serves ELRP.'
+    """
+    for leap_event_id, program in programs_by_id.items():
+        reason = reason.replace(short(leap_event_id), program)
+    return reason
 
 
 def cap(name: str) -> str:

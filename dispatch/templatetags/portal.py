@@ -101,7 +101,7 @@ def window(start: datetime, end: datetime, zone: tzinfo, style: str = "full") ->
     text = words.window(start, end, zone=zone)
     if style == "full":
         text = f"{words.day(start, zone=zone)}, {text}"
-    utc = words.window_utc(start, end, zone=zone)
+    utc = "" if text.endswith(" UTC") else words.window_utc(start, end, zone=zone)
     if style == "local":
         return format_html('<span class="nowrap" title="{}">{}</span>', utc, text)
     return format_html('<span class="nowrap">{}</span> <span class="utc">{}</span>', text, utc)

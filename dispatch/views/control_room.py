@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from dispatch.reading.attention import needs_of
 from dispatch.reading.control_room import SPANS, read_room
 from dispatch.reading.looks import LEGEND
 from dispatch.reading.zones import page_zone
@@ -19,7 +20,12 @@ def control_room(request: HttpRequest) -> HttpResponse:
     """Show the room; `?span=` 6h, 24h or 3d."""
     now = timezone.now()
     span = request.GET.get("span", "24h")
-    room = read_room(now=now, zone=page_zone(request), span=span if span in SPANS else "24h")
+    room = read_room(
+        now=now,
+        zone=page_zone(request),
+        span=span if span in SPANS else "24h",
+        waiting=needs_of(request, now=now),
+    )
     template = "dispatch/control_room.html"
     if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx's middleware
         template += "#room"

@@ -61,6 +61,7 @@ REGIONS = {
 GROUPS = (
     GroupPlan("cca-north", "CCA Bay Area", "CCA", "CAISO PG&E Bay Area", "CAISO"),
     GroupPlan("cca-south", "CCA LA Basin", "CCA", "CAISO SCE LA Basin", "CAISO"),
+    GroupPlan("cca-guide", "CCA of Leap's guide", "CCA", "CAISO PG&E Bay Area", "CAISO"),
     GroupPlan("elrp", "ELRP emergency", "ELRP", "CAISO statewide", "CAISO"),
     GroupPlan("dsgs", "DSGS batteries", "CEC-DSGS", "CAISO statewide", "CAISO"),
     GroupPlan("scr", "SCR Zone J", "NYISO-SCR", "NYISO Zone J", "NYISO"),
@@ -73,6 +74,13 @@ GROUPS = (
     GroupPlan("pjm-nj", "Capacity New Jersey", "PJM-CAPACITY", "PJM PSEG", "PJM"),
     GroupPlan("pjm-pa", "Capacity Mid-Atlantic", "PJM-CAPACITY", "PJM PECO", "PJM"),
 )
+
+GUIDE_IDS = {
+    "cca-guide": "11aa7aae-24e5-455f-91e9-e0f5f145f2ae",
+    "Dogpatch Bakery utility": "abae2779-e392-4f00-b0cf-32e716204f78",
+    "Temescal Library utility": "bbae2779-e392-4f00-b0cf-32e716204f78",
+}
+"""The ids in the group dispatch of Leap's guide, so that whoever posts it sees devices act."""
 
 CATALOGUE = {
     "hvac": Kind("Rooftop unit", "HVAC", 15, 60),
@@ -221,9 +229,17 @@ BUSINESSES = (
         """,
         ("pjm-pa",),
     ),
+    *_rows(
+        "CAISO",
+        """
+        Dogpatch Bakery; Oakland; hvac
+        Temescal Library; Oakland; hvac thermostat
+        """,
+        ("cca-guide",),
+    ),
 )
 
-HOME_STREETS = (
-    "Alder Way", "Birch Lane", "Cedar Court", "Dogwood Drive", "Elm Street", "Fern Avenue", "Grove Street",
-    "Hazel Road", "Juniper Street", "Laurel Lane", "Maple Avenue", "Oak Terrace",
-)  # fmt: skip
+HOME_STREETS = {
+    "CAISO": ("Alder Way", "Mesa Drive", "Cedar Court", "Palm Avenue", "Laurel Lane", "Sequoia Street"),
+    "ISONE": ("Elm Street", "Birch Lane", "Maple Avenue", "Oak Terrace", "Mill Road", "Harbor Street"),
+}

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from devices.models import Device, MeterDevice, SimulatedDevice
-from leapvpp.demo.places import BUSINESSES, CATALOGUE, GROUPS, HOME_STREETS, REGIONS, Business
+from leapvpp.demo.places import BUSINESSES, CATALOGUE, GROUPS, GUIDE_IDS, HOME_STREETS, REGIONS, Business
 from meters.models import MarketGroup, MarketGroupMembership, Meter, Participation, Site
 
 SEED = 2026
@@ -47,7 +47,7 @@ class Rows:
 
 def leap_id(name: str) -> str:
     """Return the id that the demo's Leap gives to what is called so; always the same."""
-    return str(uuid5(NAMESPACE_URL, f"demo:{name}"))
+    return GUIDE_IDS.get(name) or str(uuid5(NAMESPACE_URL, f"demo:{name}"))
 
 
 def seed_demo(*, now: datetime) -> None:
@@ -107,7 +107,8 @@ def _add_business(rows: Rows, business: Business) -> None:
 def _add_home(rows: Rows, number: int, *, region: str, groups: Sequence[str]) -> tuple[Site, Device]:
     """Add a home whose battery is a meter of its own."""
     city = REGIONS[region].cities[number % len(REGIONS[region].cities)]
-    address = f"{12 + 7 * number} {HOME_STREETS[(number + 4) % len(HOME_STREETS)]}"
+    streets = HOME_STREETS[region]
+    address = f"{12 + 7 * number} {streets[number % len(streets)]}"
     site = _site(rows, f"{address}, {city}", region=region, city=city)
     battery = _device(rows, "wall", site=site)
     meter = _meter(rows, site=site, region=region, devices=[battery], groups=groups, is_device=True)

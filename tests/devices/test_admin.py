@@ -1,17 +1,23 @@
 import pytest
-from django.contrib import admin
 from django.forms import MultiWidget
 from django.urls import reverse
 
 from devices.commanding import run_due_commands
-from devices.models import Command, Device, MeterDevice, SimulatedDevice
+from devices.models import (
+    Command,
+    CommandAttempt,
+    Device,
+    DeviceSchedule,
+    MeterDevice,
+    SimulatedDevice,
+)
 from devices.scheduling import replace_schedules
-from meters.models import MarketGroupMembership, Meter, Site
+from meters.models import MarketGroup, MarketGroupMembership, Meter, Site
 from tests.builders import NOW, device, group, meter, segment
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
-MODELS = [one for one in admin.site._registry if one._meta.app_label in {"devices", "meters"}]
+MODELS = [Site, Meter, MarketGroup, Device, DeviceSchedule, Command, CommandAttempt, SimulatedDevice]
 
 
 @pytest.fixture
@@ -74,6 +80,14 @@ def test_every_list_and_row_opens_in_constant_queries(desk, model, django_assert
         args=[model._default_manager.first().pk],
     )
     assert desk.get(change).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["meters_meter", "devices_device"])
+def test_the_lists_lead_to_the_import_and_export_of_files(desk, name):
+    page = desk.get(changelist(name)).text
+    kind = name.partition("_")[2]
+    assert reverse(f"dispatch:{kind}-import") in page
+    assert reverse(f"dispatch:{kind}-export") in page
 
 
 def test_a_hundred_meters_are_mapped_to_a_device_with_one_press(desk):
@@ -151,6 +165,14 @@ def test_mapping_a_device_on_the_meters_page_plans_both(desk):
     assert list(one.devices.all()) == [battery]
     assert one.plan_requested_at
     assert battery.plan_requested_at
+
+
+def test_a_new_meter_gets_leaps_id_in_lower_case_and_is_planned(desk):
+    address = reverse("admin:meters_meter_add")
+    assert desk.post(address, form_of(desk, address) | {"meter_id": "ABAE2779-E392"}).status_code == 302
+    one = Meter.objects.get()
+    assert one.meter_id == "abae2779-e392"
+    assert one.plan_requested_at
 
 
 def test_a_changed_membership_plans_its_meter(desk):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from dispatch.domain.overruling import Action
 from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
 
-OPEN = {"cap": "grid-exports-allowed"}
+OPEN: dict[str, Any] = {"cap": "grid-exports-allowed"}
 VOLUNTARY = {"is_voluntary": True}
 
 COMBINED = {

@@ -50,3 +50,25 @@ document.addEventListener("keydown", (event) => {
     link.click();
   }
 });
+
+// A refresh must not take the ground from under who walks the part by keyboard.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const focused = document.activeElement;
+  const isTimed = !event.detail.requestConfig.triggeringEvent;
+  if (isTimed && event.detail.target.contains(focused) && focused.matches(":focus-visible")) {
+    event.preventDefault();
+  }
+});
+
+// What was unfolded stays unfolded; when the session has ended, the whole page says so.
+let unfolded = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (new URL(event.detail.xhr.responseURL).pathname.startsWith("/sign-in/")) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  }
+  unfolded = [...document.querySelectorAll("main details[open][id]")].map((each) => each.id);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  unfolded.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+});
