@@ -24,7 +24,7 @@ from dispatch.models import (
 )
 from dispatch.receiving import receive
 from dispatch.recording import UnknownNotification, record_waiting, replay_notification
-from meters.models import MarketGroup
+from meters.models import MarketGroup, MarketGroupMembership, Meter
 from tests.bodies import (
     EVENT,
     GROUP,
@@ -124,6 +124,17 @@ def test_many_timeslots_share_one_set_of_meters():
     assert (RecipientSet.objects.count(), RecipientMember.objects.count()) == (1, 2)
     assert {event.recipients_id for event in DispatchEvent.objects.all()} == {RecipientSet.objects.get().pk}
     assert MarketGroup.objects.filter(market_group_id=GROUP).count() == 1
+
+
+def test_a_group_that_names_no_meters_means_those_in_it_when_it_begins():
+    group = MarketGroup.objects.create(market_group_id=GROUP)
+    for meter_id, ends_at in ((METER, None), (OTHER_METER, at(10))):
+        meter = Meter.objects.create(meter_id=meter_id)
+        MarketGroupMembership.objects.create(group=group, meter=meter, starts_at=at(-60), ends_at=ends_at)
+    hear(group_body(meters=None), group_body(timeslot(level="group", energy_kw=12), meters=None))
+    event = DispatchEvent.objects.get()
+    assert (event.recipients.meter_ids, event.revision) == ([METER], 2)
+    assert event.flags == ["names no meters"]
 
 
 def test_the_good_timeslots_of_a_body_are_recorded_beside_the_bad():
