@@ -126,12 +126,15 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
 
 
 def _contradictions(usable: Sequence[Said]) -> set[Place]:
-    """Name the events about which one body says two different things."""
-    digests: dict[Place, set[str]] = defaultdict(set)
+    """Name the events about which one body says two different things at once."""
+    said: dict[tuple[Place, datetime], list[Said]] = defaultdict(list)
     for one in usable:
-        if one.slot.fields:
-            digests[one.notification_id, one.key].add(one.slot.fields.digest)
-    return {place for place, found in digests.items() if len(found) > 1}
+        said[(one.notification_id, one.key), one.at].append(one)
+    return {
+        place
+        for (place, _), same in said.items()
+        if len(same) > 1 and len({one.slot.fields.digest for one in same if one.slot.fields}) > 1
+    }
 
 
 def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:

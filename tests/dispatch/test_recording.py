@@ -235,6 +235,32 @@ def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(mo
     assert (put_aside.status, DispatchEvent.objects.count()) == ("RECORDED", 2)
 
 
+def test_a_heavy_notification_is_recorded_in_pieces_and_overrules_nothing_newer(monkeypatch):
+    monkeypatch.setattr(recording, "_HEAVY_BYTES", 1_000)
+    monkeypatch.setattr(recording, "_PIECE", 2)
+    store(meter_body(*(timeslot(f"event-{number}") for number in range(5))))
+    store(meter_body(timeslot("event-4", cancelled=True)), moment=at(1))
+    apply_said = recording.apply_said
+    pieces = []
+
+    def die_after_two_pieces(all_said, **options):
+        pieces.append(len(all_said))
+        if len(pieces) == 3:
+            raise SystemExit("the worker's time is over")
+        return apply_said(all_said, **options)
+
+    monkeypatch.setattr(recording, "apply_said", die_after_two_pieces)
+    with pytest.raises(SystemExit):
+        record_waiting(now=at(2))
+    assert pieces == [1, 2, 2], "the light one first"
+    record_waiting(now=at(3))
+    assert pieces == [1, 2, 2, 2, 1]
+    event = DispatchEvent.objects.get(leap_event_id="event-4")
+    assert (event.is_cancelled, event.is_confirmed) == (True, False)
+    assert outcomes() == ["CREATED"] * 4 + ["SUSPECT", "CREATED"]
+    assert set(DispatchNotification.objects.values_list("status", flat=True)) == {"RECORDED"}
+
+
 def test_a_replay_tries_only_what_was_not_used_and_twice_is_like_once(monkeypatch):
     far = {"start_time": "2030-01-01T00:00:00Z", "end_time": "2030-01-01T01:00:00Z"}
     pk = store(meter_body(timeslot(), timeslot(OTHER_EVENT, **far)))
