@@ -43,7 +43,7 @@ def asked(*meters, **fields) -> TestSend:
         "created_by": "otto",
         "now": now,
     }
-    return ask_for_test(**values | fields)
+    return ask_for_test(**{**values, **fields})
 
 
 @pytest.fixture
