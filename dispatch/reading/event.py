@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from dispatch.models import DispatchEvent, Doubt, EventRevision, RecipientMember
+from dispatch.models import DispatchEvent, EventRevision, RecipientMember
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading import words
 from dispatch.reading.axis import Axis
 from dispatch.reading.chart import Chart, build_chart
+from dispatch.reading.doubts import DoubtPanel, read_doubts
 from dispatch.reading.final import read_final, steps_for
 from dispatch.reading.fleets import devices_behind, read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
@@ -51,7 +52,7 @@ class EventPage:
     reasons: tuple[Reason, ...]
     revisions: tuple[Revision, ...]
     recipients: Recipients
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[DoubtPanel, ...]
 
 
 def read_event(
@@ -101,7 +102,7 @@ def read_event(
         reasons=read_reasons(event, device_ids=devices, at=at, names=names),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
-        doubts=tuple(Doubt.objects.filter(event_id=event.pk, settled_at__isnull=True)),
+        doubts=read_doubts(event.pk, zone=zone),
     )
 
 
