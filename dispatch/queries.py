@@ -84,6 +84,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(RECORD_WAITING)
     if any(rows.exists() for rows in asked):
         tasks.append(PLAN_WAITING)
+    if open_tests(now=now).exists():
+        tasks.append(SEND_TESTS)
     if is_search_due(now=now):
         tasks.append(RECONCILE)
     if open_tests(now=now).exists():
