@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.people import person
 
 PATIENCE_MS = 60_000
+LOUD = ("error", "warning")
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,7 @@ def desk(chromium, live_server, client):
                 [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
             )
         page = context.new_page()
-        page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
+        page.on("console", lambda said: complaints.extend([said.text] if said.type in LOUD else []))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(live_server.url + path)
         return page
