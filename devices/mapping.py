@@ -62,7 +62,7 @@ def replace_meters(*, wanted: Mapping[int, Collection[int]], now: datetime) -> M
 
 
 def request_plans(*, pairs: Collection[Pair], now: datetime) -> None:
-    """Have everyone in the pairs planned again. Devices first, as every writer does."""
+    """Have everyone in the pairs planned again, devices before meters (`docs/locking.md`)."""
     if not pairs:
         return
     Device.objects.filter(pk__in={device for _, device in pairs}).update(plan_requested_at=now)

@@ -23,3 +23,12 @@ def take_turn(stage: Stage) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(stage)])
+
+
+def try_turn(stage: Stage) -> bool:
+    """Take the turn unless another transaction has it, and say so. Call first thing inside `atomic`."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int(stage)])
+        return bool(cursor.fetchone()[0])

@@ -20,7 +20,7 @@ from devices.scheduling import replace_schedules
 from dispatch import queue
 from dispatch.domain.fleet import plan_fleet
 from dispatch.loading import Seeds, load
-from dispatch.locking import Stage, take_turn
+from dispatch.locking import Stage, try_turn
 from dispatch.lookups import batches, columns_of
 from dispatch.models import DispatchEvent, Override
 from dispatch.outcomes import save_numbers, save_overlaps, save_unserved
@@ -45,21 +45,21 @@ def request_plan(
     """Mark rows (by primary key) as to be planned anew, and wake planning."""
     with transaction.atomic():
         _mark(DispatchEvent.objects, event_ids, now=now)
-        _mark(Meter.objects, meter_ids, now=now)
         _mark(Device.objects, device_ids, now=now)
+        _mark(Meter.objects, meter_ids, now=now)
         queue.wake_planning()
 
 
 def plan_waiting(*, now: datetime) -> int:
     """Plan every device that a waiting row reaches, and return how many devices were planned.
 
-    One transaction, one at a time. 1. Read which rows wait. 2. Load what they reach. 3. Decide.
-    4. Replace schedules, overlaps, unserved slices and the events' numbers. 5. Let the rows go that
-    did not ask again meanwhile.
+    One transaction, one at a time: 0 also when another is planning. 1. Read which rows wait. 2. Load what
+    they reach. 3. Decide. 4. Replace schedules, overlaps, unserved slices and the events' numbers. 5. Let the
+    rows go that did not ask again meanwhile.
     """
     with transaction.atomic():
-        take_turn(Stage.PLANNING)
-        waiting = _waiting()
+        # Whoever plans already looks again when done; to wait for it would only tie up a worker.
+        waiting = _waiting() if try_turn(Stage.PLANNING) else {}
         if not any(waiting.values()):
             return 0
         loaded = load(_seeds(waiting, now=now), now=now)

@@ -7,6 +7,7 @@ from django.urls import path
 from dispatch.views import (
     commands,
     devices,
+    doubts,
     groups,
     importing,
     meters,
@@ -48,4 +49,6 @@ urlpatterns = [
     path("overrides/<int:override_id>/end/", overrides.override_end, name="override-end"),
     path("preview/", previews.preview_page, name="preview"),
     path("tests/", test_sends.tests, name="tests"),
+    path("doubts/<int:doubt_id>/keep/", doubts.keep, name="doubt-keep"),
+    path("doubts/<int:doubt_id>/take/", doubts.take, name="doubt-take"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Q, QuerySet, TextChoices
@@ -19,7 +20,7 @@ from dispatch.models import (
     TestSend,
     TestSendState,
 )
-from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, SEND_TESTS
+from dispatch.queue import PLAN_WAITING, RECORD_WAITING
 from meters.models import Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
@@ -66,21 +67,23 @@ def with_status(events: QuerySet[DispatchEvent], *, status: str, now: datetime) 
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
-    """Return the tasks that have had work waiting for longer than a wake-up takes; indexed questions."""
+    """Return the tasks that have work waiting and whose wake-up is lost, or that nobody wakes; indexed.
+
+    Notifications, events and overrides come with a wake-up of their own, which takes a moment. Meters and
+    devices are changed below this app, where nobody can wake planning: theirs is here.
+    """
     lost = now - WAKE_UP_TIME
     received = DispatchNotification.objects.filter(status=NotificationStatus.RECEIVED, received_at__lte=lost)
     repeated = DispatchNotification.objects.filter(repeated_at__lte=lost)
-    askers = (DispatchEvent.objects, Override.objects, Meter.objects, Device.objects)
-    asked = [rows.filter(plan_requested_at__lte=lost) for rows in askers]
+    asked: list[QuerySet[Any]] = [
+        rows.filter(plan_requested_at__lte=lost) for rows in (DispatchEvent.objects, Override.objects)
+    ]
+    asked += [rows.filter(plan_requested_at__isnull=False) for rows in (Meter.objects, Device.objects)]
     tasks = []
     if received.exists() or repeated.exists():
         tasks.append(RECORD_WAITING)
     if any(rows.exists() for rows in asked):
         tasks.append(PLAN_WAITING)
-    if open_tests(now=now).exists():
-        tasks.append(SEND_TESTS)
-    if is_search_due(now=now):
-        tasks.append(RECONCILE)
     return tuple(tasks)
 
 

@@ -85,7 +85,7 @@ def reconcile(
     with client() as leap:
         for level in _LEVELS:
             try:
-                answered[level] = _ask(leap, level, until=now + BUDGET, clock=clock)
+                answered[level] = ask(leap, level, until=now + BUDGET, clock=clock)
             except LeapError as error:
                 logger.warning("Leap's search at level %s failed: %s", level, type(error).__name__)
                 PollState.objects.filter(level=level).update(error=str(error)[:500])
@@ -106,8 +106,11 @@ def _claim(*, now: datetime) -> bool:
     return True
 
 
-def _ask(leap: Searcher, level: Level, *, until: datetime, clock: Callable[[], datetime]) -> datetime:
-    """Ask about the window, then by id about what is open and was not mentioned; return when answered."""
+def ask(leap: Searcher, level: Level, *, until: datetime, clock: Callable[[], datetime]) -> datetime:
+    """Ask about the window, then by id about what is open and was not mentioned; return when answered.
+
+    The answers are stored for recording; PollState is left alone. Raises LeapError.
+    """
     asked_at = clock()
     start, end = asked_at - LOOK_BACK, asked_at + LOOK_AHEAD
     wanted = {one.leap_event_id: one for one in _open_events(level, now=asked_at)}

@@ -19,6 +19,7 @@ from django.utils import timezone
 from dispatch import queue
 from dispatch.models import Level, TestKind, TestSend, TestSendState
 from dispatch.queries import TEST_GIVEN_UP_AFTER
+from dispatch.reading.words import counted
 from leapvpp.leap import values
 from leapvpp.leap.client import LeapClient
 from leapvpp.leap.errors import LeapError
@@ -182,6 +183,6 @@ def _communication(client: LeapClient, test: TestSend) -> tuple[None, str]:
             approved=test.is_approved,
         )
     )
-    reached = "" if result.meter_count is None else f" It reaches {result.meter_count:,} meters."
+    reached = "" if result.meter_count is None else f" It reaches {counted(result.meter_count, one='meter')}."
     what = "Approved: Leap sends it." if test.is_approved else "A dry run: Leap sends nothing."
     return None, f"{what}{reached}"

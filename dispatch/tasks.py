@@ -6,6 +6,9 @@ from django.utils import timezone
 
 from dispatch import planning, reconciling, recording, sending_tests
 
+MOST_ROUNDS = 5
+"""How often planning looks again before it leaves the rest to the next wake-up."""
+
 
 def record_waiting() -> str:
     """Record every notification that waits."""
@@ -13,8 +16,14 @@ def record_waiting() -> str:
 
 
 def plan_waiting() -> str:
-    """Decide anew for every device that a change reaches."""
-    return f"{planning.plan_waiting(now=timezone.now())} devices planned"
+    """Decide anew for every device that a change reaches, and again for what changed meanwhile."""
+    planned = 0
+    for _ in range(MOST_ROUNDS):
+        devices = planning.plan_waiting(now=timezone.now())
+        planned += devices
+        if not devices:
+            break
+    return f"{planned} devices planned"
 
 
 def reconcile() -> str:

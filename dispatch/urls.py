@@ -17,7 +17,6 @@ urlpatterns = [
     path("events/", events.events, name="events"),
     path("events/<int:event_id>/", events.event_detail, name="event-detail"),
     path("events/<int:event_id>/plan/", acts.replan, name="event-replan"),
-    path("doubts/<int:doubt_id>/settle/", acts.settle, name="doubt-settle"),
     path("overlaps/", overlaps.overlaps, name="overlaps"),
     path("changes/", changes.changes, name="changes"),
     path("changes/seen/", changes.mark_seen, name="changes-seen"),

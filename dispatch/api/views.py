@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Prefetch
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status
@@ -33,7 +34,15 @@ from dispatch.api.serializers import (
 )
 from dispatch.history import recall
 from dispatch.intake.document import NotADocument
-from dispatch.models import DispatchEvent, DispatchNotification, Doubt, EventRevision, Overlap, Override
+from dispatch.models import (
+    DispatchEvent,
+    DispatchNotification,
+    Doubt,
+    EventRevision,
+    NotificationItem,
+    Overlap,
+    Override,
+)
 from dispatch.preview import preview
 from meters.api.filters import moment_asked
 
@@ -136,12 +145,16 @@ class NotificationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Gene
     filterset_class = NotificationFilter
     pagination_class = ShortPage
     lookup_value_regex = ROW_ID
-    queryset = DispatchNotification.objects.defer("body", "headers").prefetch_related("items").order_by("-pk")
+    queryset = (
+        DispatchNotification.objects.defer("body", "headers")
+        .prefetch_related(Prefetch("items", NotificationItem.objects.order_by("position")))
+        .order_by("-pk")
+    )
 
     @extend_schema(summary="Replay a notification", request=None, responses=NotificationOut)
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, **_: str) -> Response:
-        """Record the stored body again, as if it had just come; answers with the row after it."""
+        """Try again what of the stored body could not be used; answers with the row after it."""
         notification = self.get_object()
         recording.replay_notification(notification_id=notification.pk, now=timezone.now())
         return Response(self.get_serializer(self.get_queryset().get(pk=notification.pk)).data)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from dispatch.models import DispatchEvent, Doubt, EventRevision, RecipientMember
+from dispatch.models import DispatchEvent, EventRevision, RecipientMember
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading import words
 from dispatch.reading.axis import Axis
 from dispatch.reading.chart import Chart, build_chart
+from dispatch.reading.doubts import DoubtPanel, read_doubts
 from dispatch.reading.final import read_final, steps_for
 from dispatch.reading.fleets import devices_behind, read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
@@ -19,7 +20,7 @@ from dispatch.reading.looks import Look, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
 from dispatch.reading.recipients import Recipients, read_recipients
 from dispatch.reading.requests import events_between, read_requests
-from dispatch.reading.revisions import Change, Revision, change_of, revision_of
+from dispatch.reading.revisions import Revision, revision_of
 
 HOUR = timedelta(hours=1)
 
@@ -31,16 +32,6 @@ class Fact:
     label: str
     text: str
     is_live: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OpenDoubt:
-    """A suspect body that waits for a word, with what it would change."""
-
-    id: int
-    why: str
-    raised_at: datetime
-    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +52,7 @@ class EventPage:
     reasons: tuple[Reason, ...]
     revisions: tuple[Revision, ...]
     recipients: Recipients
-    doubts: tuple[OpenDoubt, ...]
+    doubts: tuple[DoubtPanel, ...]
 
 
 def read_event(
@@ -111,7 +102,7 @@ def read_event(
         reasons=read_reasons(event, device_ids=devices, at=at, names=names),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
-        doubts=_doubts(event, zone=zone),
+        doubts=read_doubts(event.pk, zone=zone),
     )
 
 
@@ -125,26 +116,6 @@ def _sharing(event: DispatchEvent, axis: Axis) -> Any:
 def _revisions(event: DispatchEvent, *, zone: tzinfo) -> tuple[Revision, ...]:
     rows = EventRevision.objects.filter(event_id=event.pk).order_by("-number")[:50]
     return tuple(revision_of(row, zone=zone) for row in rows)
-
-
-def _doubts(event: DispatchEvent, *, zone: tzinfo) -> tuple[OpenDoubt, ...]:
-    """Read the open doubts beside what is held. Two queries."""
-    doubts = Doubt.objects.filter(event_id=event.pk, settled_at__isnull=True)
-    held = EventRevision.objects.filter(event_id=event.pk).order_by("-number").first()
-    known = held.fields if held else {}
-    return tuple(
-        OpenDoubt(
-            id=doubt.pk,
-            why=doubt.why,
-            raised_at=doubt.raised_at,
-            changes=tuple(
-                change_of(field, [known[field], value], zone=zone)
-                for field, value in doubt.fields.items()
-                if field in known and known[field] != value and field != "meter_ids"
-            ),
-        )
-        for doubt in doubts
-    )
 
 
 def _facts(event: Any, *, ledger: Ledger, status: str, now: datetime) -> list[Fact]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from meters.models import MarketGroup, MarketGroupMembership, Meter
 PAGE_SIZE = 10
 OPEN_FOR = timedelta(minutes=10)
 """How long after asking a page still waits for news."""
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 STATE_VERDICTS = {
     TestSendState.WAITING: "plain",
     TestSendState.SENDING: "warn",
@@ -223,13 +224,22 @@ def _row(test: TestSend, *, came: Came, names: Mapping[str, str]) -> Row:
         created_by=test.created_by,
         created_at=test.created_at,
         event_id=came.events[0].pk if came.events else None,
-        steps=tuple(_steps(test, came)),
+        steps=tuple(_in_order(_steps(test, came))),
     )
 
 
+def _in_order(steps: Sequence[Step]) -> list[Step]:
+    """Put what has happened in the order of time, before what is still to come."""
+    done = [step for step in steps if step.at]
+    return sorted(done, key=lambda step: step.at or LONG_AGO) + [step for step in steps if not step.at]
+
+
 def _steps(test: TestSend, came: Came) -> list[Step]:
-    """Tell a test's way in order, each step with the time since it was asked for."""
-    steps = [_answer(test)]
+    """Tell a test's way, each step with the time since it was asked for."""
+    steps = [
+        _step(test, "Sent", at=test.sent_at, text=f"A worker asked Leap, for {test.created_by}."),
+        _answer(test),
+    ]
     if test.state == TestSendState.FAILED:
         return steps
     if test.kind == TestKind.COMMUNICATION and not test.is_approved:

@@ -23,6 +23,7 @@ from dispatch.reading import imports
 from dispatch.reading import meters as meter_reading
 from meters.api.csv_import import repeated, rows_of
 from meters.api.serializers import MeterIn
+from meters.formulas import disarm
 
 LARGEST = 2 * 1024 * 1024  # bytes; the REST API takes larger files
 METERS_EXAMPLE = """meter_id,name,transmission_region,programs,nomination_kw
@@ -169,5 +170,5 @@ def _file(name: str, columns: Sequence[str], rows: Iterable[list[str]]) -> HttpR
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     writer = csv.writer(response)
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([disarm(cell) for cell in row] for row in rows)
     return response

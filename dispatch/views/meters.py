@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_GET, require_POST
 
+from devices.mapping import change_mapping
 from devices.models import Device
-from devices.registering import register_devices
 from dispatch import planning
 from dispatch.reading import meters as reading
 from dispatch.reading import words
@@ -90,12 +90,16 @@ def _show(request: HttpRequest, meter_id: str, *, map_form: MapForm) -> HttpResp
 @permission_required("dispatch.administer", raise_exception=True)
 def meter_map(request: HttpRequest, meter_id: str) -> HttpResponse:
     """Put a device behind the meter; what is asked of the meter is planned for it at once."""
+    now = timezone.now()
     meter = get_object_or_404(Meter, meter_id=meter_id)
     form = MapForm(request.POST)
     if not form.is_valid():
         return _show(request, meter_id, map_form=form)
     external_id = form.cleaned_data["external_id"]
-    _change_meters(external_id, add=meter)
+    device = get_object_or_404(Device, external_id=external_id)
+    with transaction.atomic():
+        change_mapping(add=[(meter.pk, device.pk)], now=now)
+        planning.request_plan(meter_ids=[meter.pk], now=now)
     messages.success(request, f"{external_id} now sits behind {meter}. It is being planned.")
     return redirect("dispatch:meter-detail", meter.meter_id)
 
@@ -104,27 +108,16 @@ def meter_map(request: HttpRequest, meter_id: str) -> HttpResponse:
 @permission_required("dispatch.administer", raise_exception=True)
 def meter_unmap(request: HttpRequest, meter_id: str, device_id: int) -> HttpResponse:
     """Take a device from behind the meter; it goes back to normal."""
+    now = timezone.now()
     meter = get_object_or_404(Meter, meter_id=meter_id)
     device = get_object_or_404(Device, pk=device_id)
-    _change_meters(device.external_id, remove=meter)
+    with transaction.atomic():
+        change_mapping(remove=[(meter.pk, device.pk)], now=now)
+        planning.request_plan(meter_ids=[meter.pk], now=now)
     messages.success(
         request, f"{device.external_id} no longer sits behind {meter}. Map it again below to undo."
     )
     return redirect("dispatch:meter-detail", meter.meter_id)
-
-
-def _change_meters(external_id: str, *, add: Meter | None = None, remove: Meter | None = None) -> None:
-    """Write the device's whole list of meters with one more or one less."""
-    now = timezone.now()
-    with transaction.atomic():
-        held = {meter.pk: meter for meter in Meter.objects.filter(devices__external_id=external_id)}
-        if add:
-            held[add.pk] = add
-        if remove:
-            held.pop(remove.pk, None)
-        register_devices(wanted={external_id: {"meters": list(held.values())}}, now=now)
-        changed = add or remove
-        planning.request_plan(meter_ids=[changed.pk] if changed else [], now=now)
 
 
 @require_POST

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -69,10 +69,7 @@ def override_add(request: HttpRequest) -> HttpResponse:
     zone = zone_named(request.POST.get("zone", "")) or page_zone(request)
     with timezone.override(zone):
         if request.method == "GET":
-            initial = {
-                "ends_at": usual_end(now),
-                **{k: request.GET[k] for k in ("scope", "target") if k in request.GET},
-            }
+            initial = _initial(request.GET, now=now)
             return _ask(request, OverrideForm(initial=initial, now=now), zone=zone)
         form = OverrideForm(request.POST, now=now)
         if not form.is_valid() or "change" in request.POST:
@@ -82,6 +79,14 @@ def override_add(request: HttpRequest) -> HttpResponse:
         if stage == "again" or (stage == "confirm" and not is_fleet):
             return _add(request, form, zone=zone, now=now)
         return _confirm(request, form, zone=zone, now=now, is_second=stage == "confirm")
+
+
+def _initial(query: QueryDict, *, now: datetime) -> dict[str, Any]:
+    """Fill in what the link says: `scope`, `target`, and `until` in seconds since 1970."""
+    until = query.get("until", "")
+    is_time = until.isascii() and until.isdecimal() and len(until) <= 11
+    end = datetime.fromtimestamp(int(until), tz=UTC) if is_time else usual_end(now)
+    return {"ends_at": end, **{name: query[name] for name in ("scope", "target") if name in query}}
 
 
 def _ask(request: HttpRequest, form: OverrideForm, *, zone: tzinfo) -> HttpResponse:

@@ -7,7 +7,7 @@ from typing import Final
 
 from leapvpp.models import CertificationRun, ResultState, RunState
 
-DEAD_AFTER: Final = timedelta(minutes=5)
+DEAD_AFTER: Final = timedelta(minutes=3)
 """Longer than any scenario takes with all its waiting. Kept here, where the dispatcher loads little."""
 
 TASK: Final = "leapvpp.tasks.play_certification"

@@ -7,10 +7,10 @@ one, and a run whose process died is found by its silence, ended and cleaned up 
 from __future__ import annotations
 
 import logging
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from django.conf import settings
@@ -109,8 +109,12 @@ def play_next(*, run_id: int, now: datetime) -> CertificationResult | None:
 
 
 def play_waiting(*, now: datetime) -> str:
-    """Play the next scenario of the run that workers play, if there is one; return what was done."""
-    end_dead_runs(now=now)
+    """Play the next scenario of the run that workers play, if there is one; return what was done.
+
+    What a run left whose process died is removed first.
+    """
+    if end_dead_runs(now=now):
+        clean(now=now)
     run = CertificationRun.objects.filter(state=RunState.RUNNING, is_in_worker=True).first()
     result = play_next(run_id=run.pk, now=now) if run else None
     return f"{result.scenario}: {result.state}" if result else "nothing to play"
@@ -134,11 +138,13 @@ def abort_run(*, run_id: int, reason: str, now: datetime) -> None:
             ).update(state=ResultState.SKIPPED)
 
 
-def end_dead_runs(*, now: datetime) -> None:
-    """End the run of a process that died."""
+def end_dead_runs(*, now: datetime) -> int:
+    """End the run of a process that died; return how many there were."""
     silent = CertificationRun.objects.filter(state=RunState.RUNNING, touched_at__lt=now - DEAD_AFTER)
-    for run_id in silent.values_list("pk", flat=True):
+    dead = list(silent.values_list("pk", flat=True))
+    for run_id in dead:
         abort_run(run_id=run_id, reason="Its process stopped before the end.", now=now)
+    return len(dead)
 
 
 def clean(*, now: datetime) -> int:
@@ -211,7 +217,6 @@ def _finish(run_id: int, *, now: datetime) -> None:
 
 
 def _own_version() -> str:
-    try:
-        return version("leapvpp")
-    except PackageNotFoundError:
-        return "from source"
+    """Return the version in the project's own file: the portal runs from its source tree."""
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.utils import timezone
 
-from dispatch.models import Source
-from dispatch.receiving import receive
+from dispatch import reconciling
+from dispatch.models import Level, PollState
 from leapvpp.leap.client import LeapClient
-from leapvpp.leap.simulator.ledger import LedgerEvent
-from leapvpp.leap.values import Level
 
 
-def search(*, url: str, api_key: str, ledger: Sequence[LedgerEvent]) -> None:
-    """Ask the simulator for the whole time of its ledger and hand its answers to the portal's recording.
+def search(*, url: str, api_key: str) -> None:
+    """Ask the simulator what the portal asks Leap every minute; recording hears the answers.
 
     Raises the errors of `leapvpp.leap.errors` when the simulator does not answer in three attempts.
     """
-    start = min(event.timeslot.start_time for event in ledger)
-    end = max(event.timeslot.end_time for event in ledger)
     with LeapClient(base_url=url, api_key=api_key) as client:
         for level in Level:
-            asked_at = timezone.now()
-            pages = client.search_dispatches(level=level, window_start=start, window_end=end)
-            for page in pages:
-                if page.results:
-                    body = page.as_notification()
-                    receive(body=body, source=Source.POLL, received_at=asked_at, level=level.name)
+            reconciling.ask(client, level, until=timezone.now() + reconciling.BUDGET, clock=timezone.now)
+
+
+@contextmanager
+def apart_from_push_path() -> Iterator[None]:
+    """Keep what the simulator's search finds from being taken for a sign that Leap's posts get lost."""
+    found_at = dict(PollState.objects.values_list("level", "found_unpushed_at"))
+    try:
+        yield
+    finally:
+        for level, at in found_at.items():
+            PollState.objects.filter(level=level).update(found_unpushed_at=at)

@@ -239,7 +239,7 @@ BUSINESSES = (
     ),
 )
 
-HOME_STREETS = (
-    "Alder Way", "Birch Lane", "Cedar Court", "Dogwood Drive", "Elm Street", "Fern Avenue", "Grove Street",
-    "Hazel Road", "Juniper Street", "Laurel Lane", "Maple Avenue", "Oak Terrace",
-)  # fmt: skip
+HOME_STREETS = {
+    "CAISO": ("Alder Way", "Mesa Drive", "Cedar Court", "Palm Avenue", "Laurel Lane", "Sequoia Street"),
+    "ISONE": ("Elm Street", "Birch Lane", "Maple Avenue", "Oak Terrace", "Mill Road", "Harbor Street"),
+}

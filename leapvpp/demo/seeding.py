@@ -107,7 +107,8 @@ def _add_business(rows: Rows, business: Business) -> None:
 def _add_home(rows: Rows, number: int, *, region: str, groups: Sequence[str]) -> tuple[Site, Device]:
     """Add a home whose battery is a meter of its own."""
     city = REGIONS[region].cities[number % len(REGIONS[region].cities)]
-    address = f"{12 + 7 * number} {HOME_STREETS[(number + 4) % len(HOME_STREETS)]}"
+    streets = HOME_STREETS[region]
+    address = f"{12 + 7 * number} {streets[number % len(streets)]}"
     site = _site(rows, f"{address}, {city}", region=region, city=city)
     battery = _device(rows, "wall", site=site)
     meter = _meter(rows, site=site, region=region, devices=[battery], groups=groups, is_device=True)

@@ -17,6 +17,8 @@ from rest_framework import serializers
 from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 
+from meters.formulas import restore
+
 LARGEST_FILE = 10 * 1024 * 1024  # bytes
 MOST_ROWS = 20_000
 FIRST_ROW = 2  # the header is row 1, as a spreadsheet counts
@@ -130,10 +132,10 @@ def _text_of(request: Request) -> str:
 
 def _values(row: Mapping[str, Any], *, fields: Mapping[str, serializers.Field]) -> Values:
     """Leave out empty cells, and cut lists."""
+    cells = {name: restore(cell) for name, cell in row.items() if cell}
     return {
         name: re.findall(r"[^\s;]+", cell) if isinstance(fields[name], serializers.ListField) else cell
-        for name, cell in row.items()
-        if cell
+        for name, cell in cells.items()
     }
 
 

@@ -84,11 +84,12 @@ def test_a_run_whose_process_died_is_ended_and_cleaned_up_after():
     build_portfolio(find_scenario("repeated"), label="1-1", now=NOW)
     later = NOW + running.DEAD_AFTER + MINUTE
     assert waiting(now=later) == [TASK]
-    begin("repeated", now=later)
+    assert running.play_waiting(now=later) == "nothing to play"
     dead.refresh_from_db()
     assert (dead.state, dead.reason) == (RunState.ABORTED, "Its process stopped before the end.")
     assert set(dead.results.values_list("state", flat=True)) == {ResultState.SKIPPED}
     assert not is_anything_left()
+    assert begin("repeated", now=later).state == RunState.RUNNING
 
 
 def test_only_one_scenario_plays_at_a_time():

@@ -82,6 +82,14 @@ def test_every_list_and_row_opens_in_constant_queries(desk, model, django_assert
     assert desk.get(change).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["meters_meter", "devices_device"])
+def test_the_lists_lead_to_the_import_and_export_of_files(desk, name):
+    page = desk.get(changelist(name)).text
+    kind = name.partition("_")[2]
+    assert reverse(f"dispatch:{kind}-import") in page
+    assert reverse(f"dispatch:{kind}-export") in page
+
+
 def test_a_hundred_meters_are_mapped_to_a_device_with_one_press(desk):
     meters = [meter() for _ in range(100)]
     battery = device()

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from decimal import Decimal
-
 import pytest
 
-from dispatch.domain.revisions import EventFields
-from dispatch.models import DispatchEvent, Doubt
+from dispatch.models import DispatchEvent
 from tests.dispatch.rows import at, device, event, group, meter, recipients, revision, schedule
 from tests.people import person
 
@@ -91,34 +87,3 @@ def test_only_an_operator_plans_again(client, now, db, role, status):
     assert ("Plan again" in client.get(f"/events/{live.pk}/").content.decode()) == (role == "operator")
     assert client.post(f"/events/{live.pk}/plan/").status_code == status
     assert DispatchEvent.objects.filter(plan_requested_at__isnull=False).exists() == (status == 302)
-
-
-@pytest.mark.parametrize(("verdict", "kw"), [("keep", 4000), ("take", 3600)])
-def test_an_operator_settles_a_doubt(client, now, db, verdict, kw):
-    asked = event(group(), to=recipients(meter()), is_confirmed=False)
-    said = EventFields(
-        starts_at=asked.starts_at,
-        ends_at=asked.ends_at,
-        is_cancelled=False,
-        energy_kw=Decimal(3600),
-        nomination_kw=asked.nomination_kw,
-        priority_rank=1,
-        is_voluntary=False,
-        cap=asked.cap,
-        dispatch_event_types=("day-ahead",),
-        programs=("CCA",),
-        test="",
-        market_group_id=asked.market_group_id,
-        recipients=asked.recipients.digest,
-    )
-    held = replace(said, energy_kw=asked.energy_kw)
-    asked.revisions.update(fields=held.as_content(), digest=held.digest)
-    doubt = Doubt.objects.create(
-        event=asked, fields=said.as_content(), digest=said.digest, raised_at=at(0), why="A late copy."
-    )
-    client.force_login(person("operator"))
-    text = client.get(f"/events/{asked.pk}/").content.decode()
-    assert "planned 4,000 kW, the body says <b>3,600 kW</b>" in text
-    client.post(f"/doubts/{doubt.pk}/settle/", {"verdict": verdict})
-    asked.refresh_from_db()
-    assert (asked.is_confirmed, asked.energy_kw) == (True, kw)

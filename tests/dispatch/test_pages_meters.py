@@ -115,10 +115,12 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_says_why(client, boss, t
 
 
 def test_what_is_exported_can_be_imported_again_and_changes_nothing(client, boss):
-    one = meter(programs=["CCA", "ELRP"], nomination_kw="9.6", timezone="America/Los_Angeles")
-    device(one, external_id="bat-1", kind="BATTERY", may_export=True)
+    one = meter(name="=1+1", programs=["CCA", "ELRP"], nomination_kw="9.6", timezone="America/Los_Angeles")
+    device(one, external_id="bat-1", name="@home", kind="BATTERY", may_export=True)
     for name in ("meters", "devices"):
         text = client.get(f"/{name}/export/").content
+        assert b",=" not in text
+        assert b",@" not in text
         page = client.post(f"/{name}/import/", {"file": SimpleUploadedFile("x.csv", text)})
         assert "0 new, 0 changed, 1 the same" in words(page)
 

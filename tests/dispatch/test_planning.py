@@ -193,3 +193,5 @@ def test_request_wakes_planning_and_a_lost_wake_up_is_found():
     assert waiting(now=at(5)) == ("dispatch.tasks.plan_waiting",)
     DispatchEvent.objects.update(plan_requested_at=F("planned_at"))
     assert waiting(now=at(5)) == ()
+    Meter.objects.update(plan_requested_at=at(5))
+    assert waiting(now=at(5)) == ("dispatch.tasks.plan_waiting",)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,13 @@ def empty_database(folder: Path) -> Iterator[str]:
 class Portal:
     """A running portal: its address, its processes, its command line."""
 
-    def __init__(self, *, folder: Path, database: str) -> None:
+    def __init__(self, *, folder: Path, database: str, environment: Mapping[str, str]) -> None:
         self.log = folder / "portal.log"
         self.environment = os.environ | {
             "DATABASE_URL": database,
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "PORT": "0",
+            **environment,
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -152,10 +153,10 @@ def state_of(pid: int) -> str:
 
 
 @contextmanager
-def running_portal(folder: Path) -> Iterator[Portal]:
-    """Run a portal on a free port, and stop it at the end."""
+def running_portal(folder: Path, **environment: str) -> Iterator[Portal]:
+    """Run a portal on a free port with these settings besides, and stop it at the end."""
     with empty_database(folder) as database:
-        portal = Portal(folder=folder, database=database)
+        portal = Portal(folder=folder, database=database, environment=environment)
         try:
             yield portal
         finally:

@@ -44,9 +44,18 @@ class Command(BaseCommand):
             for name in scenario_paths():
                 self.stdout.write(f"{name:28} {find_scenario(name).title}")
         elif options["clean"]:
-            self.stdout.write(f"{running.clean(now=timezone.now())} meters removed.")
+            self._clean()
         else:
             self._certify(options)
+
+    def _clean(self) -> None:
+        removed = running.clean(now=timezone.now())
+        under_way = CertificationRun.objects.filter(state=RunState.RUNNING).first()
+        if under_way:
+            raise CommandError(
+                f"Run {under_way.pk} is under way. One that died is ended after three minutes."
+            )
+        self.stdout.write(f"{removed} meters removed.")
 
     def _certify(self, options: dict[str, Any]) -> None:
         now = timezone.now()

@@ -1,0 +1,73 @@
+"""One more of everything that the pages of the portfolio show."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegment
+from dispatch.models import DispatchNotification, NotificationItem, Overlap, Override, TestSend, Unserved
+from tests.builders import device, group, meter
+from tests.dispatch.decided import event
+
+
+def grow(number: int) -> dict[str, object]:
+    """A meter in a group, its battery that moves, an overlap, a gap, a hold, a notification; their ids."""
+    now = timezone.now()
+    later = now + timedelta(hours=1)
+    one = meter(name=f"Meter {number}", programs=["CCA"])
+    south = group(one, name=f"Group {number}")
+    battery = device(one, name=f"Battery {number}")
+    asked = event(f"event-{number}", one, market_group_id=south.market_group_id, starts_at=now, ends_at=later)
+    schedule = DeviceSchedule.objects.create(device=battery, version=1, created_at=now, digest="d")
+    ScheduleSegment.objects.create(
+        schedule=schedule,
+        device=battery,
+        starts_at=now,
+        ends_at=later,
+        mode="CURTAIL",
+        is_commitment=True,
+        leap_event_ids=[asked.leap_event_id],
+    )
+    command = Command.objects.create(
+        device=battery, schedule=schedule, key=f"k{number}", created_at=now, due_at=now, expires_at=later
+    )
+    CommandAttempt.objects.create(command=command, started_at=now)
+    Overlap.objects.create(device=battery, starts_at=now, ends_at=later, reason="Both.")
+    Unserved.objects.create(event=asked, device=battery, starts_at=now, ends_at=later, reason="Held.")
+    Override.objects.create(
+        scope="METER",
+        target=one.meter_id,
+        action="HOLD",
+        starts_at=now,
+        ends_at=later,
+        created_at=now,
+        reason="Feeder fault",
+        created_by="otto",
+    )
+    told = DispatchNotification.objects.create(received_at=now, body=b"{}", sha256=f"{number:064d}")
+    NotificationItem.objects.create(
+        notification=told, position=0, outcome="CREATED", leap_event_id=f"event-{number}", event=asked
+    )
+    TestSend.objects.create(
+        kind="INTEGRATION",
+        level="GROUP",
+        market_group_id=south.market_group_id,
+        meter_ids=[one.meter_id],
+        leap_event_ids=[asked.leap_event_id],
+        starts_at=asked.starts_at,
+        ends_at=later,
+        program="CCA",
+        created_by="otto",
+        created_at=now,
+        state="ANSWERED",
+        answered_at=now,
+        detail="Our webhook answered 202.",
+    )
+    return {
+        "meter": one.meter_id,
+        "group": south.market_group_id,
+        "device": battery.pk,
+        "notification": told.pk,
+    }

@@ -1,0 +1,35 @@
+"""`manage.py up` says what to do about a port it cannot have, before it touches anything."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from leapvpp.management.commands.up import programs
+
+
+@pytest.mark.parametrize("port", ["eighty", "-1", "65536", "80.5"])
+def test_a_port_that_is_none_is_refused_with_a_sentence(port, monkeypatch):
+    monkeypatch.setenv("PORT", port)
+    with pytest.raises(CommandError, match="Set it to a number up to 65535, for example PORT=8001"):
+        call_command("up")
+
+
+def test_a_taken_port_is_refused_with_a_sentence(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("PORT", str(port))
+        with pytest.raises(CommandError, match=f"Port {port} .* Set another, for example PORT={port + 1}"):
+            call_command("up")
+
+
+@pytest.mark.parametrize(("demo", "names"), [(False, 3), (True, 4)], ids=["portal", "demo"])
+def test_what_runs(demo, names):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        found = {program.name: program for program in programs(listener, demo=demo)}
+        assert len(found) == names
+        assert found["web"].pass_fds == (listener.fileno(),)
+        assert found["worker"].family_size == 5  # two workers, a sentinel, a monitor, a pusher
