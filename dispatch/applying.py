@@ -17,6 +17,7 @@ from dispatch.domain.revisions import (
     Kind,
     changes_between,
     fields_from_content,
+    recipients_digest,
 )
 from dispatch.intake.payloads import Timeslot
 from dispatch.models import (
@@ -28,7 +29,7 @@ from dispatch.models import (
     RecipientSet,
 )
 from dispatch.models import Doubt as DoubtRow
-from meters.models import MarketGroup
+from meters.models import MarketGroup, MarketGroupMembership
 
 Key = tuple[str, str]
 Place = tuple[int | None, Key]
@@ -108,6 +109,7 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
 
     Call inside a transaction that holds the turn of recording. `may_ask`: Leap's search can be asked.
     """
+    said = _with_known_members(said)
     usable = [one for one in said if one.slot.fields]
     beliefs = _load_beliefs({one.key for one in usable})
     contradicted = _contradictions(usable)
@@ -125,13 +127,46 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
     )
 
 
+def _with_known_members(said: Sequence[Said]) -> Sequence[Said]:
+    """Give a group's timeslot that names no meters those that are in the group when it begins."""
+    groups = {
+        one.slot.fields.market_group_id for one in said if one.slot.fields and "recipients" in one.slot.unsaid
+    }
+    if not groups:
+        return said
+    members: dict[str, list[MarketGroupMembership]] = defaultdict(list)
+    for row in MarketGroupMembership.objects.filter(group__market_group_id__in=groups).select_related(
+        "group", "meter"
+    ):
+        members[row.group.market_group_id].append(row)
+    return [_with_members(one, members) for one in said]
+
+
+def _with_members(one: Said, members: dict[str, list[MarketGroupMembership]]) -> Said:
+    fields = one.slot.fields
+    if fields is None or "recipients" not in one.slot.unsaid:
+        return one
+    meter_ids = tuple(
+        sorted(
+            row.meter.meter_id
+            for row in members[fields.market_group_id]
+            if row.starts_at <= fields.starts_at and (row.ends_at is None or fields.starts_at < row.ends_at)
+        )
+    )
+    named = replace(fields, recipients=recipients_digest(meter_ids))
+    return replace(one, slot=replace(one.slot, fields=named, meter_ids=meter_ids))
+
+
 def _contradictions(usable: Sequence[Said]) -> set[Place]:
-    """Name the events about which one body says two different things."""
-    digests: dict[Place, set[str]] = defaultdict(set)
+    """Name the events about which one body says two different things at once."""
+    said: dict[tuple[Place, datetime], list[Said]] = defaultdict(list)
     for one in usable:
-        if one.slot.fields:
-            digests[one.notification_id, one.key].add(one.slot.fields.digest)
-    return {place for place, found in digests.items() if len(found) > 1}
+        said[(one.notification_id, one.key), one.at].append(one)
+    return {
+        place
+        for (place, _), same in said.items()
+        if len(same) > 1 and len({one.slot.fields.digest for one in same if one.slot.fields}) > 1
+    }
 
 
 def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:

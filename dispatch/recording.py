@@ -8,20 +8,21 @@ late, or at the same time as itself: whoever has the turn records, the other fin
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import OperationalError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Length
 
 from dispatch import queue
 from dispatch.applying import Applied, Said, apply_said
 from dispatch.domain.belief import Outcome, Source
 from dispatch.intake.document import NotADocument, read_document
-from dispatch.intake.payloads import Timeslot, read_timeslots
+from dispatch.intake.payloads import Timeslot, problem_of, read_timeslots
 from dispatch.locking import Stage, take_turn
 from dispatch.models import DispatchNotification, NotificationItem, NotificationStatus
 
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 MOST_ATTEMPTS = 5
 _BATCH_NOTIFICATIONS = 50
 _BATCH_BYTES = 4_000_000
-_NOTHING_KNOWN = "Nothing in it is known to the portal: no list of dispatches with a timeslot."
+_HEAVY_BYTES = 1_000_000
+_PIECE = 2_000
 
 
 class UnknownNotification(LookupError):
@@ -49,24 +51,16 @@ class _Read:
 def record_waiting(*, now: datetime) -> int:
     """Record every notification that waits; return how many.
 
-    A notification that cannot be recorded does not stop the others: they are then recorded one by one,
-    and after five attempts it is quarantined. A database that does not answer is nobody's fault and raises
+    Light ones first, a heavy one in pieces with the light ones that come in between: no body, however large,
+    keeps a cancellation waiting. A notification that cannot be recorded does not stop the others; after five
+    attempts it is quarantined. A database that does not answer is nobody's fault and raises
     `OperationalError`; the next wake-up tries again.
     """
-    recorded = 0
     failed: set[int] = set()
-    while batch := _next_batch(excluding=failed):
-        try:
-            recorded += _record(batch, now=now)
-        except OperationalError:
-            raise
-        except Exception:
-            if len(batch) == 1:
-                logger.exception("Notification %s could not be recorded", batch[0].pk)
-                _count_failure(batch[0], now=now)
-                failed.add(batch[0].pk)
-            else:
-                recorded += _record_one_by_one(batch, failed, now=now)
+    recorded = _record_light(failed, now=now)
+    while heavy := _next_heavy(excluding=failed):
+        recorded += _guarded(partial(_record_in_pieces, heavy, failed, now=now), heavy, failed, now=now)
+        recorded += _record_light(failed, now=now)
     return recorded
 
 
@@ -88,29 +82,63 @@ def replay_notification(*, notification_id: int, now: datetime) -> str:
             .exclude(outcome=Outcome.QUARANTINED)
             .values_list("position", flat=True)
         )
-        said = [
-            replace(one, is_replay=True)
-            for one in _as_said(read, [(notification.received_at, False)])
-            if one.position not in used
-        ]
+        unused = [position for position in range(len(read.slots)) if position not in used]
+        moments = [(notification.received_at, False)]
+        said = _as_said(read, moments, positions=unused, is_replay=True)
         changed = _apply(said, now=now)
         _close([read], now=now)
     return f"Replayed: {len(said)} timeslots tried again, {changed} events changed."
 
 
+def _record_light(failed: set[int], *, now: datetime) -> int:
+    recorded = 0
+    while batch := _next_batch(excluding=failed):
+        try:
+            recorded += _record(batch, now=now)
+        except OperationalError:
+            raise
+        except Exception:
+            logger.exception("A batch of %s notifications failed; one by one now", len(batch))
+            recorded += sum(_guarded(partial(_record, [one], now=now), one, failed, now=now) for one in batch)
+    return recorded
+
+
+def _guarded(
+    record: Callable[[], int], notification: DispatchNotification, failed: set[int], *, now: datetime
+) -> int:
+    """Record one notification, or note that it failed."""
+    try:
+        return record()
+    except OperationalError:
+        raise
+    except Exception:
+        logger.exception("Notification %s could not be recorded", notification.pk)
+        _count_failure(notification, now=now)
+        failed.add(notification.pk)
+        return 0
+
+
+def _waiting(*, excluding: Collection[int]) -> QuerySet[DispatchNotification]:
+    is_waiting = Q(status=NotificationStatus.RECEIVED) | Q(repeated_at__isnull=False)
+    return DispatchNotification.objects.filter(is_waiting).exclude(id__in=excluding).order_by("id")
+
+
 def _next_batch(*, excluding: Collection[int]) -> list[DispatchNotification]:
-    """Return the oldest that wait, as many as a batch may weigh, at least one."""
-    waiting = DispatchNotification.objects.filter(
-        Q(status=NotificationStatus.RECEIVED) | Q(repeated_at__isnull=False)
-    ).exclude(id__in=excluding)
+    """Return the oldest light ones that wait, as many as a batch may weigh."""
+    light = _waiting(excluding=excluding).annotate(weight=Length("body")).filter(weight__lte=_HEAVY_BYTES)
     chosen: list[int] = []
-    weight = 0
-    for pk, size in waiting.order_by("id").values_list("id", Length("body"))[:_BATCH_NOTIFICATIONS]:
-        weight += size
-        if chosen and weight > _BATCH_BYTES:
+    total = 0
+    for pk, weight in light.values_list("id", "weight")[:_BATCH_NOTIFICATIONS]:
+        total += weight
+        if total > _BATCH_BYTES:
             break
         chosen.append(pk)
     return list(DispatchNotification.objects.filter(id__in=chosen).order_by("id")) if chosen else []
+
+
+def _next_heavy(*, excluding: Collection[int]) -> DispatchNotification | None:
+    waiting = _waiting(excluding=excluding).annotate(weight=Length("body"))
+    return waiting.filter(weight__gt=_HEAVY_BYTES).first()
 
 
 def _record(batch: Sequence[DispatchNotification], *, now: datetime) -> int:
@@ -127,18 +155,27 @@ def _record(batch: Sequence[DispatchNotification], *, now: datetime) -> int:
     return len(read)
 
 
-def _record_one_by_one(batch: Sequence[DispatchNotification], failed: set[int], *, now: datetime) -> int:
-    recorded = 0
-    for notification in batch:
-        try:
-            recorded += _record([notification], now=now)
-        except OperationalError:
-            raise
-        except Exception:
-            logger.exception("Notification %s could not be recorded", notification.pk)
-            _count_failure(notification, now=now)
-            failed.add(notification.pk)
-    return recorded
+def _record_in_pieces(heavy: DispatchNotification, failed: set[int], *, now: datetime) -> int:
+    """Record a heavy notification piece by piece, each in a transaction of its own.
+
+    A piece that was recorded before the process died is known by its items. What came in meanwhile may be
+    newer than this body, so it is judged like a replay: nothing in it overrules later news.
+    """
+    read = _read(heavy, now=now)
+    for begin in range(0, len(read.slots), _PIECE):
+        with transaction.atomic():
+            take_turn(Stage.RECORDING)
+            if not _still_waiting([read]):
+                return 0
+            piece = range(begin, min(begin + _PIECE, len(read.slots)))
+            items = NotificationItem.objects.filter(notification=heavy, position__in=(piece[0], piece[-1]))
+            if heavy.status == NotificationStatus.RECORDED or not items.exists():
+                _apply(_as_said(read, _moments(heavy), positions=piece, is_replay=True), now=now)
+        _record_light(failed, now=now)
+    with transaction.atomic():
+        take_turn(Stage.RECORDING)
+        _close(_still_waiting([read]), now=now)
+    return 1
 
 
 def _read(notification: DispatchNotification, *, now: datetime) -> _Read:
@@ -147,9 +184,7 @@ def _read(notification: DispatchNotification, *, now: datetime) -> _Read:
     except NotADocument as reason:
         return _Read(notification, (), str(reason))
     slots = read_timeslots(document, source=Source(notification.source), now=now)
-    if any(slot.fields for slot in slots):
-        return _Read(notification, slots, "")
-    return _Read(notification, slots, slots[0].problem if slots else _NOTHING_KNOWN)
+    return _Read(notification, slots, problem_of(slots))
 
 
 def _still_waiting(read: Sequence[_Read]) -> list[_Read]:
@@ -178,18 +213,25 @@ def _moments(notification: DispatchNotification) -> list[tuple[datetime, bool]]:
     return [*moments, (notification.repeated_at, True)] if notification.repeated_at else moments
 
 
-def _as_said(read: _Read, moments: Sequence[tuple[datetime, bool]]) -> list[Said]:
+def _as_said(
+    read: _Read,
+    moments: Sequence[tuple[datetime, bool]],
+    *,
+    positions: Iterable[int] | None = None,
+    is_replay: bool = False,
+) -> list[Said]:
     return [
         Said(
             notification_id=read.notification.pk,
             position=position,
-            slot=slot,
+            slot=read.slots[position],
             source=Source(read.notification.source),
             at=at,
+            is_replay=is_replay,
             is_repeat=is_repeat,
         )
         for at, is_repeat in moments
-        for position, slot in enumerate(read.slots)
+        for position in (range(len(read.slots)) if positions is None else positions)
     ]
 
 

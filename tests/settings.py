@@ -16,3 +16,4 @@ os.environ["LEAP_API_KEY"] = ""
 from leapvpp.settings import *  # noqa: E402, F403 - the values above must stand first
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+WHITENOISE_AUTOREFRESH = True  # else every test client would list all static files first

@@ -10,7 +10,6 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.people import person
 
 PATIENCE_MS = 60_000
-LOUD = ("error", "warning")
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +42,7 @@ def desk(chromium, live_server, client):
                 [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
             )
         page = context.new_page()
-        page.on("console", lambda said: complaints.extend([said.text] if said.type in LOUD else []))
+        page.on("console", lambda said: complaints.extend([said.text] * (said.type in ("error", "warning"))))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(live_server.url + path)
         return page

@@ -13,7 +13,7 @@ from dispatch.receiving import receive
 from dispatch.reconciling import reconcile
 from dispatch.recording import record_waiting
 from dispatch.settling import DoubtOvertaken, keep_held, take_doubted
-from tests.bodies import EVENT, OTHER_EVENT, as_bytes, at, meter_body, text, timeslot
+from tests.bodies import EVENT, OTHER_EVENT, as_bytes, at, group_body, meter_body, text, timeslot
 from tests.dispatch.ledger import Ledger, clock_at
 
 pytestmark = pytest.mark.django_db
@@ -157,6 +157,15 @@ def test_an_operator_takes_what_is_doubted():
     assert (revision.source, revision.kind) == ("OPERATOR", "MODIFIED")
     doubt = Doubt.objects.get()
     assert (doubt.verdict, doubt.settled_by) == ("TAKEN", "maya")
+
+
+def test_a_groups_meters_stay_when_an_operator_takes_what_is_doubted():
+    group_said = [timeslot(level="group", **changes) for changes in ({}, {"energy_kw": 12}, {})]
+    for minute, slot in enumerate(group_said):
+        receive(body=as_bytes(group_body(slot)), source=Source.WEBHOOK, received_at=at(minute))
+        record_waiting(now=at(minute))
+    event = take_doubted(doubt_id=Doubt.objects.get().pk, by="maya", now=at(5))
+    assert (event.recipients.size, event.energy_kw) == (2, 10)
 
 
 @pytest.mark.parametrize("settle", [keep_held, take_doubted])

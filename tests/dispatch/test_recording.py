@@ -24,7 +24,7 @@ from dispatch.models import (
 )
 from dispatch.receiving import receive
 from dispatch.recording import UnknownNotification, record_waiting, replay_notification
-from meters.models import MarketGroup
+from meters.models import MarketGroup, MarketGroupMembership, Meter
 from tests.bodies import (
     EVENT,
     GROUP,
@@ -124,6 +124,17 @@ def test_many_timeslots_share_one_set_of_meters():
     assert (RecipientSet.objects.count(), RecipientMember.objects.count()) == (1, 2)
     assert {event.recipients_id for event in DispatchEvent.objects.all()} == {RecipientSet.objects.get().pk}
     assert MarketGroup.objects.filter(market_group_id=GROUP).count() == 1
+
+
+def test_a_group_that_names_no_meters_means_those_in_it_when_it_begins():
+    group = MarketGroup.objects.create(market_group_id=GROUP)
+    for meter_id, ends_at in ((METER, None), (OTHER_METER, at(10))):
+        meter = Meter.objects.create(meter_id=meter_id)
+        MarketGroupMembership.objects.create(group=group, meter=meter, starts_at=at(-60), ends_at=ends_at)
+    hear(group_body(meters=None), group_body(timeslot(level="group", energy_kw=12), meters=None))
+    event = DispatchEvent.objects.get()
+    assert (event.recipients.meter_ids, event.revision) == ([METER], 2)
+    assert event.flags == ["names no meters"]
 
 
 def test_the_good_timeslots_of_a_body_are_recorded_beside_the_bad():
@@ -233,6 +244,32 @@ def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(mo
     assert "1 events changed" in replay_notification(notification_id=poison, now=NOW)
     put_aside.refresh_from_db()
     assert (put_aside.status, DispatchEvent.objects.count()) == ("RECORDED", 2)
+
+
+def test_a_heavy_notification_is_recorded_in_pieces_and_overrules_nothing_newer(monkeypatch):
+    monkeypatch.setattr(recording, "_HEAVY_BYTES", 1_000)
+    monkeypatch.setattr(recording, "_PIECE", 2)
+    store(meter_body(*(timeslot(f"event-{number}") for number in range(5))))
+    store(meter_body(timeslot("event-4", cancelled=True)), moment=at(1))
+    apply_said = recording.apply_said
+    pieces = []
+
+    def die_after_two_pieces(all_said, **options):
+        pieces.append(len(all_said))
+        if len(pieces) == 3:
+            raise SystemExit("the worker's time is over")
+        return apply_said(all_said, **options)
+
+    monkeypatch.setattr(recording, "apply_said", die_after_two_pieces)
+    with pytest.raises(SystemExit):
+        record_waiting(now=at(2))
+    assert pieces == [1, 2, 2], "the light one first"
+    record_waiting(now=at(3))
+    assert pieces == [1, 2, 2, 2, 1]
+    event = DispatchEvent.objects.get(leap_event_id="event-4")
+    assert (event.is_cancelled, event.is_confirmed) == (True, False)
+    assert outcomes() == ["CREATED"] * 4 + ["SUSPECT", "CREATED"]
+    assert set(DispatchNotification.objects.values_list("status", flat=True)) == {"RECORDED"}
 
 
 def test_a_replay_tries_only_what_was_not_used_and_twice_is_like_once(monkeypatch):
