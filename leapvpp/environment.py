@@ -167,7 +167,7 @@ def _sqlite(name: str, base_dir: Path) -> dict[str, Any]:
         # full, so that what was acknowledged survives a loss of power.
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": int(text("DATABASE_PATIENCE_MS", "20000")) / 1000,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
     }
