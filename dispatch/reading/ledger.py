@@ -92,9 +92,10 @@ def read_reasons(
     chosen = segments.values("reason").annotate(devices=Count("device", distinct=True)).order_by("-devices")
     for row in chosen[:MOST_REASONS]:
         reasons.append(_reason("layers", "quiet", words.with_programs(row["reason"], names), row["devices"]))
-    refused = Unserved.objects.filter(event_id=event.pk).values("reason")
+    refused = Unserved.objects.filter(event_id=event.pk).values("reason", "is_shaded")
     for row in refused.annotate(devices=Count("device", distinct=True)).order_by("-devices")[:MOST_REASONS]:
-        reasons.append(_reason("warn", "warn", words.with_programs(row["reason"], names), row["devices"]))
+        mark = ("layers", "quiet") if row["is_shaded"] else ("warn", "warn")
+        reasons.append(_reason(*mark, words.with_programs(row["reason"], names), row["devices"]))
     return tuple(reasons)
 
 
