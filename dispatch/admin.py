@@ -38,14 +38,14 @@ from dispatch.models import (
     TestKind,
 )
 from dispatch.reading.notifications import pretty
-from dispatch.reading.words import counted
+from dispatch.reading.words import counted, power
 
 Lookup = list[tuple[str, str]]
 
 
-def _kw(value: object) -> str:
-    """A power with its unit; null is the maximum."""
-    return "maximum" if value is None else f"{value:,} kW"
+def _short(identifier: str) -> SafeString:
+    """The beginning of an id, the whole of it on hover."""
+    return format_html('<span title="{}">{}</span>', identifier, identifier[:8])
 
 
 def _window(starts_at: datetime, ends_at: datetime) -> str:
@@ -169,22 +169,7 @@ class RevisionInline(ReadOnlyInline):
 
 @admin.register(DispatchEvent)
 class DispatchEventAdmin(ReadOnly):
-    list_display = [
-        "leap_event_id",
-        "level",
-        "market_group_id",
-        "window",
-        "asked",
-        "priority_rank",
-        "is_voluntary",
-        "is_cancelled",
-        "is_overlapping",
-        "test",
-        "revision",
-        "meters",
-        "unmapped_meters",
-        "page",
-    ]
+    list_display = ["event", "group", "window", "asked", "priority_rank", "kind", "marks", "meters", "page"]
     list_filter = [
         WhenFilter,
         "is_overlapping",
@@ -212,11 +197,37 @@ class DispatchEventAdmin(ReadOnly):
 
     @admin.display(description="Asked", ordering="energy_kw")
     def asked(self, event: DispatchEvent) -> str:
-        return _kw(event.energy_kw)
+        return power(event.energy_kw)
+
+    @admin.display(description="Event", ordering="leap_event_id")
+    def event(self, event: DispatchEvent) -> SafeString:
+        return _short(event.leap_event_id)
+
+    @admin.display(description="Market group", ordering="market_group_id")
+    def group(self, event: DispatchEvent) -> SafeString:
+        return _short(event.market_group_id or "–")
+
+    @admin.display(description="Kind", ordering="is_voluntary")
+    def kind(self, event: DispatchEvent) -> str:
+        return "Voluntary" if event.is_voluntary else "Committed"
+
+    @admin.display(description="Marks")
+    def marks(self, event: DispatchEvent) -> str:
+        """Say what is out of the ordinary, the strongest thing first."""
+        found = [
+            "cancelled" if event.is_cancelled else "",
+            "unconfirmed" if not event.is_confirmed else "",
+            f"TEST ({event.get_test_display()})" if event.test else "",
+            "ended early" if event.is_ended_early else "",
+            "overlapping" if event.is_overlapping else "",
+            f"revision {event.revision}" if event.revision > 1 else "",
+        ]
+        return ", ".join(mark for mark in found if mark) or "–"
 
     @admin.display(description="Meters", ordering="recipients__size")
-    def meters(self, event: DispatchEvent) -> int:
-        return event.recipients.size
+    def meters(self, event: DispatchEvent) -> str:
+        missing = f", {event.unmapped_meters:,} unmapped" if event.unmapped_meters else ""
+        return f"{event.recipients.size:,}{missing}"
 
     @admin.display(description="Page")
     def page(self, event: DispatchEvent) -> SafeString:
@@ -361,15 +372,17 @@ class OverlapAdmin(ReadOnly):
 
     @admin.display(description="Asked by")
     def asked_by(self, overlap: Overlap) -> str:
-        return ", ".join(overlap.leap_event_ids)
+        return ", ".join(each[:8] for each in overlap.leap_event_ids)
 
     @admin.display(description="Chosen")
     def chosen(self, overlap: Overlap) -> str:
-        return ", ".join(overlap.served) or "none"
+        return ", ".join(each[:8] for each in overlap.served) or "none"
 
     @admin.display(description="Not chosen, and why")
     def not_chosen(self, overlap: Overlap) -> str:
-        return "; ".join(f"{item['leap_event_id']}: {item['reason']}" for item in overlap.not_served) or "–"
+        return (
+            "; ".join(f"{item['leap_event_id'][:8]}: {item['reason']}" for item in overlap.not_served) or "–"
+        )
 
     @admin.action(description="Plan these devices again", permissions=["operate"])
     def replan(self, request: HttpRequest, queryset: QuerySet[Overlap]) -> None:

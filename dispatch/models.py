@@ -452,6 +452,7 @@ class RejectedDelivery(models.Model):
     latest_at = models.DateTimeField()
 
     class Meta:
+        verbose_name_plural = "rejected deliveries"
         constraints = [models.UniqueConstraint(fields=["day", "cause"], name="rejected_once_per_day")]
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ from dispatch.models import (
     TestSend,
     TestSendState,
 )
-from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING
+from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, SEND_TESTS
 from meters.models import Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
@@ -84,6 +84,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(RECORD_WAITING)
     if any(rows.exists() for rows in asked):
         tasks.append(PLAN_WAITING)
+    if open_tests(now=now).exists():
+        tasks.append(SEND_TESTS)
     if is_search_due(now=now):
         tasks.append(RECONCILE)
     return tuple(tasks)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 LEAST_KW = Decimal("0.01")
 MOST_KW = Decimal(100_000)
@@ -19,6 +18,8 @@ WORST_PRIORITY = 10
 LONGEST_TEXT = 256
 _THOUSANDTH = Decimal("0.001")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 _EVENT_ID = re.compile(r"[!-~]{1,64}", re.ASCII)
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?([.,][0-9]{1,9})?"
@@ -35,13 +36,8 @@ class Unusable(ValueError):
 
 def read_meter_id(value: object) -> str:
     """Return Leap's id of a meter, a UUID, in lower case."""
-    if isinstance(value, str) and len(value) == 36:
-        try:
-            found = UUID(value)
-        except ValueError:
-            found = UUID(int=0)
-        if found.int and str(found) == value.lower():
-            return value.lower()
+    if isinstance(value, str) and _UUID.fullmatch(value) and value != _NOBODY:
+        return value.lower()
     raise Unusable("The meter's id is not a UUID.")
 
 

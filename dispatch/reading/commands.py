@@ -164,8 +164,14 @@ def _row(command: Any, *, now: datetime) -> Row:
         verdict=STATE_VERDICTS.get(CommandState(command.state), "plain"),
         detail=command.detail,
         attempts=tuple(_attempt(attempt) for attempt in command.tries),
-        may_retry=command.state in RETRYABLE and command.expires_at > now,
+        may_retry=_may_retry(command, now=now),
     )
+
+
+def _may_retry(command: Any, *, now: datetime) -> bool:
+    """Say whether another try makes sense: not done, not over, and no newer schedule took its place."""
+    is_current = command.schedule.superseded_at is None
+    return is_current and command.state in RETRYABLE and command.expires_at > now
 
 
 def _what(command: Any) -> str:

@@ -17,6 +17,7 @@ from devices.models import Device, SegmentMode
 from dispatch.intake.document import NotADocument
 from dispatch.preview import DevicePreview, PlanPreview, preview
 from dispatch.reading.devices import MODE_WORDS
+from dispatch.reading.examples import example_body
 from dispatch.reading.zones import page_zone
 
 DEVICES_SHOWN = 200
@@ -50,13 +51,16 @@ class DeviceRow:
 @require_http_methods(["GET", "POST"])
 def preview_page(request: HttpRequest) -> HttpResponse:
     """Plan a pasted body beside everything that is live, and show it. Nothing is stored, nothing is sent."""
+    now = timezone.now()
     if request.method == "GET":
-        return _show(request, BodyForm())
+        return _show(
+            request, BodyForm(initial={"body": example_body(now=now) if "example" in request.GET else ""})
+        )
     form = BodyForm(request.POST)
     if not form.is_valid():
         return _show(request, form)
     try:
-        result = preview(body=form.cleaned_data["body"].encode(), now=timezone.now())
+        result = preview(body=form.cleaned_data["body"].encode(), now=now)
     except NotADocument as refused:
         form.add_error("body", str(refused))
         return _show(request, form)

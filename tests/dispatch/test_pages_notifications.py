@@ -11,7 +11,7 @@ from django.utils import timezone
 from devices.models import Command, DeviceSchedule
 from dispatch.models import DispatchEvent, DispatchNotification
 from tests.bodies import METER, body, text, timeslot
-from tests.builders import device, meter
+from tests.builders import device, group, meter
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -81,3 +81,14 @@ def test_a_preview_of_what_is_no_body_says_so_under_the_field(client, pasted):
     page = client.post("/preview/", {"body": pasted})
     assert page.status_code == 422
     assert page.context["form"].errors["body"]
+
+
+def test_the_example_names_meters_that_are_there_and_can_be_previewed(client):
+    client.force_login(person("viewer"))
+    one = meter()
+    battery = device(one)
+    group(one)
+    example = client.get("/preview/?example=1").context["form"].initial["body"]
+    page = client.post("/preview/", {"body": example})
+    assert page.context["result"].problems == ()
+    assert [each.external_id for each in page.context["rows"]] == [battery.external_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -30,7 +31,7 @@ def words(answer) -> str:
 def asked(*meters, **fields) -> TestSend:
     """A test that waits to be sent."""
     now = timezone.now()
-    values = {
+    values: dict[str, Any] = {
         "kind": "INTEGRATION",
         "market_group_id": "",
         "meter_ids": [each.meter_id for each in meters],
@@ -42,7 +43,7 @@ def asked(*meters, **fields) -> TestSend:
         "created_by": "otto",
         "now": now,
     }
-    return ask_for_test(**values | fields)
+    return ask_for_test(**{**values, **fields})
 
 
 @pytest.fixture
