@@ -1,10 +1,11 @@
+import django.db.models.deletion
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('dispatch', '0010_test_sends'),
+        ('dispatch', '0011_name_rejected_deliveries'),
     ]
 
     operations = [
