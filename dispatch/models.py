@@ -311,42 +311,28 @@ class Overlap(models.Model):
 class ProgramLevel(models.Model):
     """The level at which a program is acted upon where Leap asks at both. Recording's rows, or a person's.
 
-    Taken from the first event of the program; goes with it, as when a certification run is cleared away.
+    Brought by an event, with which it goes, as when a certification run is cleared away; none: a person's.
     """
 
     program = models.CharField(max_length=100, unique=True, help_text="Leap's code, as it writes it.")
     level = models.CharField(max_length=16, choices=Level.choices)
     decided_at = models.DateTimeField()
-    source = models.CharField(
-        max_length=16,
-        choices=Source.choices,
-        help_text="What a search decided gives way to the first webhook; a person's decision stays.",
-    )
-    decided_by = models.ForeignKey(
-        DispatchEvent,
-        null=True,
-        blank=True,
-        on_delete=models.CASCADE,
-        related_name="+",
-        help_text="The event that brought it; none where a person decided.",
-    )
+    source = models.CharField(max_length=16, choices=Source.choices)
+    decided_by = models.ForeignKey(DispatchEvent, null=True, on_delete=models.CASCADE, related_name="+")
 
     def __str__(self) -> str:
         return f"{self.program} at {self.get_level_display().lower()} level"
 
 
 class Unserved(models.Model):
-    """A slice of a live event that a device does not serve, with the reason. Planning's rows.
-
-    `is_shaded`: it is asked at both levels, and the twin at the other one is acted upon: nothing is lost.
-    """
+    """A slice of a live event that a device does not serve, with the reason. Planning's rows."""
 
     event = models.ForeignKey(DispatchEvent, on_delete=models.CASCADE, related_name="unserved")
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="unserved")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     reason = models.TextField()
-    is_shaded = models.BooleanField(default=False)
+    is_shaded = models.BooleanField(default=False, help_text="A twin at the other level is acted upon.")
 
     class Meta:
         constraints = [

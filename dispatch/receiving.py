@@ -6,7 +6,7 @@ Reads and writes DispatchNotification; what a body means is `dispatch.recording`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,13 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from dispatch import queue
-from dispatch.models import DispatchNotification, NotificationStatus, RejectedDelivery, Source
+from dispatch.models import (
+    DispatchNotification,
+    NotificationItem,
+    NotificationStatus,
+    RejectedDelivery,
+    Source,
+)
 
 # How long storing may wait for the database: with the reading of the body below Leap's ten seconds.
 _PATIENCE_MS = 4_000
@@ -49,8 +55,11 @@ def receive(
     headers: Mapping[str, str] | None = None,
     status: NotificationStatus = NotificationStatus.RECEIVED,
     reason: str = "",
+    items: Sequence[NotificationItem] = (),
 ) -> Receipt:
     """Store a body durably, or count its repeat, and wake recording when it has something to do.
+
+    `items`: what is known of its timeslots already, when nothing in it can be used.
 
     The same bytes from the same source are one row for ever. Raises `django.db.OperationalError` when the
     database does not take it in time.
@@ -69,7 +78,7 @@ def receive(
     with _impatience():
         try:
             with transaction.atomic():
-                return _store(notification)
+                return _store(notification, items)
         except IntegrityError:  # the same bytes are there already, perhaps since a moment ago
             with transaction.atomic():
                 return _count_repeat(source, digest, at=received_at)
@@ -87,8 +96,12 @@ def count_refusal(cause: str, *, at: datetime) -> None:
         )
 
 
-def _store(notification: DispatchNotification) -> Receipt:
+def _store(notification: DispatchNotification, items: Sequence[NotificationItem]) -> Receipt:
     notification.save(force_insert=True)
+    for item in items:
+        item.notification = notification
+    if items:
+        NotificationItem.objects.bulk_create(items)
     # While others wait, a wake-up for them is under way, and recording goes on until nothing waits; the
     # dispatcher finds what falls between.
     if notification.status == NotificationStatus.RECEIVED and not _is_another_waiting(notification.pk):

@@ -22,7 +22,7 @@ from dispatch import queue
 from dispatch.applying import Applied, Said, apply_said
 from dispatch.domain.belief import Outcome, Source
 from dispatch.intake.document import NotADocument, read_document
-from dispatch.intake.payloads import Timeslot, read_timeslots
+from dispatch.intake.payloads import Timeslot, problem_of, read_timeslots
 from dispatch.locking import Stage, take_turn
 from dispatch.models import DispatchNotification, NotificationItem, NotificationStatus
 
@@ -33,7 +33,6 @@ _BATCH_NOTIFICATIONS = 50
 _BATCH_BYTES = 4_000_000
 _HEAVY_BYTES = 1_000_000
 _PIECE = 2_000
-_NOTHING_KNOWN = "Nothing in it is known to the portal: no list of dispatches with a timeslot."
 
 
 class UnknownNotification(LookupError):
@@ -185,9 +184,7 @@ def _read(notification: DispatchNotification, *, now: datetime) -> _Read:
     except NotADocument as reason:
         return _Read(notification, (), str(reason))
     slots = read_timeslots(document, source=Source(notification.source), now=now)
-    if any(slot.fields for slot in slots):
-        return _Read(notification, slots, "")
-    return _Read(notification, slots, slots[0].problem if slots else _NOTHING_KNOWN)
+    return _Read(notification, slots, problem_of(slots))
 
 
 def _still_waiting(read: Sequence[_Read]) -> list[_Read]:

@@ -9,7 +9,7 @@ Source: Leap, "Dispatch Event Processing" and Dispatch OpenAPI 2.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,6 +41,7 @@ LONGEST_EVENT = timedelta(days=31)
 FARTHEST_START = timedelta(days=366)
 MOST_TIMESLOTS_OF_ONE = 5_000
 
+_NOTHING_KNOWN = "Nothing in it is known to the portal: no list of dispatches with a timeslot."
 _LISTS = (("meter_dispatches", METER), ("group_dispatches", GROUP), ("results", ""))
 _EVENT_ID_FIELDS = {METER: "meter_event_id", GROUP: "market_group_event_id"}
 _RECIPIENT_FIELDS = {METER: "meter_id", GROUP: "market_group_id"}
@@ -102,6 +103,13 @@ def level_of(document: Object) -> str:
     """Return METER or GROUP, or "" when the body names both or neither."""
     levels = {level for name, level in _LISTS if level and document.get(name)}
     return levels.pop() if len(levels) == 1 else ""
+
+
+def problem_of(slots: Sequence[Timeslot]) -> str:
+    """Return why nothing in a body can be used; "" when something can."""
+    if any(slot.fields for slot in slots):
+        return ""
+    return slots[0].problem if slots else _NOTHING_KNOWN
 
 
 def is_anything_usable(document: Object, *, now: datetime) -> bool:

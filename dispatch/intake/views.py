@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -17,16 +20,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from dispatch.domain import belief
 from dispatch.intake.authentication import WebhookKeyAuthentication
 from dispatch.intake.body import BodyRefused, TooLarge, inflate, read_body
 from dispatch.intake.document import NotADocument, read_document
-from dispatch.intake.payloads import is_anything_usable, level_of
-from dispatch.models import NotificationStatus, Source
+from dispatch.intake.payloads import is_anything_usable, level_of, problem_of, read_timeslots
+from dispatch.models import ItemOutcome, NotificationItem, NotificationStatus, Source
 from dispatch.receiving import Answer, Receipt, count_refusal, receive
 
 logger = logging.getLogger(__name__)
 
-_NOTHING_USABLE = "Nothing in it can be used; the items say why."
+# Of a larger body the items are left to recording: the answer must not wait for them.
+_MOST_ITEMS_AT_THE_DOOR = 500
 _STATUS_CODES = {
     Answer.ACCEPTED: 202,
     Answer.DUPLICATE: 200,
@@ -85,17 +90,36 @@ class DispatchWebhook(APIView):
             return _refuse(refusal, refusal.partial, code=413, request=request, now=now)
         except (BodyRefused, NotADocument) as refusal:
             return _refuse(refusal, sent, code=400, request=request, now=now)
-        is_usable = is_anything_usable(document, now=now)
-        receipt = receive(
+        take = partial(
+            receive,
             body=body,
             source=Source.WEBHOOK,
             received_at=now,
             level=level_of(document),
             headers=redacted_headers(request),
-            status=NotificationStatus.RECEIVED if is_usable else NotificationStatus.QUARANTINED,
-            reason="" if is_usable else _NOTHING_USABLE,
         )
-        return _answer(receipt)
+        if is_anything_usable(document, now=now):
+            return _answer(take())
+        return _answer(_put_aside(document, take, now=now))
+
+
+def _put_aside(document: dict[str, Any], take: Callable[..., Receipt], *, now: datetime) -> Receipt:
+    """Store a body in which nothing can be used, with the reason for each timeslot."""
+    slots = read_timeslots(document, source=belief.Source.WEBHOOK, now=now)
+    items = [
+        NotificationItem(
+            position=position,
+            level=slot.level,
+            leap_event_id=slot.leap_event_id,
+            outcome=ItemOutcome.QUARANTINED,
+            reason=slot.problem,
+        )
+        for position, slot in enumerate(slots)
+    ]
+    if len(items) <= _MOST_ITEMS_AT_THE_DOOR:
+        return take(status=NotificationStatus.QUARANTINED, reason=problem_of(slots), items=items)
+    receipt = take()
+    return replace(receipt, answer=Answer.QUARANTINED) if receipt.answer is Answer.ACCEPTED else receipt
 
 
 def redacted_headers(request: HttpRequest) -> dict[str, str]:

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='unserved',
             name='is_shaded',
-            field=models.BooleanField(default=False),
+            field=models.BooleanField(default=False, help_text='A twin at the other level is acted upon.'),
         ),
         migrations.CreateModel(
             name='ProgramLevel',
@@ -21,8 +21,8 @@ class Migration(migrations.Migration):
                 ('program', models.CharField(help_text="Leap's code, as it writes it.", max_length=100, unique=True)),
                 ('level', models.CharField(choices=[('METER', 'Meter'), ('GROUP', 'Market group')], max_length=16)),
                 ('decided_at', models.DateTimeField()),
-                ('source', models.CharField(choices=[('WEBHOOK', 'Webhook'), ('POLL', 'Search'), ('OPERATOR', 'Operator')], help_text="What a search decided gives way to the first webhook; a person's decision stays.", max_length=16)),
-                ('decided_by', models.ForeignKey(blank=True, help_text='The event that brought it; none where a person decided.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='dispatch.dispatchevent')),
+                ('source', models.CharField(choices=[('WEBHOOK', 'Webhook'), ('POLL', 'Search'), ('OPERATOR', 'Operator')], max_length=16)),
+                ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='dispatch.dispatchevent')),
             ],
         ),
     ]

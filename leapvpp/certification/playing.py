@@ -31,7 +31,7 @@ from leapvpp.leap.values import timeslot_as_json
 API_KEY: Final = "certification"
 SPEED: Final = 600
 """An hour of Leap's lateness or absence is six seconds."""
-SETTLE_SECONDS: Final = 30
+SETTLE_SECONDS: Final = 60
 SCENARIO_SECONDS: Final = 80
 """For all waiting together: it must fit into the time of a task, `leapvpp.queue.LONG_TASKS`."""
 IN_TIME: Final = "In time"

@@ -2,6 +2,7 @@ import pytest
 from django.forms import MultiWidget
 from django.urls import reverse
 
+from devices.admin import DeviceAdmin
 from devices.commanding import run_due_commands
 from devices.models import (
     Command,
@@ -131,12 +132,18 @@ def test_retry_tries_what_failed_and_says_why_the_rest_is_not_tried(desk):
     assert battery.commands.get().state == "PENDING"
 
 
-def test_saving_a_device_plans_it_and_leaves_a_workers_fields_alone(desk):
+def test_saving_a_device_plans_it_and_leaves_a_workers_fields_alone(desk, monkeypatch):
     one, battery = full_house()
     Device.objects.update(plan_requested_at=None)
     address = reverse("admin:devices_device_change", args=[battery.pk])
     form = form_of(desk, address) | {"rated_power_kw": "7.5"}
-    Device.objects.update(schedule_version=9)
+    save = DeviceAdmin.save_model
+
+    def save_after_a_worker(*args, **kwargs):
+        Device.objects.update(schedule_version=9)
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(DeviceAdmin, "save_model", save_after_a_worker)
     assert desk.post(address, form).status_code == 302
     battery.refresh_from_db()
     assert (str(battery.rated_power_kw), battery.schedule_version) == ("7.500", 9)

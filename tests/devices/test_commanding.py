@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django_q.models import OrmQ
 
 from devices import commanding, queries
 from devices.commanding import RetryRefused, retry_command, run_due_commands
@@ -158,6 +159,47 @@ def test_an_older_version_still_under_way_changes_nothing_of_the_newer(monkeypat
     assert Command.objects.earliest("pk").attempts.get().outcome == "REJECTED"
 
 
+def test_a_version_replaced_while_it_is_accepted_stays_superseded(monkeypatch):
+    battery = device()
+    plan(battery)
+    original = commanding._deliveries
+
+    def plan_again_in_between(claimed):
+        monkeypatch.setattr(commanding, "_deliveries", original)
+        plan(battery, end=30, now=at(5))  # due later, so that this run leaves it
+        return original(claimed)
+
+    monkeypatch.setattr(commanding, "_deliveries", plan_again_in_between)
+    run_due_commands(now=NOW)
+    assert [one.state for one in Command.objects.order_by("pk")] == ["SUPERSEDED", "PENDING"]
+    assert battery.simulated.accepted_version == 1
+
+
+def test_only_the_newest_version_is_ever_taken():
+    battery = device()
+    plan(battery)
+    Device.objects.update(schedule_version=2)
+    assert run_due_commands(now=NOW) == 0
+    assert not CommandAttempt.objects.exists()
+
+
+def test_a_worker_that_slept_through_its_lease_moves_nothing_that_another_decided(monkeypatch):
+    battery = faulty("SILENT")
+    plan(battery)
+    original = commanding._deliveries
+
+    def sleep_in_between(claimed):
+        monkeypatch.setattr(commanding, "_deliveries", original)
+        run_due_commands(now=seconds(16))
+        return original(claimed)
+
+    monkeypatch.setattr(commanding, "_deliveries", sleep_in_between)
+    run_due_commands(now=NOW)
+    command = Command.objects.get()
+    assert command.attempt_count == 2
+    assert command.next_attempt_at >= seconds(16)
+
+
 def test_an_unknown_driver_fails_the_command_with_a_sentence():
     battery = device(driver="telepathy")
     plan(battery)
@@ -189,7 +231,9 @@ def test_retry_tries_a_failed_command_at_once():
     plan(battery)
     run_due_commands(now=NOW)
     SimulatedDevice.objects.update(fault="")
+    OrmQ.objects.all().delete()
     retry_command(command_id=Command.objects.get().pk, now=at(1))
+    assert OrmQ.objects.count() == 1
     assert run_due_commands(now=at(1)) == 1
     assert state(battery) == ("ACKNOWLEDGED", "ACKNOWLEDGED")
 

@@ -17,7 +17,7 @@ def grow(number: int) -> dict[str, object]:
     now = timezone.now()
     later = now + timedelta(hours=1)
     one = meter(name=f"Meter {number}", programs=["CCA"])
-    south = group(one, name=f"Group {number}")
+    south = group(one, name=f"Group {number}", since=now - timedelta(days=1))
     battery = device(one, name=f"Battery {number}")
     asked = event(f"event-{number}", one, market_group_id=south.market_group_id, starts_at=now, ends_at=later)
     schedule = DeviceSchedule.objects.create(device=battery, version=1, created_at=now, digest="d")
@@ -60,7 +60,7 @@ def grow(number: int) -> dict[str, object]:
         ends_at=later,
         program="CCA",
         created_by="otto",
-        created_at=now,
+        created_at=now - timedelta(hours=1),
         state="ANSWERED",
         answered_at=now,
         detail="Our webhook answered 202.",

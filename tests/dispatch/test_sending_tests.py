@@ -61,7 +61,7 @@ def test_an_integration_test_comes_back_and_moves_only_armed_meters(client, leap
     now = timezone.now()
     one = meter(test_armed_until=now + timedelta(days=1) if is_armed else None)
     device(one)
-    south = group(one, name="South Bay")
+    south = group(one, name="South Bay", since=now - timedelta(days=1))
     client.force_login(person("operator"))
     sent = {
         "kind": "INTEGRATION",

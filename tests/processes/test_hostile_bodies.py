@@ -25,7 +25,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.bodies import OTHER_EVENT, as_bytes, body, group_body, meter_body, timeslot
+from tests.bodies import EVENT, OTHER_EVENT, as_bytes, body, group_body, meter_body, timeslot
 
 ROOT = Path(__file__).parents[2]
 URL = "/webhooks/leap/dispatch/"
@@ -101,7 +101,15 @@ def portal(tmp_path_factory) -> Iterator[Portal]:
             check=True,
         )
         command = [sys.executable, "-m", "gunicorn", "leapvpp.wsgi:application"]
-        options = ["--bind", f"fd://{listener.fileno()}", "--worker-class", "gthread", "--threads", "4"]
+        options = [
+            "--bind",
+            f"fd://{listener.fileno()}",
+            "--worker-class",
+            "gthread",
+            "--threads",
+            "4",
+            "--no-control-socket",
+        ]
         with (folder / "server.log").open("wb") as log:
             server = subprocess.Popen(
                 [*command, *options],
@@ -291,6 +299,17 @@ def test_the_same_bytes_from_many_at_once_are_stored_once(portal):
     assert sorted(status for status, _ in answers) == [200] * 39 + [202]
     assert len({answer["id"] for _, answer in answers}) == 1
     assert portal.row(sent)[:2] == ("RECEIVED", 39)
+
+
+def test_what_cannot_be_used_is_put_aside_with_the_reason_of_each_timeslot(portal):
+    _, answer, _ = portal.post(unique(meter_body(timeslot(energy_kw=-5), timeslot("b", cancelled="no"))))
+    items = portal.select(
+        "SELECT notification_id, position, leap_event_id, outcome, reason FROM dispatch_notificationitem"
+    )
+    assert sorted(item[1:] for item in items if item[0] == answer["id"]) == [
+        (0, EVENT, "QUARANTINED", "energy_kw is out of range."),
+        (1, "b", "QUARANTINED", "cancelled is neither true nor false."),
+    ]
 
 
 def test_the_same_rejected_bytes_are_counted_and_rejected_again(portal):
