@@ -48,6 +48,14 @@ def flag(name: str, *, default: bool = False) -> bool:
     raise ImproperlyConfigured(f"{name} is {value!r}. Set it to true or false.")
 
 
+def choice(name: str, words: tuple[str, ...]) -> str:
+    """Return one of the words, the first when nothing is set. Raises ImproperlyConfigured on another."""
+    value = text(name, words[0]).lower()
+    if value in words:
+        return value
+    raise ImproperlyConfigured(f"{name} is {value!r}. Set it to {', '.join(words[:-1])} or {words[-1]}.")
+
+
 def secret_key(*, debug: bool) -> str:
     """Return what signs sessions and queued work. Raises ImproperlyConfigured if missing outside DEBUG."""
     key = text("SECRET_KEY")

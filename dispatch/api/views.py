@@ -23,6 +23,7 @@ from dispatch import overrides, recording, settling
 from dispatch.api.filters import DoubtFilter, EventFilter, NotificationFilter, OverlapFilter, OverrideFilter
 from dispatch.api.serializers import (
     DoubtOut,
+    EventDetailOut,
     EventOut,
     NotificationOut,
     OverlapOut,
@@ -86,6 +87,7 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
 
     @extend_schema(
         summary="Show an event",
+        responses=EventDetailOut,
         parameters=[
             OpenApiParameter(
                 "as_of",
@@ -100,7 +102,7 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
         if at and not recall(event, at=at):
             raise NotFound("Nothing was known of this event then.")
         shown = self.get_serializer_context() | ({"now": at} if at else {})
-        return Response(EventOut(event, context=shown).data)
+        return Response(EventDetailOut(event, context=shown).data)
 
     @extend_schema(summary="List an event's revisions", responses=RevisionOut(many=True), filters=False)
     @action(detail=True, filterset_class=None, filter_backends=[])
