@@ -50,6 +50,20 @@ from meters.api.filters import moment_asked
 ROW_ID = "[0-9]{1,18}"
 
 
+class ShortPage(PageNumberPagination):
+    """For rows that carry long lists."""
+
+    page_size = 20
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+
+class EventPage(ShortPage):
+    """As long as others by default; each event names all of its meters."""
+
+    page_size = 50
+
+
 @extend_schema_view(
     list=extend_schema(
         summary="List events",
@@ -62,6 +76,7 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
 
     serializer_class = EventOut
     filterset_class = EventFilter
+    pagination_class = EventPage
     lookup_value_regex = ROW_ID
     # A set of recipients may be long and is shared by many events: loaded once, not joined to each.
     queryset = DispatchEvent.objects.prefetch_related("recipients").order_by("-starts_at", "-pk")
@@ -124,14 +139,6 @@ class DoubtViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
             sentence = "This doubt has been settled already."
             raise serializers.ValidationError({"non_field_errors": [sentence]}) from None
         return Response(self.get_serializer(self.get_queryset().get(pk=doubt.pk)).data)
-
-
-class ShortPage(PageNumberPagination):
-    """For rows that carry long lists."""
-
-    page_size = 20
-    page_size_query_param = "page_size"
-    max_page_size = 100
 
 
 @extend_schema_view(
