@@ -36,6 +36,7 @@ _EVENT_COLUMNS = (
     "cap",
     "is_cancelled",
     "test",
+    "programs",
 )
 # All that `meters.readiness` looks at, too.
 _METER_COLUMNS = (
@@ -144,7 +145,7 @@ def _live_events(meter_ids: Collection[str], *, now: datetime) -> list[Event]:
 def event_of(row: tuple[Any, ...]) -> Event:
     """Return the value of an event's columns, in the order of `_EVENT_COLUMNS`."""
     pk, leap_event_id, recipients, starts_at, ends_at, *fields = row
-    energy_kw, nomination_kw, rank, is_voluntary, cap, is_cancelled, test = fields
+    energy_kw, nomination_kw, rank, is_voluntary, cap, is_cancelled, test, programs = fields
     return Event(
         event_id=pk,
         leap_event_id=leap_event_id,
@@ -157,6 +158,7 @@ def event_of(row: tuple[Any, ...]) -> Event:
         cap=cap,
         is_cancelled=is_cancelled,
         is_integration_test=test == TestKind.INTEGRATION,
+        programs=tuple(programs),
     )
 
 

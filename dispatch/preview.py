@@ -129,6 +129,7 @@ def _event_of(slot: Timeslot, *, event_id: int, recipients: int) -> Event:
         cap=fields.cap,
         is_cancelled=fields.is_cancelled,
         is_integration_test=fields.test == Test.INTEGRATION,
+        programs=tuple(fields.programs),
     )
 
 

@@ -33,7 +33,8 @@ class Window:
 class Event:
     """The fields of an event's current revision that planning needs.
 
-    `recipients` names a set of meters (many events share one). `rank` 1 is the highest.
+    `recipients` names a set of meters (many events share one). `rank` 1 is the highest. `programs` bear on no
+    decision; reasons name the event by them.
     `energy_kw` is power, None when Leap gives no number.
     """
 
@@ -48,6 +49,7 @@ class Event:
     cap: str
     is_cancelled: bool = False
     is_integration_test: bool = False
+    programs: tuple[str, ...] = ()
 
 
 def is_live(event: Event, *, now: datetime) -> bool:
