@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dispatch.domain.belief import Arrival, Doubt, Held, Judgement, Outcome, Source, Verdict, judge
+from dispatch.domain.levels import Arrival as LevelArrival
+from dispatch.domain.levels import Side
 from dispatch.domain.revisions import (
     EventFields,
     Kind,
@@ -20,6 +22,7 @@ from dispatch.domain.revisions import (
     recipients_digest,
 )
 from dispatch.intake.payloads import Timeslot
+from dispatch.levels import note_arrivals
 from dispatch.models import (
     DispatchEvent,
     EventRevision,
@@ -117,6 +120,7 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
     changed = {key: belief for key, belief in beliefs.items() if belief.is_changed or belief.is_doubt_changed}
     _write_recipients_and_groups(usable, changed)
     _write_events(changed, now=now)
+    note_arrivals(_arrivals(usable, changed), now=now)
     _write_revisions([belief for belief in changed.values() if belief.revisions])
     _write_doubts([belief for belief in changed.values() if belief.is_doubt_changed], now=now)
     _write_items(items, beliefs)
@@ -383,6 +387,19 @@ def _write_events(changed: dict[Key, _Belief], *, now: datetime) -> None:
     )
     for key, row in rows.items():
         changed[key].event_id = row.pk
+
+
+def _arrivals(usable: Sequence[Said], changed: dict[Key, _Belief]) -> list[LevelArrival]:
+    """Name what changed, in the order in which it was said: the first of a program decides its level."""
+    return [
+        LevelArrival(belief.event_id, _side(one.slot.level, belief.held.fields), one.source)
+        for one in usable
+        if (belief := changed.get(one.key)) and belief.held and belief.event_id
+    ]
+
+
+def _side(level: str, fields: EventFields) -> Side:
+    return Side(level, fields.programs, fields.is_voluntary, bool(fields.test))
 
 
 def _event_row(key: Key, belief: _Belief, held: Held, *, recipients_id: int, now: datetime) -> DispatchEvent:

@@ -6,8 +6,7 @@ Reads and writes DispatchNotification; what a body means is `dispatch.recording`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -24,8 +23,6 @@ from dispatch.models import (
     Source,
 )
 
-# How long storing may wait for the database: with the reading of the body below Leap's ten seconds.
-_PATIENCE_MS = 4_000
 _ANOTHER_WAITING = "SELECT 1 FROM dispatch_dispatchnotification WHERE status = %s AND id <> %s LIMIT 1"
 
 
@@ -75,13 +72,12 @@ def receive(
         status=status,
         reason=reason,
     )
-    with _impatience():
-        try:
-            with transaction.atomic():
-                return _store(notification, items)
-        except IntegrityError:  # the same bytes are there already, perhaps since a moment ago
-            with transaction.atomic():
-                return _count_repeat(source, digest, at=received_at)
+    try:
+        with transaction.atomic():
+            return _store(notification, items)
+    except IntegrityError:  # the same bytes are there already, perhaps since a moment ago
+        with transaction.atomic():
+            return _count_repeat(source, digest, at=received_at)
 
 
 def count_refusal(cause: str, *, at: datetime) -> None:
@@ -139,22 +135,3 @@ def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt:
         if stored["repeated_at"] is None:
             queue.wake_recording()
     return Receipt(stored["id"], Answer.DUPLICATE)
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Bound how long SQLite may wait for its turn; the web server's PostgreSQL connections are bounded."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    usual_ms = int(connection.settings_dict["OPTIONS"].get("timeout", 5) * 1000)
-    _set_busy_timeout(_PATIENCE_MS)
-    try:
-        yield
-    finally:
-        _set_busy_timeout(usual_ms)
-
-
-def _set_busy_timeout(milliseconds: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leapvpp.settings")
-# To Leap an answer after 8 seconds is none: on PostgreSQL no statement of the web server waits longer.
+# To Leap an answer after 8 seconds is none: no statement of the web server waits that long.
 os.environ.setdefault("DATABASE_PATIENCE_MS", "5000")
 
 application = get_wsgi_application()

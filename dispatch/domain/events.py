@@ -33,9 +33,9 @@ class Window:
 class Event:
     """The fields of an event's current revision that planning needs.
 
-    `recipients` names a set of meters (many events share one). `rank` 1 is the highest. `programs` bear on no
-    decision; reasons name the event by them.
-    `energy_kw` is power, None when Leap gives no number.
+    `recipients` names a set of meters (many events share one). `rank` 1 is the highest.
+    `energy_kw` is power, None when Leap gives no number. `level` and `programs` choose between twins,
+    and reasons name the event by its `programs`.
     """
 
     event_id: int
@@ -49,6 +49,8 @@ class Event:
     cap: str
     is_cancelled: bool = False
     is_integration_test: bool = False
+    is_test: bool = False
+    level: str = ""
     programs: tuple[str, ...] = ()
 
 

@@ -77,7 +77,7 @@ def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime
 
 
 def read_reasons(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime) -> tuple[Reason, ...]:
-    """List why the devices do what they do, and what is not served. Two queries."""
+    """List why the devices do what they do, and what is not served. Three queries."""
     reasons = [*_own_reasons(event)]
     segments = ScheduleSegment.objects.filter(
         Q(schedule__created_at__lte=at)
@@ -86,9 +86,11 @@ def read_reasons(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetim
         starts_at__lt=event.ends_at,
         ends_at__gt=event.starts_at,
     ).exclude(reason="")
+    unserved = Unserved.objects.filter(event_id=event.pk)
     for icon, kind, rows in (
         ("layers", "quiet", segments.values("reason")),
-        ("warn", "warn", Unserved.objects.filter(event_id=event.pk).values("reason")),
+        ("layers", "quiet", unserved.filter(is_shaded=True).values("reason")),
+        ("warn", "warn", unserved.filter(is_shaded=False).values("reason")),
     ):
         told = rows.annotate(devices=Count("device", distinct=True)).order_by("-devices", "reason")
         for row in told[:MOST_REASONS]:

@@ -88,8 +88,8 @@ def _unserved(events: list[Any]) -> dict[int, str]:
     ids = [event.pk for event in events if event.is_unserved]
     if not ids:
         return {}
-    rows = Unserved.objects.filter(event_id__in=ids).order_by("-id").values_list("event_id", "reason")
-    return dict(rows.distinct())
+    rows = Unserved.objects.filter(event_id__in=ids, is_shaded=False).order_by("-id")
+    return dict(rows.values_list("event_id", "reason").distinct())
 
 
 def _overlaps(events: list[Any]) -> dict[int, str]:

@@ -38,16 +38,6 @@ def power(value_kw: Decimal | None) -> str:
     return " ".join(part for part in power_parts(value_kw) if part)
 
 
-def megawatts(value_kw: Decimal) -> str:
-    """Write power in MW with three significant figures, without the unit.
-
-    >>> megawatts(Decimal("3902")), megawatts(Decimal("13100"))
-    ('3.90', '13.1')
-    """
-    value = value_kw / 1000
-    return f"{value:,.2f}" if abs(value) < 10 else f"{value:,.1f}"
-
-
 def length(span: timedelta) -> str:
     """Write a length of time in the two units that matter.
 

@@ -46,6 +46,10 @@ REFUSED = {
     "header with a blank": ({"LEAP_WEBHOOK_HEADER": "x api key"}, "LEAP_WEBHOOK_HEADER is 'x api key'"),
     "header that is taken": ({"LEAP_WEBHOOK_HEADER": "Cookie"}, "LEAP_WEBHOOK_HEADER is 'Cookie'"),
     "debug maybe": ({"DEBUG": "maybe"}, "DEBUG is 'maybe'. Set it to true or false."),
+    "another level": (
+        {"LEAP_DISPATCH_LEVEL": "both"},
+        "LEAP_DISPATCH_LEVEL is 'both'. Set it to first, meter or group.",
+    ),
     "base with the version": ({"LEAP_API_BASE_URL": "https://api.leap.energy/v2"}, "Set it to the host only"),
     "base without a scheme": ({"LEAP_API_BASE_URL": "api.leap.energy"}, "Set it to scheme and host"),
     "unknown database": ({"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL is not understood"),
