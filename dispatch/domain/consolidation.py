@@ -153,7 +153,7 @@ def _segments(choices: Sequence[_Choice]) -> Iterable[Segment]:
             cap=first.cap,
             is_commitment=first.is_commitment,
             leap_event_ids=tuple(ids),
-            reason=_reason(run, event_count=len(ids)),
+            reason=_reason(run),
         )
 
 
@@ -161,11 +161,12 @@ def _doing(choice: _Choice) -> tuple[object, ...]:
     return choice.mode, choice.watts, choice.cap, choice.is_commitment
 
 
-def _reason(run: Sequence[_Choice], *, event_count: int) -> str:
+def _reason(run: Sequence[_Choice]) -> str:
     """Return the reason of merged slices; a plain row of events is said in one sentence."""
     plain = all(len(choice.requests) == len(choice.kept) == 1 and not choice.is_ruled for choice in run)
-    if event_count > 1 and plain:
-        return sentences.serves_in_turn(event_count, run[0].watts)
+    events = list(dict.fromkeys(request.event for choice in run for request in choice.kept)) if plain else []
+    if len(events) > 1:
+        return sentences.serves_in_turn(events)
     return sentences.in_order([choice.reason for choice in run])
 
 

@@ -56,11 +56,10 @@ def combine(requests: Sequence[Request]) -> Envelope:
     largest = min(requests, key=lambda request: (request.watts is not MAXIMUM, -(request.watts or 0)))
     widest = max(requests, key=lambda request: permission(request.event.cap))
     if len(requests) == 1:
-        reason = sentences.serves_one(largest.event, largest.watts)
+        reason = sentences.serves_one(largest.event)
     else:
         reason = sentences.serves_many(
             [request.event for request in requests],
-            watts=largest.watts,
             largest=largest.event,
             because=why_first(requests[0], requests[1]),
             cap_of=widest.event,
@@ -81,7 +80,7 @@ def why_first(first: Request, second: Request) -> str:
     if a.is_voluntary != b.is_voluntary:
         return "a commitment before a voluntary event"
     if first.watts != second.watts:
-        return f"{sentences.power(first.watts)} before {sentences.power(second.watts)}"
+        return "the larger request"
     if a.window.start != b.window.start:
         return "the earlier start"
     return "the lower event id"

@@ -34,7 +34,8 @@ class Event:
     """The fields of an event's current revision that planning needs.
 
     `recipients` names a set of meters (many events share one). `rank` 1 is the highest.
-    `energy_kw` is power, None when Leap gives no number. `level` and `programs` choose between twins.
+    `energy_kw` is power, None when Leap gives no number. `level` and `programs` choose between twins,
+    and reasons name the event by its `programs`.
     """
 
     event_id: int

@@ -85,11 +85,12 @@ def _force(requests: Sequence[Request], ruling: Ruling, *, rated_watts: int) -> 
     """Return what a force makes of the requests."""
     watts = rated_watts if ruling.watts is None else min(ruling.watts, rated_watts)
     missed = [request for request in requests if _misses(request, watts, rated_watts=rated_watts)]
+    below = sentences.forced_below(watts, rated_watts=rated_watts)
     return Ruled(
         kept=tuple(request for request in requests if request not in missed),
-        refused=tuple(Refusal(each, sentences.forced_below(watts, each.watts)) for each in missed),
+        refused=tuple(Refusal(each, below) for each in missed),
         forced_watts=watts,
-        reason=sentences.forced(watts, who=ruling.who, why=ruling.why),
+        reason=sentences.forced(watts, rated_watts=rated_watts, who=ruling.who, why=ruling.why),
     )
 
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from dispatch.domain.events import Event, to_kw
+from dispatch.domain.events import (
+    GRID_EXPORTS_ALLOWED,
+    UP_TO_NOMINATION,
+    UP_TO_SITE_LOAD,
+    Event,
+    asked_watts,
+    to_kw,
+)
+from dispatch.domain.programs import label_of
 
 _UUID_LENGTH: Final = 36
+_MOST: Final = 3
+_CAPS: Final = {
+    UP_TO_NOMINATION: "nomination",
+    UP_TO_SITE_LOAD: "site load",
+    GRID_EXPORTS_ALLOWED: "site load and exports",
+}
 
 
 def short(leap_event_id: str) -> str:
@@ -23,42 +38,60 @@ def short(leap_event_id: str) -> str:
 def power(watts: int | None) -> str:
     """Return kW in words.
 
-    >>> power(8500), power(None)
-    ('8.5 kW', 'the maximum')
+    >>> power(2_480_500), power(None)
+    ('2,480.5 kW', 'the maximum')
     """
-    return "the maximum" if watts is None else f"{to_kw(watts).normalize():f} kW"
+    return "the maximum" if watts is None else f"{to_kw(watts).normalize():,f} kW"
 
 
-def promise(event: Event) -> str:
-    """Return whether the event commits."""
-    return "voluntary" if event.is_voluntary else "commitment"
+def cap_in_words(cap: str) -> str:
+    """Return up to where performance is paid; a word unknown to us as Leap wrote it."""
+    return _CAPS.get(cap, cap or "not said")
 
 
-def serves_one(event: Event, watts: int | None) -> str:
-    """Say what is done for a single event."""
-    return f"Serves {short(event.leap_event_id)} (rank {event.rank}, {promise(event)}): {power(watts)}."
+def serves_one(event: Event) -> str:
+    """Say what is done for a single event, with the event's own number, not this device's share of it.
+
+    So devices that fare alike are told alike; the share is the segment's target.
+    """
+    asked = asked_watts(event)
+    amount = "as much as it can" if asked is None else f"its share of {power(asked)}"
+    kind = "voluntary" if event.is_voluntary else "a commitment"
+    return f"Serves {_label(event)}, rank {event.rank}, {kind}: {amount}."
 
 
-def serves_many(
-    events: Sequence[Event], *, watts: int | None, largest: Event, because: str, cap_of: Event
-) -> str:
-    """Say what is done for overlapping events, best first: the largest request covers the others."""
-    first = events[0]
+def serves_many(events: Sequence[Event], *, largest: Event, because: str, cap_of: Event) -> str:
+    """Say what is done for overlapping events, best first: the largest share covers the others."""
+    names = _names(events)
+    rest = [event for event in events if event is not largest]
+    met = _listed([f"{names[event.event_id]} ({_in_brackets(event)})" for event in rest])
+    inside = f"{names[largest.event_id]} ({_in_brackets(largest)})"
+    within = (
+        names[largest.event_id] + "'s maximum"
+        if asked_watts(largest) is None
+        else f"the share of {inside}, the largest here"
+    )
+    widest = "" if len({event.cap for event in events}) == 1 else f" ({names[cap_of.event_id]})"
     return (
-        f"Serves {len(events)} overlapping events with the same kilowatts: {power(watts)}, the largest "
-        f"request ({short(largest.leap_event_id)}). {short(first.leap_event_id)} comes first: {because}. "
-        f"Paid as {cap_of.cap}, the most permissive cap ({short(cap_of.leap_event_id)})."
+        f"{met} {'is' if len(rest) == 1 else 'are'} met inside {within}. "
+        f"{names[events[0].event_id]} comes first: {because}. "
+        f"Paid up to {cap_in_words(cap_of.cap)}{widest}."
     )
 
 
-def serves_in_turn(count: int, watts: int | None) -> str:
+def serves_in_turn(events: Sequence[Event]) -> str:
     """Say what a segment does that touching events were merged into."""
-    return f"Serves {count} events one after the other: {power(watts)}."
+    alike = dict.fromkeys(serves_one(event) for event in events)
+    if len(alike) == 1:
+        return f"{serves_one(events[0]).removesuffix('.')}, in each of {len(events)} timeslots."
+    return f"Serves {len(events)} timeslots in turn: {_listed(list(dict.fromkeys(map(_label, events))))}."
 
 
 def in_order(reasons: Sequence[str]) -> str:
-    """Join the reasons of a segment's slices, each said once."""
-    return " Then: ".join(dict.fromkeys(reasons))
+    """Join the reasons of a segment's slices, each said once, and not more than a few of them."""
+    said = list(dict.fromkeys(reason for reason in reasons if reason))
+    more = len(said) - _MOST
+    return " Then: ".join(said[:_MOST]) + (f" Then {more} more overlaps like these." if more > 0 else "")
 
 
 def held(who: str, why: str) -> str:
@@ -76,14 +109,14 @@ def stays_committed(who: str) -> str:
     return f"The opt-out by {who} does not confirm that a commitment is broken, so it stays."
 
 
-def forced(watts: int, *, who: str, why: str) -> str:
+def forced(watts: int, *, rated_watts: int, who: str, why: str) -> str:
     """Say that a person set the power."""
-    return f"Forced to {power(watts)} by {who}{_because(why)}."
+    return f"Forced to {_forced_power(watts, rated_watts)} by {who}{_because(why)}."
 
 
-def forced_below(watts: int, asked: int | None) -> str:
+def forced_below(watts: int, *, rated_watts: int) -> str:
     """Say that a forced power does not reach what the event asks."""
-    return f"The device is forced to {power(watts)}, below {power(asked)} that the event asks of it."
+    return f"The device is forced to {_forced_power(watts, rated_watts)}, below what the event asks of it."
 
 
 def no_share() -> str:
@@ -109,6 +142,41 @@ def asked_at_both(level: str, program: str) -> str:
 
 def _because(why: str) -> str:
     return f": {why.rstrip('.')}" if why else ""
+
+
+def _forced_power(watts: int, rated_watts: int) -> str:
+    return "its rated power" if watts == rated_watts else power(watts)
+
+
+def _label(event: Event) -> str:
+    return label_of(event.programs) or short(event.leap_event_id)
+
+
+def _names(events: Sequence[Event]) -> dict[int, str]:
+    """Name events by program; where two share it, by their start too, else by their id."""
+    plain = Counter(_label(event) for event in events)
+    timed = Counter((_label(event), event.window.start) for event in events)
+    names = {}
+    for event in events:
+        label, start = _label(event), event.window.start
+        if plain[label] == 1:
+            names[event.event_id] = label
+        elif timed[label, start] == 1:
+            names[event.event_id] = f"{label} {start:%H:%M}Z"
+        else:
+            names[event.event_id] = f"{label} {short(event.leap_event_id)}"
+    return names
+
+
+def _in_brackets(event: Event) -> str:
+    asked = asked_watts(event)
+    return f"rank {event.rank}, {'maximum' if asked is None else power(asked)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Join names, and count those that are too many to name."""
+    named = list(names) if len(names) <= _MOST else [*names[: _MOST - 1], f"{len(names) - _MOST + 1} more"]
+    return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
 
 
 def _at(time: datetime) -> str:

@@ -254,12 +254,13 @@ def _readiness(
 
 
 def _cause(request: Request, step: Step | None) -> str:
+    """Say why a request is not ready, or what stands in its way; empty when nothing does."""
     if step is None:
-        return request.why
+        return request.trouble or "No device has it on its schedule."
     waiting = step.devices - step.confirmed
     if waiting:
         return f"{words.counted(waiting, one='device')} not confirmed"
-    return request.why
+    return request.trouble
 
 
 def _setup(*, has_device: bool, has_webhook: bool) -> tuple[SetupStep, ...]:

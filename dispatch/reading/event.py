@@ -79,7 +79,6 @@ def read_event(
         fleets=read_fleets(requests),
     )
     status = status_of(event, now=now)
-    names = {leap_id: each.program for each in requests for leap_id in each.leap_event_ids}
     return EventPage(
         event=event,
         owner=owner_of(event),
@@ -101,7 +100,7 @@ def read_event(
             now=now,
         ),
         ledger=ledger,
-        reasons=read_reasons(event, device_ids=devices, at=at, names=names),
+        reasons=read_reasons(event, device_ids=devices, at=at),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
         doubts=read_doubts(event.pk, zone=zone),

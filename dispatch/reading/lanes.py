@@ -13,6 +13,8 @@ from dispatch.reading.final import FinalRow, Step, steps_for
 from dispatch.reading.requests import Request
 
 SHORT = 44  # parts below which a bar's label stands beside it
+LONG = 66  # the same where the name is long
+WORDY = 6  # signs above which a name is long
 ROOM = 62  # parts such a label may need
 
 
@@ -29,6 +31,16 @@ class Bar:
     times: str
 
     @property
+    def is_wordy(self) -> bool:
+        """Tell whether the name is longer than most, as a test's is."""
+        return len(self.request.name) > WORDY
+
+    @property
+    def is_beside(self) -> bool:
+        """Tell whether the label stands beside the bar."""
+        return self.parts < (LONG if self.is_wordy else SHORT)
+
+    @property
     def is_left(self) -> bool:
         """Tell whether the label would run out of the lane behind the bar."""
         return self.part + self.parts > PARTS - ROOM
@@ -36,12 +48,12 @@ class Bar:
     @property
     def room_before(self) -> int:
         """Say how many parts the label needs before the bar."""
-        return ROOM if self.is_left and self.parts < SHORT else 1
+        return ROOM if self.is_left and self.is_beside else 1
 
     @property
     def room_after(self) -> int:
         """Say how many parts the label needs behind the bar."""
-        return ROOM if not self.is_left and self.parts < SHORT else 1
+        return ROOM if not self.is_left and self.is_beside else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,6 @@ from dispatch.reading import words
 
 MOST_CAUSES = 3
 MOST_REASONS = 6
-MOST_ROWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +76,7 @@ def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime
     )
 
 
-def read_reasons(
-    event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime, names: Mapping[str, str]
-) -> tuple[Reason, ...]:
+def read_reasons(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime) -> tuple[Reason, ...]:
     """List why the devices do what they do, and what is not served. Three queries."""
     reasons = [*_own_reasons(event)]
     segments = ScheduleSegment.objects.filter(
@@ -96,19 +92,10 @@ def read_reasons(
         ("layers", "quiet", unserved.filter(is_shaded=True).values("reason")),
         ("warn", "warn", unserved.filter(is_shaded=False).values("reason")),
     ):
-        told = rows.annotate(devices=Count("device", distinct=True)).order_by("-devices")[:MOST_ROWS]
-        for text, devices in _merged(told, names=names)[:MOST_REASONS]:
-            reasons.append(_reason(icon, kind, text, devices))
+        told = rows.annotate(devices=Count("device", distinct=True)).order_by("-devices", "reason")
+        for row in told[:MOST_REASONS]:
+            reasons.append(_reason(icon, kind, row["reason"], row["devices"]))
     return tuple(reasons)
-
-
-def _merged(rows: Iterable[Any], *, names: Mapping[str, str]) -> list[tuple[str, int]]:
-    """Count devices by reason, their own kW left out, the commonest first."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        text = words.with_programs(words.without_amounts(row["reason"]), names)
-        counts[text] = counts.get(text, 0) + row["devices"]
-    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
 
 
 def _own_reasons(event: DispatchEvent) -> list[Reason]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from django.db.models import Count, Min
+from django.db.models import Count
 
 from dispatch.models import DispatchEvent, Overlap
 from dispatch.reading import words
@@ -94,9 +94,9 @@ def _slices(scope: str, *, now: datetime) -> list[Any]:
     overlaps = Overlap.objects.filter(ends_at__gt=now)
     if scope == "past":
         overlaps = Overlap.objects.filter(ends_at__lte=now, ends_at__gt=now - timedelta(days=7))
-    alike = overlaps.values("starts_at", "ends_at", "event_ids", "not_served")
-    counted = alike.annotate(devices=Count("device_id", distinct=True), reason=Min("reason"))
-    return list(counted.order_by("starts_at", "ends_at"))
+    alike = overlaps.values("starts_at", "ends_at", "event_ids", "not_served", "reason")
+    counted = alike.annotate(devices=Count("device_id", distinct=True))
+    return list(counted.order_by("starts_at", "ends_at", "-devices", "reason"))
 
 
 def count_overlaps(*, now: datetime) -> int:
@@ -164,7 +164,7 @@ def _collision(
         lanes=_lanes(asked, rows=rows, now=now, zone=zone),
         kind=kind,
         verdict=verdict,
-        choices=_choices(family, names=_names(asked)),
+        choices=_choices(family),
         refusals=refusals,
     )
 
@@ -181,13 +181,12 @@ def _names(asked: list[Request]) -> dict[str, str]:
     return {leap_id: each.program for each in asked for leap_id in each.leap_event_ids}
 
 
-def _choices(family: Family, *, names: dict[str, str]) -> tuple[Choice, ...]:
+def _choices(family: Family) -> tuple[Choice, ...]:
     counts: dict[str, int] = {}
     for piece in family.slices:
         if piece["reason"]:
-            text = words.with_programs(words.without_amounts(piece["reason"]), names)
-            counts[text] = max(counts.get(text, 0), piece["devices"])
-    return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())[:4]
+            counts[piece["reason"]] = max(counts.get(piece["reason"], 0), piece["devices"])
+    return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())
 
 
 def _refusals(family: Family, *, names: dict[str, str]) -> tuple[Choice, ...]:
@@ -195,9 +194,9 @@ def _refusals(family: Family, *, names: dict[str, str]) -> tuple[Choice, ...]:
     for piece in family.slices:
         for missed in piece["not_served"]:
             name = names.get(missed.get("leap_event_id", ""), "An event")
-            text = f"{name}: {words.with_programs(missed.get('reason', 'not served'), names)}"
+            text = f"{name}: {missed.get('reason', 'not served')}"
             counts[text] = max(counts.get(text, 0), piece["devices"])
-    return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())[:4]
+    return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())
 
 
 def _verdict(asked: list[Request], *, refusals: tuple[Choice, ...], devices: int) -> tuple[str, str]:

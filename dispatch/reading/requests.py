@@ -32,6 +32,7 @@ class Request:
     kw: Decimal | None
     program: str
     look: Look
+    trouble: str
     why: str
     rank: int
     meters: int
@@ -71,9 +72,8 @@ def events_between(start: datetime, end: datetime) -> QuerySet[DispatchEvent]:
 def read_requests(events: QuerySet[DispatchEvent], *, now: datetime, zone: tzinfo) -> tuple[Request, ...]:
     """Read events with names and reasons. Three queries, at most 5,000 events."""
     rows = list(with_names(events).order_by("starts_at", "priority_rank", "id")[:MOST_EVENTS])
-    names = {event.leap_event_id: words.programs(event.programs) for event in rows}
     refused = _unserved(rows)
-    covered = {pk: words.with_programs(reason, names) for pk, reason in _overlaps(rows).items()}
+    covered = _overlaps(rows)
     single = [
         _request(
             event, now=now, zone=zone, refused=refused.get(event.pk, ""), covered=covered.get(event.pk, "")
@@ -103,12 +103,13 @@ def _overlaps(events: list[Any]) -> dict[int, str]:
     found: dict[int, str] = {}
     for row in told:
         for event_id in row["event_ids"]:
-            found.setdefault(event_id, words.without_amounts(row["reason"]))
+            found.setdefault(event_id, row["reason"])
     return found
 
 
 def _request(event: Any, *, now: datetime, zone: tzinfo, refused: str, covered: str) -> Request:
     look = look_of(event, now=now)
+    trouble = _trouble(event, look=look, refused=refused)
     return Request(
         event_ids=(event.pk,),
         leap_event_ids=(event.leap_event_id,),
@@ -118,7 +119,8 @@ def _request(event: Any, *, now: datetime, zone: tzinfo, refused: str, covered: 
         kw=event.energy_kw,
         program=words.programs(event.programs),
         look=look,
-        why=why(event, look=look, zone=zone, refused=refused, covered=covered),
+        trouble=trouble,
+        why=_why(event, look=look, zone=zone, trouble=trouble, covered=covered),
         rank=event.priority_rank,
         meters=event.recipients.size,
         recipients_id=event.recipients_id,
@@ -128,26 +130,40 @@ def _request(event: Any, *, now: datetime, zone: tzinfo, refused: str, covered: 
     )
 
 
-def why(event: Any, *, look: Look, zone: tzinfo, refused: str, covered: str) -> str:
-    """Say in one sentence what becomes of an event, the strongest thing first."""
-    if look.state is State.CANCELLED:
-        at = event.changed_at
-        return f"Cancelled by Leap {words.day(at, zone=zone)} {words.clock(at, zone=zone)}."
+def _trouble(event: Any, *, look: Look, refused: str) -> str:
+    """Say what stands in the way of an event, the strongest thing first; empty when nothing does."""
     if look.state is State.UNCONFIRMED:
         return "Planned as received; Leap has not confirmed it."
     if event.test == TestKind.INTEGRATION:
         return "Integration test; devices stay still unless armed."
     if refused:
-        return refused
+        return first_sentence(refused)
     if event.unmapped_meters:
         return f"{words.counted(event.unmapped_meters, one='meter')} without a device."
+    if event.shortfall_kw:
+        return f"{words.power(event.shortfall_kw)} short of the request."
+    return ""
+
+
+def _why(event: Any, *, look: Look, zone: tzinfo, trouble: str, covered: str) -> str:
+    """Say in one sentence what becomes of an event."""
+    if look.state is State.CANCELLED:
+        at = event.changed_at
+        return f"Cancelled by Leap {words.day(at, zone=zone)} {words.clock(at, zone=zone)}."
+    if trouble:
+        return trouble
     if look.state is State.DONE:
         return "Done, ended early." if event.is_ended_early else "Done."
     if covered:
-        return f"{covered.partition('. ')[0].rstrip('.')}."
+        return first_sentence(covered)
     kind = "Voluntary" if event.is_voluntary else "Committed"
     tail = ", ends early" if event.is_ended_early else ""
     return f"Served. {kind}, rank {event.priority_rank}{tail}."
+
+
+def first_sentence(reason: str) -> str:
+    """Cut a reason of planning's to its first sentence, for where there is one line."""
+    return f"{reason.partition('. ')[0].rstrip('.')}."
 
 
 def bundle_meters(requests: Iterable[Request]) -> list[Request]:
@@ -215,6 +231,7 @@ def _joined(before: Request, after: Request) -> Request:
     lead = after if after.look.state in LIVE_STATES or before.look.state is State.DONE else before
     return replace(
         lead,
+        trouble=lead.trouble or before.trouble or after.trouble,
         event_ids=before.event_ids + after.event_ids,
         leap_event_ids=before.leap_event_ids + after.leap_event_ids,
         start=before.start,

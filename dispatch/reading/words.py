@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
-from dispatch.domain.sentences import short
-
-# Operators that Leap puts before a program's own name; the name alone is what people say.
-OPERATOR_PREFIXES = frozenset(
-    {
-        "CAISO",
-        "CEC",
-        "CONED",
-        "EVERSOURCE",
-        "NATGRID",
-        "RIE",
-        "UNITIL",
-        "NYISO",
-        "ERCOT",
-        "PJM",
-        "PSEGLI",
-        "MA_DOER",
-    }
-)
-AMOUNT_BEFORE = re.compile(r"\d[\d.]* kW, (?=the largest request)")
-AMOUNT_ALONE = re.compile(r": \d[\d.]* kW(\.|$)")
-CAP_WORDS = {
-    "up-to-nomination": "nomination",
-    "up-to-site-load": "site load",
-    "grid-exports-allowed": "site load and exports",
-}
+from dispatch.domain.programs import label_of
+from dispatch.domain.sentences import cap_in_words
 
 
 def number(value: Decimal | float | int) -> str:
@@ -145,44 +119,14 @@ def window_utc(start: datetime, end: datetime, *, zone: tzinfo) -> str:
     return text
 
 
-def short_program(program: str) -> str:
-    """Drop the operator before a program's own name.
-
-    >>> short_program("NYISO-SCR"), short_program("CCA")
-    ('SCR', 'CCA')
-    """
-    operator, dash, name = program.partition("-")
-    return name if dash and operator in OPERATOR_PREFIXES else program
-
-
 def programs(names: list[str]) -> str:
     """Write an event's programs as people say them."""
-    return " + ".join(short_program(name) for name in names) or "No program"
-
-
-def with_programs(reason: str, programs_by_id: Mapping[str, str]) -> str:
-    """Put programs in the place of the ids that planning's reasons name events by.
-
-    >>> with_programs("Serves eecc2ddd.", {"eecc2ddd-01c6-427b-8290-b396c4ca7549": "ELRP"})
-    'Serves ELRP.'
-    """
-    for leap_event_id, program in programs_by_id.items():
-        reason = reason.replace(short(leap_event_id), program)
-    return reason
-
-
-def without_amounts(reason: str) -> str:
-    """Take a device's own kW out of a reason, so that devices that fare alike read alike.
-
-    >>> without_amounts("Serves ELRP (rank 3, voluntary): 13.5 kW.")
-    'Serves ELRP (rank 3, voluntary).'
-    """
-    return AMOUNT_ALONE.sub(r"\1", AMOUNT_BEFORE.sub("", reason))
+    return label_of(names) or "No program"
 
 
 def cap(name: str) -> str:
     """Write up to where performance is paid; a word unknown to us as Leap wrote it."""
-    return CAP_WORDS.get(name, name or "not said")
+    return cap_in_words(name)
 
 
 def counted(count: int, *, one: str, many: str = "") -> str:

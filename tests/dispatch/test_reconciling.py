@@ -128,6 +128,13 @@ def test_a_slow_leap_is_given_up_for_this_turn(leap):
     assert DispatchEvent.objects.count() == 2, "what was answered in time is kept"
 
 
+def test_a_key_that_cannot_be_sent_is_told_and_not_tried_every_second(settings):
+    settings.LEAP_API_KEY = "a key\nwith a second line"
+    reconcile(now=at(0), clock=clock_at(at(0)))
+    assert all(PollState.objects.values_list("error", flat=True))
+    assert not is_search_due(now=at(0.5))
+
+
 def test_without_a_key_nobody_is_asked(leap, settings):
     settings.LEAP_API_KEY = ""
     with CaptureQueriesContext(connection) as queries:

@@ -85,11 +85,44 @@ def test_overlap_is_told_with_order_cap_commitment_and_reason():
         overlap.reason
         == segment.reason
         == (
-            "Serves 3 overlapping events with the same kilowatts: the maximum, the largest request (elrp). "
+            "test (rank 1, 10 kW) and award (rank 2, 8 kW) are met inside elrp's maximum. "
             "test comes first: rank 1 before rank 2. "
-            "Paid as grid-exports-allowed, the most permissive cap (elrp)."
+            "Paid up to site load and exports (elrp)."
         )
     )
+
+
+TOLD = {
+    "one alone": (
+        [ask("a", 17, 18, "2480", rank=2, programs=("NYISO-SCR", "CCA"))],
+        "Serves SCR + CCA, rank 2, a commitment: its share of 2,480 kW.",
+    ),
+    "as much as it can": (
+        [ask("a", 17, 18, None, rank=3, programs=("ELRP",), **VOLUNTARY, **OPEN)],
+        "Serves ELRP, rank 3, voluntary: as much as it can.",
+    ),
+    "inside the larger share": (
+        [ask("a", 17, 18, "8", programs=("CCA",)), ask("b", 17, 18, "9", rank=2, programs=("DLRP",))],
+        "CCA (rank 1, 8 kW) is met inside the share of DLRP (rank 2, 9 kW), the largest here. "
+        "CCA comes first: rank 1 before rank 2. Paid up to nomination.",
+    ),
+    "one program twice is told apart by start": (
+        [ask("a", 16, 18, None, programs=("CCA",)), ask("b", 17, 18, rank=2, programs=("CCA",))],
+        "CCA 17:00Z (rank 2, 8 kW) is met inside CCA 16:00Z's maximum. "
+        "CCA 16:00Z comes first: rank 1 before rank 2. Paid up to nomination.",
+    ),
+    "one program twice at once is told apart by id": (
+        [ask("a", 17, 18, programs=("CCA",)), ask("b", 17, 18, programs=("CCA",))],
+        "CCA b (rank 1, 8 kW) is met inside the share of CCA a (rank 1, 8 kW), the largest here. "
+        "CCA a comes first: the lower event id. Paid up to nomination.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "reason"), TOLD.values(), ids=TOLD.keys())
+def test_reason_names_programs_and_the_events_own_numbers(events, reason):
+    (segment,) = plan_one(events).segments
+    assert segment.reason.rpartition(" Then: ")[2] == reason
 
 
 FIRST = {
@@ -98,7 +131,7 @@ FIRST = {
         [ask("b", 17, 18, "1"), ask("a", 16, 18, "9", **VOLUNTARY)],
         "a commitment before a voluntary event",
     ),
-    "larger": ([ask("b", 17, 18, None), ask("a", 16, 18, "9")], "the maximum before 9 kW"),
+    "larger": ([ask("b", 17, 18, None), ask("a", 16, 18, "9")], "the larger request"),
     "earlier": ([ask("b", 16, 18), ask("a", 17, 18)], "the earlier start"),
     "id": ([ask("b", 17, 18, event_id=9), ask("c", 17, 18, event_id=1)], "the lower event id"),
 }
@@ -159,7 +192,7 @@ RULED = {
     "force below the request leaves it unserved": (
         [ruling(Action.FORCE, 17, 18, watts=5_000)],
         ["17-18 discharge 5"],
-        ["a 17-18 The device is forced to 5 kW, below 8 kW"],
+        ["a 17-18 The device is forced to 5 kW, below what"],
     ),
     "force runs without an event": (
         [ruling(Action.FORCE, 19, 20, watts=5_000)],
@@ -214,8 +247,10 @@ def test_meter_that_is_not_dispatchable_moves_nothing_and_says_why():
 
 
 def test_merged_timeslots_have_one_reason():
-    plan = plan_one([ask(f"e{hour:02}", hour, hour + 1) for hour in range(24)])
-    assert [each.reason for each in plan.segments] == ["Serves 24 events one after the other: 8 kW."]
+    plan = plan_one([ask(f"e{hour:02}", hour, hour + 1, programs=("CCA",)) for hour in range(24)])
+    assert [each.reason for each in plan.segments] == [
+        "Serves CCA, rank 1, a commitment: its share of 8 kW, in each of 24 timeslots."
+    ]
 
 
 def test_running_segment_keeps_the_beginning_that_touching_timeslots_gave_it():
