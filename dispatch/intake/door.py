@@ -1,4 +1,4 @@
-"""What Leap's webhooks have in common: the key, the body, the answers. What a body means is another's business."""
+"""What Leap's webhooks have in common: the key, the body, the answers. What a body means they know."""
 
 from __future__ import annotations
 
