@@ -25,7 +25,10 @@ from dispatch.models import (
 )
 
 # How long storing may wait for the database: with the reading of the body below Leap's ten seconds.
-_PATIENCE_MS = 4_000
+# It may be waited for twice: a body that turns out to be a repeat is counted in a second transaction.
+_PATIENCE_MS = 3_000
+# A refusal is answered whether or not it could be counted.
+_PATIENCE_TO_COUNT_MS = 500
 _ANOTHER_WAITING = "SELECT 1 FROM dispatch_dispatchnotification WHERE status = %s AND id <> %s LIMIT 1"
 
 
@@ -75,7 +78,7 @@ def receive(
         status=status,
         reason=reason,
     )
-    with _impatience():
+    with _impatience(_PATIENCE_MS):
         try:
             with transaction.atomic():
                 return _store(notification, items)
@@ -85,7 +88,18 @@ def receive(
 
 
 def count_refusal(cause: str, *, at: datetime) -> None:
-    """Count a delivery of which nothing is stored."""
+    """Count a delivery of which nothing is stored, if that takes no time.
+
+    Raises `django.db.OperationalError` when it does; the count is lost then.
+    """
+    with _impatience(_PATIENCE_TO_COUNT_MS), transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = {_PATIENCE_TO_COUNT_MS}")
+        _count_refusal(cause, at=at)
+
+
+def _count_refusal(cause: str, *, at: datetime) -> None:
     counted = RejectedDelivery.objects.filter(day=at.date(), cause=cause).update(
         count=F("count") + 1, latest_at=at
     )
@@ -142,13 +156,13 @@ def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt:
 
 
 @contextmanager
-def _impatience() -> Iterator[None]:
+def _impatience(milliseconds: int) -> Iterator[None]:
     """Bound how long SQLite may wait for its turn; the web server's PostgreSQL connections are bounded."""
     if connection.vendor != "sqlite":
         yield
         return
     usual_ms = int(connection.settings_dict["OPTIONS"].get("timeout", 5) * 1000)
-    _set_busy_timeout(_PATIENCE_MS)
+    _set_busy_timeout(milliseconds)
     try:
         yield
     finally:
