@@ -128,6 +128,12 @@ def test_a_slow_leap_is_given_up_for_this_turn(leap):
     assert DispatchEvent.objects.count() == 2, "what was answered in time is kept"
 
 
+def test_out_of_time_no_level_is_asked_any_more(leap):
+    reconcile(now=at(0), client=leap.client, clock=clock_at(at(1)))
+    assert leap.asked == []
+    assert ["longer than 25 s" in state.error for state in PollState.objects.all()] == [True, True]
+
+
 def test_without_a_key_nobody_is_asked(leap, settings):
     settings.LEAP_API_KEY = ""
     with CaptureQueriesContext(connection) as queries:
