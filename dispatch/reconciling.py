@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(days=1)
 LOOK_AHEAD = timedelta(days=31)
+DOUBT_ASKED_FOR = timedelta(days=7)
 # A slow Leap must not hold a worker, or the worker is killed after a minute: nothing is asked any more after
 # the one, no answer waited for longer than the other. The next turn asks again.
 BUDGET = timedelta(seconds=25)
@@ -151,11 +152,14 @@ def _in_time(
 
 
 def _open_events(level: Level, *, now: datetime) -> list[_Open]:
-    """Return the events that still run or come and those in doubt; Leap stores no integration test."""
+    """Return the events that still run or come and those in doubt, up to a week after their end.
+
+    What Leap has not mentioned by then it never will: that doubt is the operator's. It stores no integration
+    test.
+    """
     is_live = Q(ends_at__gt=now, is_cancelled=False)
-    rows = DispatchEvent.objects.filter(is_live | Q(is_confirmed=False), level=level).exclude(
-        test=TestKind.INTEGRATION
-    )
+    is_doubted = Q(ends_at__gt=now - DOUBT_ASKED_FOR, is_confirmed=False)
+    rows = DispatchEvent.objects.filter(is_live | is_doubted, level=level).exclude(test=TestKind.INTEGRATION)
     return [_Open(*row) for row in rows.values_list("leap_event_id", "starts_at", "ends_at")]
 
 
