@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dispatch.domain.belief import Arrival, Doubt, Held, Judgement, Outcome, Source, Verdict, judge
 from dispatch.domain.revisions import (
@@ -36,6 +36,8 @@ Place = tuple[int | None, Key]
 
 # More ids than this on one side of a change are told as a number.
 _MOST_METERS_TOLD = 100
+# A search may see an event moments before its webhook comes; so late it is no sign of a broken push path.
+_PUSH_MAY_LAG = timedelta(minutes=2)
 _EVENT_COLUMNS = (
     "market_group_id",
     "recipients",
@@ -79,7 +81,10 @@ class Said:
 
 @dataclass(slots=True)
 class _Belief:
-    """Everything about one event while timeslots are judged, and what there is to write about it."""
+    """Everything about one event while timeslots are judged, and what there is to write about it.
+
+    `found_at`: when a search brought what is held; `pushed_after`: the same, once a webhook brought it too.
+    """
 
     held: Held | None
     event_id: int | None = None
@@ -91,6 +96,8 @@ class _Belief:
     is_doubt_changed: bool = False
     is_suspect: bool = False
     is_unpushed: bool = False
+    found_at: datetime | None = None
+    pushed_after: datetime | None = None
     revisions: list[EventRevision] = field(default_factory=list)
     settled: Verdict | None = None
     doubts: list[DoubtRow] = field(default_factory=list)
@@ -193,8 +200,13 @@ def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:
             flags=event.flags,
             extra=event.extra,
             changed_at=event.changed_at,
+            found_at=_found_at(revisions[pk][-1]),
         )
     return beliefs
+
+
+def _found_at(latest: EventRevision) -> datetime | None:
+    return latest.received_at if latest.source == Source.POLL else None
 
 
 def _held(event: DispatchEvent, revisions: Sequence[EventRevision], doubt: Doubt | None) -> Held:
@@ -270,11 +282,15 @@ def _note(belief: _Belief, one: Said, *, before: Held | None, judgement: Judgeme
     if judgement.kind is not None:
         belief.revisions.append(_revision(one, before=before, held=held, kind=judgement.kind))
         belief.is_changed = True
-        belief.is_unpushed = one.source is Source.POLL and judgement.verdict is None
+        is_found = one.source is Source.POLL and judgement.verdict is None
+        belief.is_unpushed |= is_found
+        belief.found_at = one.at if is_found else None
         belief.flags = [*one.slot.flags, *_lateness(one, held, is_new=before is None)]
         belief.extra = one.slot.extra
         belief.changed_at = now
         belief.first_received_at = belief.first_received_at or one.at
+    elif judgement.outcome is Outcome.REPEATED:
+        _note_push(belief, one)
     old_doubt = before.doubt if before else None
     if held.doubt is old_doubt:
         return
@@ -282,6 +298,13 @@ def _note(belief: _Belief, one: Said, *, before: Held | None, judgement: Judgeme
     _settle(belief, judgement.verdict or Verdict.OVERTAKEN, had_doubt=old_doubt is not None, now=now)
     if held.doubt is not None:
         belief.doubts.append(_doubt_row(one, held.doubt))
+
+
+def _note_push(belief: _Belief, one: Said) -> None:
+    """Note that a webhook brought, only a moment later, what the search had found."""
+    is_push = one.source is Source.WEBHOOK and not one.is_replay
+    if is_push and belief.found_at and one.at - belief.found_at <= _PUSH_MAY_LAG:
+        belief.is_unpushed, belief.pushed_after = False, belief.found_at
 
 
 def _settle(belief: _Belief, verdict: Verdict, *, had_doubt: bool, now: datetime) -> None:
@@ -473,7 +496,17 @@ def _write_items(items: Sequence[NotificationItem], beliefs: dict[Key, _Belief])
 
 
 def _note_unpushed(beliefs: dict[Key, _Belief], *, now: datetime) -> None:
-    """Note when a search found what no webhook had brought. A level's first search finds all there is."""
+    """Note when a search found what no webhook had brought. A level's first search finds all there is.
+
+    A note is taken back when the webhook comes all the same: then the push path works.
+    """
+    since: dict[str, datetime] = {}
+    for (level, _), belief in beliefs.items():
+        if belief.pushed_after:
+            since[level] = min(belief.pushed_after, since.get(level, belief.pushed_after))
+    for level, found_at in since.items():
+        noted = PollState.objects.filter(level=level, found_unpushed_at__gte=found_at)
+        noted.update(found_unpushed_at=None)
     levels = {level for (level, _), belief in beliefs.items() if belief.is_unpushed}
     if levels:
         PollState.objects.filter(level__in=levels, answered_at__isnull=False).update(found_unpushed_at=now)

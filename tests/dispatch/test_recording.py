@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from dispatch import recording
+from dispatch.history import recall
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -159,6 +160,17 @@ def test_an_early_end_takes_effect_and_its_late_original_does_not_undo_it():
     assert kinds() == ["CREATED", "ENDED_EARLY"]
 
 
+def test_what_ended_early_is_recalled_so_after_a_later_change_of_its_power():
+    hear(said(), start=0)
+    hear(said(end_time=text(at(280))), said(end_time=text(at(280)), energy_kw=12), start=285)
+    recalled = {}
+    for minute in (250, 285, 286):
+        event = DispatchEvent.objects.get()
+        assert recall(event, at=at(minute))
+        recalled[minute] = (event.is_ended_early, event.energy_kw)
+    assert recalled == {250: (False, 10), 285: (True, 10), 286: (True, 12)}
+
+
 def test_the_very_same_bytes_are_looked_at_again_when_they_are_no_longer_current():
     """A, B, A byte for byte: nothing tells a late retry from a new wish."""
     hear(said(), said(cancelled=True), said())
@@ -194,6 +206,30 @@ def test_what_no_webhook_brought_is_taken_from_the_search_and_noted():
     hear({"results": meter_body(timeslot(OTHER_EVENT))["meter_dispatches"]}, source=Source.POLL, start=10)
     assert DispatchEvent.objects.count() == 2
     assert PollState.objects.get().found_unpushed_at == at(10)
+
+
+@pytest.mark.parametrize(("minute", "is_news"), [(11, False), (15, True)])
+def test_a_webhook_just_behind_the_search_is_no_sign_of_a_broken_push(minute, is_news):
+    PollState.objects.create(level="METER", answered_at=NOW)
+    hear({"results": said()["meter_dispatches"]}, source=Source.POLL, start=10)
+    hear(said(), start=minute)
+    assert (PollState.objects.get().found_unpushed_at is not None) == is_news
+
+
+def test_what_was_found_and_changed_before_it_was_recorded_is_noted_all_the_same():
+    PollState.objects.create(level="METER", answered_at=NOW)
+    store({"results": said()["meter_dispatches"]}, source=Source.POLL, moment=at(10))
+    store(said(energy_kw=12), moment=at(11))
+    record_waiting(now=at(11))
+    assert (DispatchEvent.objects.get().revision, PollState.objects.get().found_unpushed_at) == (2, at(11))
+
+
+def test_a_search_and_the_webhook_just_behind_it_recorded_together_are_no_sign_either():
+    PollState.objects.create(level="METER", answered_at=NOW)
+    store({"results": said()["meter_dispatches"]}, source=Source.POLL, moment=at(10))
+    store(said(), moment=at(10.1))
+    record_waiting(now=at(11))
+    assert PollState.objects.get().found_unpushed_at is None
 
 
 def test_a_search_that_says_less_changes_nothing():
