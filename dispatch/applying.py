@@ -20,6 +20,7 @@ from dispatch.domain.revisions import (
     recipients_digest,
 )
 from dispatch.intake.payloads import Timeslot
+from dispatch.lookups import batches, columns_of, sets_named
 from dispatch.models import (
     DispatchEvent,
     EventRevision,
@@ -29,13 +30,12 @@ from dispatch.models import (
     RecipientSet,
 )
 from dispatch.models import Doubt as DoubtRow
+from dispatch.naming import name_meters
 from meters.models import MarketGroup, MarketGroupMembership
 
 Key = tuple[str, str]
 Place = tuple[int | None, Key]
 
-# More ids than this on one side of a change are told as a number.
-_MOST_METERS_TOLD = 100
 # A search may see an event moments before its webhook comes; so late it is no sign of a broken push path.
 _PUSH_MAY_LAG = timedelta(minutes=2)
 _EVENT_COLUMNS = (
@@ -142,10 +142,10 @@ def _with_known_members(said: Sequence[Said]) -> Sequence[Said]:
     if not groups:
         return said
     members: dict[str, list[MarketGroupMembership]] = defaultdict(list)
-    for row in MarketGroupMembership.objects.filter(group__market_group_id__in=groups).select_related(
-        "group", "meter"
-    ):
-        members[row.group.market_group_id].append(row)
+    rows = MarketGroupMembership.objects.select_related("group", "meter")
+    for batch in batches(groups):
+        for row in rows.filter(group__market_group_id__in=batch):
+            members[row.group.market_group_id].append(row)
     return [_with_members(one, members) for one in said]
 
 
@@ -180,17 +180,20 @@ def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:
     beliefs: dict[Key, _Belief] = {key: _Belief(held=None) for key in keys}
     events = {
         event.pk: event
-        for event in DispatchEvent.objects.filter(leap_event_id__in={id_ for _, id_ in keys})
+        for batch in batches({id_ for _, id_ in keys})
+        for event in DispatchEvent.objects.filter(leap_event_id__in=batch)
         if (event.level, event.leap_event_id) in keys
     }
     if not events:
         return beliefs
     revisions: dict[int, list[EventRevision]] = defaultdict(list)
-    for revision in EventRevision.objects.filter(event_id__in=events).order_by("event_id", "number"):
-        revisions[revision.event_id].append(revision)
+    for batch in batches(events):
+        for revision in EventRevision.objects.filter(event_id__in=batch).order_by("event_id", "number"):
+            revisions[revision.event_id].append(revision)
     doubts = {
         row.event_id: Doubt(fields=fields_from_content(row.fields), why=row.why, raised_at=row.raised_at)
-        for row in DoubtRow.objects.filter(event_id__in=events, settled_at__isnull=True)
+        for batch in batches(events)
+        for row in DoubtRow.objects.filter(event_id__in=batch, settled_at__isnull=True)
     }
     for pk, event in events.items():
         beliefs[event.level, event.leap_event_id] = _Belief(
@@ -366,7 +369,7 @@ def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Bel
     """Make sure that every set of meters and every market group named by a changed event is a row."""
     needed = {belief.held.fields.recipients for belief in changed.values() if belief.held}
     groups = {belief.held.fields.market_group_id for belief in changed.values() if belief.held} - {""}
-    known = set(RecipientSet.objects.filter(digest__in=needed).values_list("digest", flat=True))
+    known = {digest for digest, _ in sets_named(needed)}
     members = {one.slot.fields.recipients: one.slot.meter_ids for one in usable if one.slot.fields}
     missing = needed - known
     if missing:
@@ -377,12 +380,13 @@ def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Bel
         RecipientMember.objects.bulk_create(
             RecipientMember(recipients=row, meter_id=meter_id) for row in rows for meter_id in row.meter_ids
         )
-    named = set(
-        MarketGroup.objects.filter(market_group_id__in=groups).values_list("market_group_id", flat=True)
+    named = columns_of(
+        groups, lambda some: MarketGroup.objects.filter(market_group_id__in=some), ("market_group_id",)
     )
-    if groups - named:
+    unnamed = sorted(groups.difference(*named))
+    if unnamed:
         MarketGroup.objects.bulk_create(
-            (MarketGroup(market_group_id=group, is_from_calls=True) for group in sorted(groups - named)),
+            (MarketGroup(market_group_id=group, is_from_calls=True) for group in unnamed),
             ignore_conflicts=True,
         )
 
@@ -390,7 +394,7 @@ def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Bel
 def _write_events(changed: dict[Key, _Belief], *, now: datetime) -> None:
     """Write every changed event in one statement and note the rows' ids."""
     digests = {belief.held.fields.recipients for belief in changed.values() if belief.held}
-    sets = dict(RecipientSet.objects.filter(digest__in=digests).values_list("digest", "id"))
+    sets = dict(sets_named(digests))
     rows = {
         key: _event_row(key, belief, belief.held, recipients_id=sets[belief.held.fields.recipients], now=now)
         for key, belief in changed.items()
@@ -444,32 +448,15 @@ def _write_revisions(beliefs: Sequence[_Belief]) -> None:
         for row in belief.revisions:
             row.event_id = belief.event_id or 0
             rows.append(row)
-    _name_meters(rows)
+    name_meters(rows)
     EventRevision.objects.bulk_create(rows)
-
-
-def _name_meters(revisions: Sequence[EventRevision]) -> None:
-    """Tell a change of recipients by the meters' ids instead of by the names of the sets."""
-    moved = [row for row in revisions if "meter_ids" in row.changes]
-    if not moved:
-        return
-    digests = {digest for row in moved for digest in row.changes["meter_ids"]}
-    sets = {row.digest: row for row in RecipientSet.objects.filter(digest__in=digests)}
-    for row in moved:
-        row.changes["meter_ids"] = [_meters_as_told(sets[digest]) for digest in row.changes["meter_ids"]]
-
-
-def _meters_as_told(recipients: RecipientSet) -> list[str] | str:
-    is_short = recipients.size <= _MOST_METERS_TOLD
-    return recipients.meter_ids if is_short else f"{recipients.size} meters"
 
 
 def _write_doubts(beliefs: Sequence[_Belief], *, now: datetime) -> None:
     """Settle the stored doubts that are over, then store the new ones; at most one of an event is open."""
     for verdict in Verdict:
-        over = [belief.event_id for belief in beliefs if belief.settled is verdict]
-        if over:
-            DoubtRow.objects.filter(event_id__in=over, settled_at__isnull=True).update(
+        for batch in batches([belief.event_id for belief in beliefs if belief.settled is verdict]):
+            DoubtRow.objects.filter(event_id__in=batch, settled_at__isnull=True).update(
                 settled_at=now, verdict=verdict
             )
     rows = []

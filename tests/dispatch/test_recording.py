@@ -7,10 +7,10 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from dispatch import recording
+from dispatch import lookups, recording
 from dispatch.history import recall
 from dispatch.models import (
     DispatchEvent,
@@ -260,13 +260,14 @@ def test_lateness_is_told_in_words():
     assert DispatchEvent.objects.get().flags == ["late by 600 s"]
 
 
-def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(monkeypatch):
+@pytest.mark.parametrize("failure", [RuntimeError("a bug"), OperationalError("too many SQL variables")])
+def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(failure, monkeypatch):
     poison, good = store(said()), store(meter_body(timeslot(OTHER_EVENT)))
     apply_said = recording.apply_said
 
     def fail_on_poison(all_said, **options):
         if any(one.notification_id == poison for one in all_said):
-            raise RuntimeError("a bug")
+            raise failure
         return apply_said(all_said, **options)
 
     monkeypatch.setattr(recording, "apply_said", fail_on_poison)
@@ -280,6 +281,32 @@ def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(mo
     assert "1 events changed" in replay_notification(notification_id=poison, now=NOW)
     put_aside.refresh_from_db()
     assert (put_aside.status, DispatchEvent.objects.count()) == ("RECORDED", 2)
+
+
+def test_a_database_that_does_not_answer_is_no_notifications_fault(monkeypatch):
+    store(said())
+
+    def be_away(*_, **__):
+        raise OperationalError("the connection is lost")
+
+    with monkeypatch.context() as away:
+        away.setattr(recording, "apply_said", be_away)
+        away.setattr(recording, "_count_failure", be_away)
+        with pytest.raises(OperationalError):
+            record_waiting(now=NOW)
+    assert DispatchNotification.objects.get().attempt_count == 0
+    assert record_waiting(now=at(1)) == 1
+
+
+def test_more_events_than_one_statement_may_name_are_recorded(monkeypatch):
+    monkeypatch.setattr(lookups, "BATCH", 2)
+    slots = [timeslot(str(number), level="group") for number in range(5)]
+    bodies = [[slot | changes for slot in slots] for changes in ({}, {"cancelled": True}, {})]
+    hear(*(group_body(*one) for one in bodies))
+    assert (outcomes()[5:10], outcomes()[10:]) == (["REVISED"] * 5, [])
+    assert Doubt.objects.filter(settled_at__isnull=True).count() == 5
+    hear({"results": group_body(*bodies[1])["group_dispatches"]}, source=Source.POLL, start=10)
+    assert Doubt.objects.filter(verdict="KEPT").count() == 5
 
 
 def test_a_heavy_notification_is_recorded_in_pieces_and_overrules_nothing_newer(monkeypatch):
