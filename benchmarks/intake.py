@@ -21,17 +21,15 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import django
-import psycopg
 
 from benchmarks.harness import report
 from tests.bodies import METER, as_bytes, group_body, timeslot
+from tests.processes.running import ROOT, empty_database
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-ROOT = Path(__file__).parents[1]
 CLIENTS = 8
 KEY = "key-one"
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
@@ -48,26 +46,11 @@ def large_body() -> bytes:
 
 
 @contextmanager
-def database(folder: str) -> Iterator[str]:
-    server = os.environ.get("DATABASE_URL", "")
-    if not server.startswith("postgres"):
-        yield f"sqlite:///{folder}/bench.sqlite3"
-        return
-    name = f"bench_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        try:
-            yield urlsplit(server)._replace(path=f"/{name}").geturl()
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
 def server(settings: str) -> Iterator[int]:
     """Run gunicorn as `manage.py up` does, on an empty database; give its port."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        database(folder) as address,
+        empty_database(Path(folder)) as address,
         socket.create_server(("127.0.0.1", 0), backlog=128) as listener,
     ):
         environment = os.environ | {"DATABASE_URL": address}

@@ -148,6 +148,8 @@ class ScheduleSegment(models.Model):
         indexes = [
             # Reader: the pages' lanes, which segments of these devices touch a window.
             models.Index(fields=["device", "ends_at", "starts_at"], name="segment_device_window"),
+            # Readers: the calendar and the control room, whatever the device.
+            models.Index(fields=["ends_at", "starts_at"], name="segment_window"),
         ]
 
     def __str__(self) -> str:

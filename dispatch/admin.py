@@ -1,6 +1,7 @@
 """The stock admin, cared for: looking up what was asked and pressing the same buttons as the pages.
 
-Everything of dispatch is a fact or a decision, so nothing here is edited: no adding, no deleting.
+Everything of dispatch is a fact or a decision, so nothing here is edited but the levels of programs: no
+adding, no deleting.
 The actions call the functions the pages call.
 """
 
@@ -19,7 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dispatch import overrides, planning, recording
+from dispatch import levels, overrides, planning, recording
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -32,6 +33,7 @@ from dispatch.models import (
     OverrideAction,
     OverrideScope,
     PollState,
+    ProgramLevel,
     RejectedDelivery,
     TestKind,
 )
@@ -188,6 +190,10 @@ class DispatchEventAdmin(ReadOnly):
     inlines = [RevisionInline]
     action_form = ReasonForm
     actions = ["replan", "hold"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DispatchEvent]:
+        """Leave the recipients' lists where they are: each may hold ten thousand ids."""
+        return super().get_queryset(request).defer("recipients__meter_ids")
 
     @admin.display(description="Window", ordering="starts_at")
     def window(self, event: DispatchEvent) -> str:
@@ -407,6 +413,33 @@ class OverrideAdmin(ReadOnly):
         for override_id in ids:
             overrides.end_override(override_id=override_id, now=now, by=request.user.get_username())
         self.message_user(request, f"{counted(len(ids), one='override')} ended.", messages.SUCCESS)
+
+
+@admin.register(ProgramLevel)
+class ProgramLevelAdmin(ReadOnly):
+    """The one thing here that is edited: at which level a program is acted upon. For admins."""
+
+    list_display = ["program", "level", "source", "decided_at", "decided_by"]
+    list_filter = ["level", "source"]
+    list_select_related = ["decided_by"]
+    search_fields = ["program"]
+    ordering = ["program"]
+    fields = ["program", "level", "source", "decided_at", "decided_by"]
+    readonly_fields = ["source", "decided_at", "decided_by"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("dispatch.administer")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("dispatch.administer")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return [*self.readonly_fields, *(["program"] if obj else [])]
+
+    def save_model(self, request: HttpRequest, obj: ProgramLevel, form: Any, change: Any) -> None:
+        """Decide by hand, and have the program's open events planned again."""
+        levels.choose_level(program=obj.program, level=obj.level, now=timezone.now())
+        obj.pk = ProgramLevel.objects.get(program=obj.program).pk
 
 
 @admin.register(Doubt)

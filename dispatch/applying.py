@@ -6,20 +6,23 @@ and writes the result with one statement per table, however many timeslots there
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dispatch.domain.belief import Arrival, Doubt, Held, Judgement, Outcome, Source, Verdict, judge
+from dispatch.domain.levels import Arrival as LevelArrival
+from dispatch.domain.levels import Side
 from dispatch.domain.revisions import (
     EventFields,
     Kind,
     changes_between,
     fields_from_content,
-    recipients_digest,
 )
 from dispatch.intake.payloads import Timeslot
+from dispatch.levels import note_arrivals
 from dispatch.lookups import batches, columns_of, sets_named
 from dispatch.models import (
     DispatchEvent,
@@ -31,9 +34,9 @@ from dispatch.models import (
 )
 from dispatch.models import Doubt as DoubtRow
 from dispatch.naming import name_meters
-from meters.models import MarketGroup, MarketGroupMembership
+from dispatch.said import Key, Said, with_known_members
+from meters.models import MarketGroup
 
-Key = tuple[str, str]
 Place = tuple[int | None, Key]
 
 # A search may see an event moments before its webhook comes; so late it is no sign of a broken push path.
@@ -60,23 +63,6 @@ _EVENT_COLUMNS = (
     "changed_at",
     "plan_requested_at",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """One timeslot as said: by which notification, at which position, when."""
-
-    notification_id: int | None
-    position: int
-    slot: Timeslot
-    source: Source
-    at: datetime
-    is_replay: bool = False
-    is_repeat: bool = False
-
-    @property
-    def key(self) -> Key:
-        return (self.slot.level, self.slot.leap_event_id)
 
 
 @dataclass(slots=True)
@@ -116,7 +102,7 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
 
     Call inside a transaction that holds the turn of recording. `may_ask`: Leap's search can be asked.
     """
-    said = _with_known_members(said)
+    said = with_known_members(said)
     usable = [one for one in said if one.slot.fields]
     beliefs = _load_beliefs({one.key for one in usable})
     contradicted = _contradictions(usable)
@@ -124,6 +110,7 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
     changed = {key: belief for key, belief in beliefs.items() if belief.is_changed or belief.is_doubt_changed}
     _write_recipients_and_groups(usable, changed)
     _write_events(changed, now=now)
+    note_arrivals(_arrivals(usable, changed), now=now)
     _write_revisions([belief for belief in changed.values() if belief.revisions])
     _write_doubts([belief for belief in changed.values() if belief.is_doubt_changed], now=now)
     _write_items(items, beliefs)
@@ -132,36 +119,6 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
         changed=sum(belief.is_changed for belief in changed.values()),
         is_suspect=any(belief.is_suspect for belief in beliefs.values()),
     )
-
-
-def _with_known_members(said: Sequence[Said]) -> Sequence[Said]:
-    """Give a group's timeslot that names no meters those that are in the group when it begins."""
-    groups = {
-        one.slot.fields.market_group_id for one in said if one.slot.fields and "recipients" in one.slot.unsaid
-    }
-    if not groups:
-        return said
-    members: dict[str, list[MarketGroupMembership]] = defaultdict(list)
-    rows = MarketGroupMembership.objects.select_related("group", "meter")
-    for batch in batches(groups):
-        for row in rows.filter(group__market_group_id__in=batch):
-            members[row.group.market_group_id].append(row)
-    return [_with_members(one, members) for one in said]
-
-
-def _with_members(one: Said, members: dict[str, list[MarketGroupMembership]]) -> Said:
-    fields = one.slot.fields
-    if fields is None or "recipients" not in one.slot.unsaid:
-        return one
-    meter_ids = tuple(
-        sorted(
-            row.meter.meter_id
-            for row in members[fields.market_group_id]
-            if row.starts_at <= fields.starts_at and (row.ends_at is None or fields.starts_at < row.ends_at)
-        )
-    )
-    named = replace(fields, recipients=recipients_digest(meter_ids))
-    return replace(one, slot=replace(one.slot, fields=named, meter_ids=meter_ids))
 
 
 def _contradictions(usable: Sequence[Said]) -> set[Place]:
@@ -397,7 +354,8 @@ def _write_events(changed: dict[Key, _Belief], *, now: datetime) -> None:
     sets = dict(sets_named(digests))
     rows = {
         key: _event_row(key, belief, belief.held, recipients_id=sets[belief.held.fields.recipients], now=now)
-        for key, belief in changed.items()
+        # Oldest rows first, as planning goes: who locks in the same order never locks the other out.
+        for key, belief in sorted(changed.items(), key=lambda one: one[1].event_id or sys.maxsize)
         if belief.held
     }
     if not rows:
@@ -410,6 +368,19 @@ def _write_events(changed: dict[Key, _Belief], *, now: datetime) -> None:
     )
     for key, row in rows.items():
         changed[key].event_id = row.pk
+
+
+def _arrivals(usable: Sequence[Said], changed: dict[Key, _Belief]) -> list[LevelArrival]:
+    """Name what changed, in the order in which it was said: the first of a program decides its level."""
+    return [
+        LevelArrival(belief.event_id, _side(one.slot.level, belief.held.fields), one.source)
+        for one in usable
+        if (belief := changed.get(one.key)) and belief.held and belief.event_id
+    ]
+
+
+def _side(level: str, fields: EventFields) -> Side:
+    return Side(level, fields.programs, fields.is_voluntary, bool(fields.test))
 
 
 def _event_row(key: Key, belief: _Belief, held: Held, *, recipients_id: int, now: datetime) -> DispatchEvent:

@@ -17,6 +17,7 @@ from devices.models import Device, DeviceKind
 from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Event, Window, to_watts
 from dispatch.domain.fleet import LOOK_BACK, Fleet, MeterFacts
+from dispatch.levels import load_policy
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.models import DispatchEvent, RecipientMember, RecipientSet, TestKind
 from dispatch.rulings import load_rulings
@@ -36,6 +37,8 @@ _EVENT_COLUMNS = (
     "cap",
     "is_cancelled",
     "test",
+    "level",
+    "programs",
 )
 # All that `meters.readiness` looks at, too.
 _METER_COLUMNS = (
@@ -97,6 +100,7 @@ def load(seeds: Seeds, *, now: datetime) -> Loaded:
         meters=meters,
         devices={device.pk: traits_of(device) for device in devices},
         rulings=load_rulings(devices, meters=meters, now=now),
+        policy=load_policy(),
     )
     return Loaded(fleet, scope.device_ids & fleet.devices.keys(), scope.event_ids)
 
@@ -144,7 +148,7 @@ def _live_events(meter_ids: Collection[str], *, now: datetime) -> list[Event]:
 def event_of(row: tuple[Any, ...]) -> Event:
     """Return the value of an event's columns, in the order of `_EVENT_COLUMNS`."""
     pk, leap_event_id, recipients, starts_at, ends_at, *fields = row
-    energy_kw, nomination_kw, rank, is_voluntary, cap, is_cancelled, test = fields
+    energy_kw, nomination_kw, rank, is_voluntary, cap, is_cancelled, test, level, programs = fields
     return Event(
         event_id=pk,
         leap_event_id=leap_event_id,
@@ -157,6 +161,9 @@ def event_of(row: tuple[Any, ...]) -> Event:
         cap=cap,
         is_cancelled=is_cancelled,
         is_integration_test=test == TestKind.INTEGRATION,
+        is_test=bool(test),
+        level=level,
+        programs=tuple(programs),
     )
 
 

@@ -308,6 +308,22 @@ class Overlap(models.Model):
         return f"overlap on {self.device_id} at {self.starts_at:%Y-%m-%d %H:%M}"
 
 
+class ProgramLevel(models.Model):
+    """The level at which a program is acted upon where Leap asks at both. Recording's rows, or a person's.
+
+    Brought by an event, with which it goes, as when a certification run is cleared away; none: a person's.
+    """
+
+    program = models.CharField(max_length=100, unique=True, help_text="Leap's code, as it writes it.")
+    level = models.CharField(max_length=16, choices=Level.choices)
+    decided_at = models.DateTimeField()
+    source = models.CharField(max_length=16, choices=Source.choices)
+    decided_by = models.ForeignKey(DispatchEvent, null=True, on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.program} at {self.get_level_display().lower()} level"
+
+
 class Unserved(models.Model):
     """A slice of a live event that a device does not serve, with the reason. Planning's rows."""
 
@@ -316,6 +332,7 @@ class Unserved(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     reason = models.TextField()
+    is_shaded = models.BooleanField(default=False, help_text="A twin at the other level is acted upon.")
 
     class Meta:
         constraints = [

@@ -39,7 +39,7 @@ _OVERLAPS = _Table(
     ("ends_at", "event_ids", "leap_event_ids", "served", "not_served", "reason"),
 )
 _NUMBERS = ("shortfall_kw", "unmapped_meters", "is_overlapping", "is_unserved")
-_UNSERVED = _Table(Unserved, ("event_id", "device_id", "starts_at"), ("ends_at", "reason"))
+_UNSERVED = _Table(Unserved, ("event_id", "device_id", "starts_at"), ("ends_at", "reason", "is_shaded"))
 
 
 def save_overlaps(plans: Plans, *, now: datetime) -> None:
@@ -56,7 +56,7 @@ def save_overlaps(plans: Plans, *, now: datetime) -> None:
 def save_unserved(plans: Plans, *, now: datetime) -> None:
     """Store what the planned devices do not serve, and why."""
     desired: dict[Key, Content] = {
-        (each.event_id, device_id, each.window.start): (each.window.end, each.reason)
+        (each.event_id, device_id, each.window.start): (each.window.end, each.reason, each.is_shaded)
         for device_id, plan in plans.items()
         for each in plan.unserved
     }
@@ -164,11 +164,11 @@ def _overlapping(*, since: datetime) -> set[int]:
 
 
 def _unserved(event_ids: Sequence[int]) -> set[int]:
-    """Return the events that some device leaves undone somewhere."""
+    """Return the events that some device leaves undone somewhere, but for what a twin does instead."""
     return {
         event_id
         for batch in batches(event_ids)
-        for event_id in Unserved.objects.filter(event_id__in=batch)
+        for event_id in Unserved.objects.filter(event_id__in=batch, is_shaded=False)
         .order_by("event_id")
         .values_list("event_id", flat=True)
         .distinct()

@@ -129,6 +129,9 @@ def _event_of(slot: Timeslot, *, event_id: int, recipients: int) -> Event:
         cap=fields.cap,
         is_cancelled=fields.is_cancelled,
         is_integration_test=fields.test == Test.INTEGRATION,
+        is_test=bool(fields.test),
+        level=slot.level,
+        programs=fields.programs,
     )
 
 

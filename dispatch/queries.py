@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, QuerySet, TextChoices
+from django.db.models import Q, QuerySet, TextChoices, TextField
+from django.db.models.functions import Cast
 
 from devices.models import Device
 from dispatch.models import (
@@ -67,6 +69,16 @@ def with_status(events: QuerySet[DispatchEvent], *, status: str, now: datetime) 
         EventStatus.COMPLETED: over & Q(is_ended_early=False),
     }[EventStatus(status)]
     return events.filter(rule, is_cancelled=False)
+
+
+def of_program(events: QuerySet[DispatchEvent], *, program: str) -> QuerySet[DispatchEvent]:
+    """Keep the events called for a program, in any case.
+
+    As text: SQLite cannot search inside JSON. It escapes what is not ASCII there, PostgreSQL does not.
+    """
+    as_text = events.alias(programs_text=Cast("programs", TextField()))
+    escaped, plain = json.dumps(program), json.dumps(program, ensure_ascii=False)
+    return as_text.filter(Q(programs_text__icontains=escaped) | Q(programs_text__icontains=plain))
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:

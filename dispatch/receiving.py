@@ -24,9 +24,6 @@ from dispatch.models import (
     Source,
 )
 
-# How long storing may wait for the database: with the reading of the body below Leap's ten seconds.
-# It may be waited for twice: a body that turns out to be a repeat is counted in a second transaction.
-_PATIENCE_MS = 3_000
 # A refusal is answered whether or not it could be counted.
 _PATIENCE_TO_COUNT_MS = 500
 _ANOTHER_WAITING = "SELECT 1 FROM dispatch_dispatchnotification WHERE status = %s AND id <> %s LIMIT 1"
@@ -78,13 +75,12 @@ def receive(
         status=status,
         reason=reason,
     )
-    with _impatience(_PATIENCE_MS):
-        try:
-            with transaction.atomic():
-                return _store(notification, items)
-        except IntegrityError:  # the same bytes are there already, perhaps since a moment ago
-            with transaction.atomic():
-                return _count_repeat(source, digest, at=received_at)
+    try:
+        with transaction.atomic():
+            return _store(notification, items)
+    except IntegrityError:  # the same bytes are there already, perhaps since a moment ago
+        with transaction.atomic():
+            return _count_repeat(source, digest, at=received_at)
 
 
 def count_refusal(cause: str, *, at: datetime) -> None:
@@ -92,22 +88,15 @@ def count_refusal(cause: str, *, at: datetime) -> None:
 
     Raises `django.db.OperationalError` when it does; the count is lost then.
     """
-    with _impatience(_PATIENCE_TO_COUNT_MS), transaction.atomic():
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL lock_timeout = {_PATIENCE_TO_COUNT_MS}")
-        _count_refusal(cause, at=at)
-
-
-def _count_refusal(cause: str, *, at: datetime) -> None:
-    counted = RejectedDelivery.objects.filter(day=at.date(), cause=cause).update(
-        count=F("count") + 1, latest_at=at
-    )
-    if not counted:
-        # Two first ones at the same time: one of them may be lost to the count, never to the answer.
-        RejectedDelivery.objects.bulk_create(
-            [RejectedDelivery(day=at.date(), cause=cause, count=1, latest_at=at)], ignore_conflicts=True
+    with _impatient_transaction():
+        counted = RejectedDelivery.objects.filter(day=at.date(), cause=cause).update(
+            count=F("count") + 1, latest_at=at
         )
+        if not counted:
+            # Two first ones at the same time: one of them may be lost to the count, never to the answer.
+            RejectedDelivery.objects.bulk_create(
+                [RejectedDelivery(day=at.date(), cause=cause, count=1, latest_at=at)], ignore_conflicts=True
+            )
 
 
 def _store(notification: DispatchNotification, items: Sequence[NotificationItem]) -> Receipt:
@@ -156,19 +145,22 @@ def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt:
 
 
 @contextmanager
-def _impatience(milliseconds: int) -> Iterator[None]:
-    """Bound how long SQLite may wait for its turn; the web server's PostgreSQL connections are bounded."""
-    if connection.vendor != "sqlite":
-        yield
+def _impatient_transaction() -> Iterator[None]:
+    """Begin a transaction that waits for others no longer than a refusal's count is worth."""
+    if connection.vendor == "postgresql":
+        with transaction.atomic():
+            _execute(f"SET LOCAL lock_timeout = {_PATIENCE_TO_COUNT_MS}")
+            yield
         return
     usual_ms = int(connection.settings_dict["OPTIONS"].get("timeout", 5) * 1000)
-    _set_busy_timeout(milliseconds)
+    _execute(f"PRAGMA busy_timeout = {_PATIENCE_TO_COUNT_MS}")
     try:
-        yield
+        with transaction.atomic():
+            yield
     finally:
-        _set_busy_timeout(usual_ms)
+        _execute(f"PRAGMA busy_timeout = {usual_ms}")
 
 
-def _set_busy_timeout(milliseconds: int) -> None:
+def _execute(statement: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        cursor.execute(statement)

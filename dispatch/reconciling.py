@@ -89,19 +89,26 @@ def reconcile(
     """
     if not is_search_due(now=now) or not _claim(now=now):
         return "not due"
-    answered = {}
-    with client() as leap:
-        for level in _LEVELS:
-            try:
-                answered[level] = ask(leap, level, until=now + BUDGET, clock=clock)
-            except LeapError as error:
-                logger.warning("Leap's search at level %s failed: %s", level, type(error).__name__)
-                PollState.objects.filter(level=level).update(error=str(error)[:500])
+    answered: dict[Level, datetime] = {}
+    try:
+        with client() as leap:
+            for level in _LEVELS:
+                try:
+                    answered[level] = ask(leap, level, until=now + BUDGET, clock=clock)
+                except LeapError as error:
+                    _note_failure([level], error)
+    except ValueError as error:  # an address or a key with which no client can be made
+        _note_failure(_LEVELS, error)
     record_waiting(now=clock())
     # Only now: while a level has never been answered for, what its search finds is no sign of a broken push.
     for level, answered_at in answered.items():
         PollState.objects.filter(level=level).update(answered_at=answered_at, error="")
     return f"asked, {len(answered)} of {len(_LEVELS)} levels answered"
+
+
+def _note_failure(levels: Collection[Level], error: Exception) -> None:
+    logger.warning("Leap's search at level %s failed: %s", ", ".join(levels), type(error).__name__)
+    PollState.objects.filter(level__in=levels).update(error=str(error)[:500])
 
 
 def _claim(*, now: datetime) -> bool:

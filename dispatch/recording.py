@@ -19,12 +19,13 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Length
 
 from dispatch import queue
-from dispatch.applying import Applied, Said, apply_said
+from dispatch.applying import Applied, apply_said
 from dispatch.domain.belief import Outcome, Source
 from dispatch.intake.document import NotADocument, read_document
 from dispatch.intake.payloads import Timeslot, problem_of, read_timeslots
 from dispatch.locking import Stage, take_turn
 from dispatch.models import DispatchNotification, NotificationItem, NotificationStatus
+from dispatch.said import Said
 
 logger = logging.getLogger(__name__)
 

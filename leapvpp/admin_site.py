@@ -21,8 +21,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 class PortalAdminSite(AdminSite):
     """Opens to the role admin. Signing in happens on the portal's own page."""
 
-    site_header = "Leap operator portal"
-    site_title = "Leap operator portal"
+    site_header = "Dispatch desk"
+    site_title = "Dispatch desk"
     index_title = "Administration"
 
     def register(self, model_or_iterable: Any, *args: Any, **options: Any) -> None:

@@ -49,6 +49,14 @@ def flag(name: str, *, default: bool = False) -> bool:
     raise ImproperlyConfigured(f"{name} is {value!r}. Set it to true or false.")
 
 
+def choice(name: str, words: tuple[str, ...]) -> str:
+    """Return one of the words, the first when nothing is set. Raises ImproperlyConfigured on another."""
+    value = text(name, words[0]).lower()
+    if value in words:
+        return value
+    raise ImproperlyConfigured(f"{name} is {value!r}. Set it to {', '.join(words[:-1])} or {words[-1]}.")
+
+
 def secret_key(*, debug: bool) -> str:
     """Return what signs sessions and queued work. Raises ImproperlyConfigured if missing outside DEBUG."""
     key = text("SECRET_KEY")
@@ -182,14 +190,14 @@ def _sqlite(name: str, base_dir: Path) -> dict[str, Any]:
         # full, so that what was acknowledged survives a loss of power.
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": (database_patience() or 20_000) / 1000,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
     }
 
 
 def database_patience() -> int:
-    """Return how many ms a statement on PostgreSQL may take, 0 for ever. Raises ImproperlyConfigured."""
+    """Return how many ms a statement may wait, 0 for the usual. Raises ImproperlyConfigured."""
     patience = text("DATABASE_PATIENCE_MS", "0")
     if not (patience.isascii() and patience.isdecimal() and len(patience) < 10):
         raise ImproperlyConfigured(

@@ -23,6 +23,7 @@ LEAP_WEBHOOK_KEYS = environment.webhook_keys(debug=DEBUG)
 LEAP_WEBHOOK_HEADER = environment.webhook_header()
 LEAP_API_BASE_URL = environment.leap_base_url()
 LEAP_API_KEY = environment.leap_api_key()
+LEAP_DISPATCH_LEVEL = environment.choice("LEAP_DISPATCH_LEVEL", ("first", "meter", "group"))
 REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
 PORTAL_URL = environment.portal_url()
 MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
@@ -55,6 +56,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "leapvpp.nul.RefuseNul",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -113,6 +115,9 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_HTTP_RESPONSE_CODE = 429
 AXES_VERBOSE = False
+
+# What a page says once may be a key: it waits in the session, on this side, not in a cookie.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # Cookies travel over TLS only; `leapvpp.cookies` makes the exception for a browser on this machine.
 SESSION_COOKIE_SECURE = not DEBUG

@@ -12,9 +12,9 @@ from django.core.wsgi import get_wsgi_application
 from leapvpp import environment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leapvpp.settings")
-# Only the web: Leap hangs up after ten seconds, a worker may wait. Three seconds, as a request has to wait
-# for more than one statement.
 environment.read_dotenv(Path(__file__).resolve().parent.parent / environment.text("ENV_FILE", ".env"))
+# To Leap an answer after 8 seconds is none: no statement of the web server waits that long, nor do the two
+# for which a delivery may have to wait.
 os.environ.setdefault("DATABASE_PATIENCE_MS", "3000")
 
 application = get_wsgi_application()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 
 from dispatch.models import DispatchEvent, NotificationStatus, OverrideScope, Source, TestKind
-from dispatch.queries import EventStatus, with_status
+from dispatch.queries import EventStatus, of_program, with_status
 from meters.api.fields import codes
 from meters.api.filters import CodeFilter, MomentFilter, RowIdFilter
 
@@ -34,9 +31,8 @@ class EventFilter(filters.FilterSet):
         return with_status(events, status=value.upper(), now=timezone.now())
 
     def of_program(self, events: QuerySet[DispatchEvent], _: str, value: str) -> QuerySet[DispatchEvent]:
-        """Keep the events called for a program. As text: SQLite cannot search inside JSON."""
-        as_text = events.alias(programs_text=Cast("programs", TextField()))
-        return as_text.filter(programs_text__icontains=json.dumps(value))
+        """Keep the events called for a program."""
+        return of_program(events, program=value)
 
     def naming_meter(self, events: QuerySet[DispatchEvent], _: str, value: str) -> QuerySet[DispatchEvent]:
         """Keep the events whose recipients name the meter."""

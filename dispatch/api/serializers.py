@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from devices.api.serializers import SegmentOut
+from dispatch.levels import load_policy
 from dispatch.models import (
     DispatchEvent,
     Doubt,
@@ -22,6 +23,7 @@ from dispatch.models import (
 )
 from dispatch.preview import PlanPreview
 from dispatch.queries import EventStatus, status_of
+from dispatch.reading.levels import read_twins
 from meters.api.fields import CodeField, KilowattField
 
 CAP_HELP = "How far beyond the request is paid for: up-to-nomination, up-to-site-load, grid-exports-allowed …"
@@ -88,6 +90,21 @@ class EventOut(serializers.Serializer):
         """Write the event; no group is null."""
         shown = super().to_representation(instance)
         return shown | {"market_group_id": shown["market_group_id"] or None}
+
+
+class EventDetailOut(EventOut):
+    """An event by itself: also where Leap asks the same at the other level."""
+
+    shadowed_by = serializers.SerializerMethodField(
+        help_text="Leap's ids of the events at the other level that are acted upon in its stead, where they "
+        "cover it."
+    )
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_shadowed_by(self, event: DispatchEvent) -> list[str]:
+        """Name the twins it yields to."""
+        twins = read_twins(event, policy=load_policy())
+        return [twin.leap_event_id for twin in twins if twin.covers_for]
 
 
 class RevisionOut(serializers.Serializer):

@@ -23,6 +23,7 @@ from dispatch import overrides, recording, settling
 from dispatch.api.filters import DoubtFilter, EventFilter, NotificationFilter, OverlapFilter, OverrideFilter
 from dispatch.api.serializers import (
     DoubtOut,
+    EventDetailOut,
     EventOut,
     NotificationOut,
     OverlapOut,
@@ -49,6 +50,20 @@ from meters.api.filters import moment_asked
 ROW_ID = "[0-9]{1,18}"
 
 
+class ShortPage(PageNumberPagination):
+    """For rows that carry long lists."""
+
+    page_size = 20
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+
+class EventPage(ShortPage):
+    """As long as others by default; each event names all of its meters."""
+
+    page_size = 50
+
+
 @extend_schema_view(
     list=extend_schema(
         summary="List events",
@@ -61,6 +76,7 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
 
     serializer_class = EventOut
     filterset_class = EventFilter
+    pagination_class = EventPage
     lookup_value_regex = ROW_ID
     # A set of recipients may be long and is shared by many events: loaded once, not joined to each.
     queryset = DispatchEvent.objects.prefetch_related("recipients").order_by("-starts_at", "-pk")
@@ -71,6 +87,7 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
 
     @extend_schema(
         summary="Show an event",
+        responses=EventDetailOut,
         parameters=[
             OpenApiParameter(
                 "as_of",
@@ -85,7 +102,7 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
         if at and not recall(event, at=at):
             raise NotFound("Nothing was known of this event then.")
         shown = self.get_serializer_context() | ({"now": at} if at else {})
-        return Response(EventOut(event, context=shown).data)
+        return Response(EventDetailOut(event, context=shown).data)
 
     @extend_schema(summary="List an event's revisions", responses=RevisionOut(many=True), filters=False)
     @action(detail=True, filterset_class=None, filter_backends=[])
@@ -122,14 +139,6 @@ class DoubtViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
             sentence = "This doubt has been settled already."
             raise serializers.ValidationError({"non_field_errors": [sentence]}) from None
         return Response(self.get_serializer(self.get_queryset().get(pk=doubt.pk)).data)
-
-
-class ShortPage(PageNumberPagination):
-    """For rows that carry long lists."""
-
-    page_size = 20
-    page_size_query_param = "page_size"
-    max_page_size = 100
 
 
 @extend_schema_view(

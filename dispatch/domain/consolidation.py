@@ -29,11 +29,15 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class UnservedSlice:
-    """A window in which the device does not serve an event, with the reason."""
+    """A window in which the device does not serve an event, with the reason.
+
+    `is_shaded`: the event's twin at the other level is acted upon instead, so nothing is lost.
+    """
 
     event_id: int
     window: Window
     reason: str
+    is_shaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Event:
     """The fields of an event's current revision that planning needs.
 
     `recipients` names a set of meters (many events share one). `rank` 1 is the highest.
-    `energy_kw` is power, None when Leap gives no number.
+    `energy_kw` is power, None when Leap gives no number. `level` and `programs` choose between twins.
     """
 
     event_id: int
@@ -48,6 +48,9 @@ class Event:
     cap: str
     is_cancelled: bool = False
     is_integration_test: bool = False
+    is_test: bool = False
+    level: str = ""
+    programs: tuple[str, ...] = ()
 
 
 def is_live(event: Event, *, now: datetime) -> bool:

@@ -1,7 +1,7 @@
 """All devices at once: live events and their recipients → a plan per device, numbers per event.
 
-Rules 1 and 7 here, the rest in `consolidation`. Events over for less than a day are consolidated too, so
-that a segment merged from touching timeslots stays what it is while it runs.
+Rules 1 and 7 here, 9 in `levels`, the rest in `consolidation`. Events over for less than a day are
+consolidated too, so that a segment merged from touching timeslots stays what it is while it runs.
 
 Events that share a set of recipients share its roster, and devices with the same requests, rulings and
 traits share one plan: the cost follows the number of distinct cases, not of devices.
@@ -21,6 +21,7 @@ from dispatch.domain.allocation import Allocation, Claim, Spreader, spread
 from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate, still_to_come
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, is_live
+from dispatch.domain.levels import Policy, Shade, Shades, common_shades, lit, shade
 from dispatch.domain.overruling import Ruling
 
 LOOK_BACK: Final = timedelta(days=1)
@@ -46,6 +47,7 @@ class Fleet:
     meters: Mapping[str, MeterFacts]
     devices: Mapping[int, Traits]
     rulings: Mapping[int, tuple[Ruling, ...]] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,15 @@ class FleetPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """What the events of one set of recipients ask of a device. Equal ones are one object."""
+    """What the events of one set of recipients ask of a device. Equal ones are one object.
+
+    `shades`: by event, where it is left to its twin at the other level; empty where none is.
+    """
 
     recipients: int
     shares: tuple[int | None, ...] = ()
     armed_until: datetime | None = None
+    shades: tuple[tuple[Shade, ...], ...] = ()
     refusal: str = ""
 
 
@@ -112,6 +118,25 @@ class Roster:
             self.armed_until[device_id] = max(
                 self.armed_until.get(device_id, meter.armed_until), meter.armed_until
             )
+
+    def shaded(self, events: Sequence[Event], shades: Shades) -> dict[int, tuple[tuple[Shade, ...], ...]]:
+        """Return the shades of devices that have any, by event; all dispatchable meters must be shaded."""
+        if not any(event.event_id in shades for event in events):
+            return {}
+        meters_of: defaultdict[int, list[str]] = defaultdict(list)
+        for meter, _ in self._homes:
+            for device_id in meter.device_ids:
+                meters_of[device_id].append(meter.meter_id)
+        of_events = [shades.get(event.event_id, {}) for event in events]
+        return {
+            device_id: mine
+            for device_id, meter_ids in meters_of.items()
+            if any(
+                mine := tuple(
+                    [common_shades([each.get(meter_id, ()) for meter_id in meter_ids]) for each in of_events]
+                )
+            )
+        }
 
     @cached_property
     def _claims(self) -> list[tuple[Claim, ...]]:
@@ -163,11 +188,14 @@ def plan_fleet(fleet: Fleet, *, device_ids: Collection[int], now: datetime) -> F
     for event in sorted(fleet.events, key=lambda event: (event.leap_event_id, event.event_id)):
         if is_live(event, now=now - LOOK_BACK):
             live[event.recipients].append(event)
+    shades = shade(
+        [event for of in live.values() for event in of], recipients=fleet.recipients, policy=fleet.policy
+    )
     parts: defaultdict[int, list[_Part]] = defaultdict(list)
     numbers: dict[int, EventNumbers] = {}
     for recipients, events in live.items():
         roster = Roster(fleet.recipients[recipients], fleet=fleet)
-        _share(recipients, events, roster=roster, parts=parts, numbers=numbers)
+        _share(recipients, events, roster=roster, shades=shades, parts=parts, numbers=numbers)
     plans = _plan_distinct(parts, live, fleet=fleet, device_ids=device_ids, now=now)
     return FleetPlan(plans, numbers)
 
@@ -177,6 +205,7 @@ def _share(
     events: Sequence[Event],
     *,
     roster: Roster,
+    shades: Shades,
     parts: defaultdict[int, list[_Part]],
     numbers: dict[int, EventNumbers],
 ) -> None:
@@ -188,9 +217,10 @@ def _share(
         columns.append(shares)
         numbers[event.event_id] = EventNumbers(roster.unmapped, shortfall)
     armed = roster.armed_until if any(event.is_integration_test for event in events) else {}
+    shaded = roster.shaded(events, shades)
     distinct: dict[object, _Part] = {}
     for device_id, mine in zip(roster.device_ids, zip(*columns, strict=True), strict=True):
-        key = (mine, armed.get(device_id))
+        key = (mine, armed.get(device_id), shaded.get(device_id, ()))
         if key not in distinct:
             distinct[key] = _Part(recipients, *key)
         parts[device_id].append(distinct[key])
@@ -234,16 +264,27 @@ def _plan_case(
         for index, event in enumerate(live[part.recipients]):
             if part.refusal:
                 refused.append(UnservedSlice(event.event_id, event.window, part.refusal))
-            elif part.shares[index] == 0:
-                refused.append(UnservedSlice(event.event_id, event.window, sentences.no_share()))
-            elif event.is_integration_test:
-                moved, still = _test(event, part.shares[index], armed_until=part.armed_until)
+                continue
+            shades = part.shades[index] if part.shades else ()
+            refused += [
+                UnservedSlice(event.event_id, each.window, each.reason, is_shaded=True) for each in shades
+            ]
+            for window in lit(event.window, shades):
+                asked = Request(event, part.shares[index], window)
+                moved, still = _ask(asked, armed_until=part.armed_until)
                 requests += moved
                 refused += still
-            else:
-                requests.append(Request(event, part.shares[index], event.window))
     plan = consolidate(requests, rulings=rulings, traits=traits)
     return replace(plan, unserved=(*plan.unserved, *refused)) if refused else plan
+
+
+def _ask(asked: Request, *, armed_until: datetime | None) -> tuple[list[Request], list[UnservedSlice]]:
+    """Return what of a request moves the device, and what does not."""
+    if asked.watts == 0:
+        return [], [UnservedSlice(asked.event.event_id, asked.window, sentences.no_share())]
+    if asked.event.is_integration_test:
+        return _test(asked.event, asked.watts, armed_until=armed_until)
+    return [asked], []
 
 
 def _test(

@@ -98,6 +98,15 @@ def not_armed(until: datetime | None) -> str:
     return f"An integration test moves a device only while its meter is armed, which ends at {_at(until)}."
 
 
+def asked_at_both(level: str, program: str) -> str:
+    """Say why an event is left to its twin at the other level.
+
+    >>> asked_at_both("GROUP", "CCA")
+    'Asked at group level too; CCA is acted upon at group level.'
+    """
+    return f"Asked at {level.lower()} level too; {program} is acted upon at {level.lower()} level."
+
+
 def _because(why: str) -> str:
     return f": {why.rstrip('.')}" if why else ""
 

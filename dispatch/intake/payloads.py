@@ -44,7 +44,6 @@ MOST_TIMESLOTS_OF_ONE = 5_000
 _NOTHING_KNOWN = "Nothing in it is known to the portal: no list of dispatches with a timeslot."
 _LISTS = (("meter_dispatches", METER), ("group_dispatches", GROUP), ("results", ""))
 _EVENT_ID_FIELDS = {METER: "meter_event_id", GROUP: "market_group_event_id"}
-_RECIPIENT_FIELDS = {METER: "meter_id", GROUP: "market_group_id"}
 _INTEGRATION_FLAGS = ("integration_test_notification", "is_integration_test_notification", "integration_test")
 _COMMUNICATION_FLAGS = ("communication_test", "is_communication_test")
 _KNOWN_SLOT_FIELDS = frozenset(

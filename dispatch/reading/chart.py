@@ -104,13 +104,17 @@ def _box(x: int, width: int, value: Decimal | None, *, top: Decimal) -> str:
 
 
 def _line(steps: Iterable[Step], *, axis: Axis, top: Decimal) -> str:
-    """Draw the plan as steps down to zero between them."""
+    """Draw the plan as steps; it falls to zero only where nothing is planned."""
     points = ["0,100"]
+    end = 0
     for step in steps:
         first, length = axis.place(step.start, step.end)
         level = _y(step.kw, top)
-        points += [f"{first},100", f"{first},{level}", f"{first + length},{level}", f"{first + length},100"]
-    return " ".join([*points, f"{PARTS},100"])
+        if first > end:
+            points += [f"{end},100", f"{first},100"]
+        points += [f"{first},{level}", f"{first + length},{level}"]
+        end = first + length
+    return " ".join([*points, f"{end},100", f"{PARTS},100"])
 
 
 def _ends(

@@ -16,6 +16,7 @@ from dispatch.reading.final import read_final, steps_for
 from dispatch.reading.fleets import devices_behind, read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
 from dispatch.reading.ledger import Ledger, Reason, read_ledger, read_reasons
+from dispatch.reading.levels import BothLevels, read_both_levels
 from dispatch.reading.looks import Look, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
 from dispatch.reading.recipients import Recipients, read_recipients
@@ -53,6 +54,7 @@ class EventPage:
     revisions: tuple[Revision, ...]
     recipients: Recipients
     doubts: tuple[DoubtPanel, ...]
+    levels: BothLevels | None
 
 
 def read_event(
@@ -103,6 +105,7 @@ def read_event(
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
         doubts=read_doubts(event.pk, zone=zone),
+        levels=read_both_levels(event),
     )
 
 

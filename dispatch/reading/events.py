@@ -8,11 +8,10 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count, Q, QuerySet
 
 from dispatch.models import DispatchEvent, TestKind
-from dispatch.queries import EventStatus, with_status
+from dispatch.queries import EventStatus, of_program, with_status
 from dispatch.reading import words
 from dispatch.reading.looks import Look, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
@@ -103,9 +102,7 @@ def filtered(
     elif test.upper() in TestKind.values:
         events = events.filter(test=test.upper())
     if program:
-        # As text, because only one of the two databases can look inside a JSON list.
-        as_text = Cast("programs", TextField())
-        events = events.annotate(programs_text=as_text).filter(programs_text__contains=f'"{program}"')
+        events = of_program(events, program=program)
     for key, (_, rule) in FLAGS.items():
         if asked.get(key) == "yes":
             events = events.filter(rule)

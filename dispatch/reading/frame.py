@@ -18,7 +18,6 @@ from dispatch.models import (
     ChangesSeen,
     DispatchEvent,
     EventRevision,
-    Overlap,
     Override,
     RecipientMember,
     RevisionKind,
@@ -27,6 +26,7 @@ from dispatch.models import (
 from dispatch.reading import words
 from dispatch.reading.attention import needs_of
 from dispatch.reading.naming import owner_of, with_names
+from dispatch.reading.overlaps import count_overlaps
 from dispatch.reading.zones import page_zone, zone_words
 from meters.models import Meter
 
@@ -116,10 +116,9 @@ def role_of(user: Any) -> str:
 
 def _counts(request: HttpRequest, *, now: datetime) -> dict[str, int]:
     """Count what the links show. One query a count, the list of needs besides."""
-    overlaps = Overlap.objects.filter(ends_at__gt=now)
     return {
         "/": len(needs_of(request, now=now)),
-        "/overlaps/": overlaps.values("starts_at", "ends_at", "event_ids").distinct().count(),
+        "/overlaps/": count_overlaps(now=now),
         "/changes/": unseen_changes(request.user, now=now),
         "/meters/": Meter.objects.filter(archived_at__isnull=True).count(),
         "/devices/": Device.objects.count(),

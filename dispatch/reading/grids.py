@@ -108,7 +108,7 @@ class WeekDay:
     @property
     def weight(self) -> int:
         """Say how wide the day wants to be: busy days are wider."""
-        return 6 + 6 * min(max((len(each.columns) for each in self.clusters), default=0), 6)
+        return 6 + 6 * min(max((len(each.columns) for each in self.clusters), default=0), 12)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from dispatch.reading import words
 
 MOST_CAUSES = 3
 MOST_REASONS = 6
+MOST_ROWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime
 def read_reasons(
     event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime, names: Mapping[str, str]
 ) -> tuple[Reason, ...]:
-    """List why the devices do what they do, and what is not served. Two queries."""
+    """List why the devices do what they do, and what is not served. Three queries."""
     reasons = [*_own_reasons(event)]
     segments = ScheduleSegment.objects.filter(
         Q(schedule__created_at__lte=at)
@@ -89,13 +90,25 @@ def read_reasons(
         starts_at__lt=event.ends_at,
         ends_at__gt=event.starts_at,
     ).exclude(reason="")
-    chosen = segments.values("reason").annotate(devices=Count("device", distinct=True)).order_by("-devices")
-    for row in chosen[:MOST_REASONS]:
-        reasons.append(_reason("layers", "quiet", words.with_programs(row["reason"], names), row["devices"]))
-    refused = Unserved.objects.filter(event_id=event.pk).values("reason")
-    for row in refused.annotate(devices=Count("device", distinct=True)).order_by("-devices")[:MOST_REASONS]:
-        reasons.append(_reason("warn", "warn", words.with_programs(row["reason"], names), row["devices"]))
+    unserved = Unserved.objects.filter(event_id=event.pk)
+    for icon, kind, rows in (
+        ("layers", "quiet", segments.values("reason")),
+        ("layers", "quiet", unserved.filter(is_shaded=True).values("reason")),
+        ("warn", "warn", unserved.filter(is_shaded=False).values("reason")),
+    ):
+        told = rows.annotate(devices=Count("device", distinct=True)).order_by("-devices")[:MOST_ROWS]
+        for text, devices in _merged(told, names=names)[:MOST_REASONS]:
+            reasons.append(_reason(icon, kind, text, devices))
     return tuple(reasons)
+
+
+def _merged(rows: Iterable[Any], *, names: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Count devices by reason, their own kW left out, the commonest first."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        text = words.with_programs(words.without_amounts(row["reason"]), names)
+        counts[text] = counts.get(text, 0) + row["devices"]
+    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
 
 
 def _own_reasons(event: DispatchEvent) -> list[Reason]:

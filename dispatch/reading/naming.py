@@ -13,17 +13,24 @@ from meters.models import MarketGroup, Meter
 
 
 def with_names(events: QuerySet[DispatchEvent]) -> QuerySet[Any]:
-    """Add the group's or the only meter's name and zone to events, in the same query."""
+    """Add the group's or the only meter's name and zone to events, in the same query.
+
+    The recipients come without their list: a name needs none, and one list may hold ten thousand ids.
+    """
     group = MarketGroup.objects.filter(market_group_id=OuterRef("market_group_id"))
     member = RecipientMember.objects.filter(recipients_id=OuterRef(OuterRef("recipients_id")))
     meter = Meter.objects.filter(meter_id=Subquery(member.values("meter_id")[:1]))
-    return events.select_related("recipients").annotate(
-        group_name=Subquery(group.values("name")[:1]),
-        group_zone=Subquery(group.values("zone")[:1]),
-        group_timezone=Subquery(group.values("timezone")[:1]),
-        meter_name=Subquery(meter.values("name")[:1]),
-        meter_region=Subquery(meter.values("transmission_region")[:1]),
-        meter_timezone=Subquery(meter.values("timezone")[:1]),
+    return (
+        events.select_related("recipients")
+        .defer("recipients__meter_ids")
+        .annotate(
+            group_name=Subquery(group.values("name")[:1]),
+            group_zone=Subquery(group.values("zone")[:1]),
+            group_timezone=Subquery(group.values("timezone")[:1]),
+            meter_name=Subquery(meter.values("name")[:1]),
+            meter_region=Subquery(meter.values("transmission_region")[:1]),
+            meter_timezone=Subquery(meter.values("timezone")[:1]),
+        )
     )
 
 

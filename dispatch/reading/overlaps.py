@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Min
 
 from dispatch.models import DispatchEvent, Overlap
 from dispatch.reading import words
@@ -94,8 +94,15 @@ def _slices(scope: str, *, now: datetime) -> list[Any]:
     overlaps = Overlap.objects.filter(ends_at__gt=now)
     if scope == "past":
         overlaps = Overlap.objects.filter(ends_at__lte=now, ends_at__gt=now - timedelta(days=7))
-    alike = overlaps.values("starts_at", "ends_at", "event_ids", "not_served", "reason")
-    return list(alike.annotate(devices=Count("device_id", distinct=True)).order_by("starts_at", "ends_at"))
+    alike = overlaps.values("starts_at", "ends_at", "event_ids", "not_served")
+    counted = alike.annotate(devices=Count("device_id", distinct=True), reason=Min("reason"))
+    return list(counted.order_by("starts_at", "ends_at"))
+
+
+def count_overlaps(*, now: datetime) -> int:
+    """Count the collisions to come, as the page would show them. One query."""
+    coming = Overlap.objects.filter(ends_at__gt=now).values("starts_at", "ends_at", "event_ids")
+    return len(gather(coming.distinct().order_by("starts_at", "ends_at")))
 
 
 def gather(slices: Iterable[Any]) -> list[Family]:
@@ -178,7 +185,7 @@ def _choices(family: Family, *, names: dict[str, str]) -> tuple[Choice, ...]:
     counts: dict[str, int] = {}
     for piece in family.slices:
         if piece["reason"]:
-            text = words.with_programs(piece["reason"], names)
+            text = words.with_programs(words.without_amounts(piece["reason"]), names)
             counts[text] = max(counts.get(text, 0), piece["devices"])
     return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())[:4]
 

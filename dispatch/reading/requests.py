@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from dispatch.models import DispatchEvent, Overlap, TestKind, Unserved
 from dispatch.reading import words
@@ -16,6 +16,8 @@ from dispatch.reading.looks import Look, State, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
 
 MOST_EVENTS = 5000
+LIVE_STATES = (State.LIVE, State.LIVE_VOLUNTARY)
+GOES_ON = (*LIVE_STATES, State.COMMITTED, State.VOLUNTARY, State.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,13 @@ class Request:
     meters: int
     recipients_id: int
     is_test: bool
+    is_voluntary: bool
+    lead_id: int
 
     @property
     def href(self) -> str:
-        """Give the address of the event, of the first when there are several."""
-        return f"/events/{self.event_ids[0]}/"
+        """Give the address of the event, of the live or else the first one when there are several."""
+        return f"/events/{self.lead_id}/"
 
     @property
     def name(self) -> str:
@@ -84,8 +88,8 @@ def _unserved(events: list[Any]) -> dict[int, str]:
     ids = [event.pk for event in events if event.is_unserved]
     if not ids:
         return {}
-    rows = Unserved.objects.filter(event_id__in=ids).order_by("-id").values_list("event_id", "reason")
-    return dict(rows.distinct())
+    rows = Unserved.objects.filter(event_id__in=ids, is_shaded=False).order_by("-id")
+    return dict(rows.values_list("event_id", "reason").distinct())
 
 
 def _overlaps(events: list[Any]) -> dict[int, str]:
@@ -94,11 +98,12 @@ def _overlaps(events: list[Any]) -> dict[int, str]:
     if not shared:
         return {}
     first, last = min(event.starts_at for event in shared), max(event.ends_at for event in shared)
-    rows = Overlap.objects.filter(starts_at__lt=last, ends_at__gt=first).order_by("starts_at")
+    rows = Overlap.objects.filter(starts_at__lt=last, ends_at__gt=first).exclude(reason="")
+    told = rows.values("event_ids").annotate(reason=Min("reason"), since=Min("starts_at")).order_by("since")
     found: dict[int, str] = {}
-    for event_ids, reason in rows.values_list("event_ids", "reason").distinct():
-        for event_id in event_ids:
-            found.setdefault(event_id, reason)
+    for row in told:
+        for event_id in row["event_ids"]:
+            found.setdefault(event_id, words.without_amounts(row["reason"]))
     return found
 
 
@@ -118,6 +123,8 @@ def _request(event: Any, *, now: datetime, zone: tzinfo, refused: str, covered: 
         meters=event.recipients.size,
         recipients_id=event.recipients_id,
         is_test=bool(event.test),
+        is_voluntary=event.is_voluntary,
+        lead_id=event.pk,
     )
 
 
@@ -170,31 +177,29 @@ def _bundle(group: list[Request]) -> Request:
         return first
     known = [request.kw for request in group if request.kw is not None]
     zone = first.owner.zone
-    return Request(
+    return replace(
+        first,
         event_ids=tuple(event_id for request in group for event_id in request.event_ids),
         leap_event_ids=tuple(leap_id for request in group for leap_id in request.leap_event_ids),
         owner=Owner(
             key=f"single:{zone}", name="Single meters", zone=zone or "", timezone=first.owner.timezone
         ),
-        start=first.start,
-        end=first.end,
         kw=sum(known, Decimal(0)) if len(known) == len(group) else None,
-        program=first.program,
-        look=first.look,
         why=first.why if len(group) == 1 else f"{len(group)} meters asked one by one. {first.why}",
-        rank=first.rank,
         meters=len(group),
-        recipients_id=first.recipients_id,
-        is_test=first.is_test,
     )
 
 
 def join_touching(requests: Iterable[Request]) -> list[Request]:
-    """Join requests that touch and say the same: hourly timeslots become one window."""
+    """Join requests that touch and say the same: hourly timeslots become one window.
+
+    Hours that are over, live and still to come are one request, live as a whole.
+    """
     open_ends: dict[tuple[object, ...], int] = {}
     joined: list[Request] = []
     for request in sorted(requests, key=lambda each: (each.start, each.rank, each.event_ids)):
-        alike = (request.owner.key, request.program, request.kw, request.look.state, request.is_test)
+        state = "GOES_ON" if request.look.state in GOES_ON else request.look.state
+        alike = (request.owner.key, request.program, request.kw, state, request.is_voluntary, request.is_test)
         at = open_ends.get((alike, request.start))
         if at is None:
             joined.append(request)
@@ -206,18 +211,13 @@ def join_touching(requests: Iterable[Request]) -> list[Request]:
 
 
 def _joined(before: Request, after: Request) -> Request:
-    return Request(
+    """Lengthen a request by the next one; the live one of the two leads."""
+    lead = after if after.look.state in LIVE_STATES or before.look.state is State.DONE else before
+    return replace(
+        lead,
         event_ids=before.event_ids + after.event_ids,
         leap_event_ids=before.leap_event_ids + after.leap_event_ids,
-        owner=before.owner,
         start=before.start,
         end=after.end,
-        kw=before.kw,
-        program=before.program,
-        look=before.look,
-        why=before.why,
-        rank=before.rank,
-        meters=before.meters,
         recipients_id=after.recipients_id,
-        is_test=before.is_test,
     )

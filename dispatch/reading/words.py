@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -10,8 +11,23 @@ from dispatch.domain.sentences import short
 
 # Operators that Leap puts before a program's own name; the name alone is what people say.
 OPERATOR_PREFIXES = frozenset(
-    {"CAISO", "CEC", "CONED", "EVERSOURCE", "NATGRID", "RIE", "UNITIL", "NYISO", "ERCOT", "PJM", "PSEGLI"}
+    {
+        "CAISO",
+        "CEC",
+        "CONED",
+        "EVERSOURCE",
+        "NATGRID",
+        "RIE",
+        "UNITIL",
+        "NYISO",
+        "ERCOT",
+        "PJM",
+        "PSEGLI",
+        "MA_DOER",
+    }
 )
+AMOUNT_BEFORE = re.compile(r"\d[\d.]* kW, (?=the largest request)")
+AMOUNT_ALONE = re.compile(r": \d[\d.]* kW(\.|$)")
 CAP_WORDS = {
     "up-to-nomination": "nomination",
     "up-to-site-load": "site load",
@@ -46,16 +62,6 @@ def power_parts(value_kw: Decimal | None) -> tuple[str, str]:
 def power(value_kw: Decimal | None) -> str:
     """Write power with its unit; None is the maximum."""
     return " ".join(part for part in power_parts(value_kw) if part)
-
-
-def megawatts(value_kw: Decimal) -> str:
-    """Write power in MW with three significant figures, without the unit.
-
-    >>> megawatts(Decimal("3902")), megawatts(Decimal("13100"))
-    ('3.90', '13.1')
-    """
-    value = value_kw / 1000
-    return f"{value:,.2f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
 def length(span: timedelta) -> str:
@@ -163,6 +169,15 @@ def with_programs(reason: str, programs_by_id: Mapping[str, str]) -> str:
     for leap_event_id, program in programs_by_id.items():
         reason = reason.replace(short(leap_event_id), program)
     return reason
+
+
+def without_amounts(reason: str) -> str:
+    """Take a device's own kW out of a reason, so that devices that fare alike read alike.
+
+    >>> without_amounts("Serves ELRP (rank 3, voluntary): 13.5 kW.")
+    'Serves ELRP (rank 3, voluntary).'
+    """
+    return AMOUNT_ALONE.sub(r"\1", AMOUNT_BEFORE.sub("", reason))
 
 
 def cap(name: str) -> str:

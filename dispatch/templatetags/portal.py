@@ -34,24 +34,6 @@ def kw(value: Decimal | None) -> str:
 
 
 @register.filter
-def kw_figure(value: Decimal | None) -> str:
-    """Write power's figure alone, for big figures with the unit small beside it."""
-    return words.power_parts(value)[0]
-
-
-@register.filter
-def kw_unit(value: Decimal | None) -> str:
-    """Write the unit that goes with `kw_figure`."""
-    return words.power_parts(value)[1]
-
-
-@register.filter
-def mw(value: Decimal) -> str:
-    """Write power in MW, without the unit."""
-    return words.megawatts(value)
-
-
-@register.filter
 def number(value: Decimal | int) -> str:
     """Write a number with thousands separators."""
     return words.number(value)

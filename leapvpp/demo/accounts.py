@@ -25,9 +25,11 @@ def make_accounts() -> tuple[str, str]:
 
     The admin's password is the same at each start, as long as the file beside the demo's state lasts.
 
-    Raises: NotADemo when somebody else can sign in already.
+    Whom visitors added besides is left alone.
+
+    Raises: NotADemo when others can sign in and none of the demo's users is among them.
     """
-    if User.objects.exclude(email__endswith=f"@{MAIL_DOMAIN}").exists():
+    if User.objects.exists() and not User.objects.filter(email__endswith=f"@{MAIL_DOMAIN}").exists():
         raise NotADemo("This database has users of its own; the demo needs an empty one. Set DATABASE_URL.")
     known = _read()
     passwords = {role.value: known.get(role.value) or secrets.token_urlsafe(12) for role in Role}

@@ -50,11 +50,6 @@ class LeapRefused(LeapError):
     def is_permanent(self) -> bool:
         return self.status < 500 and self.status not in WORTH_A_RETRY
 
-    @property
-    def is_key_refused(self) -> bool:
-        """True for 401 and 403: Leap answers 403 to a key of the other environment."""
-        return self.status in {401, 403}
-
 
 def describe_error(body: bytes) -> tuple[str, str]:
     """Return Leap's code and message from an error body of any of the four shapes.

@@ -43,6 +43,13 @@ def test_an_event_has_the_fields_of_the_contract(viewer):
     }
 
 
+def test_a_page_of_events_is_never_longer_than_a_hundred(viewer):
+    start = timezone.now()
+    for number in range(101):
+        event(f"e{number}", starts_at=start, ends_at=start + HOUR)
+    assert len(viewer.get("/api/v1/events/", {"page_size": 1000}).json()["results"]) == 100
+
+
 CONTRACT = {
     "id": 0,
     "level": "meter",

@@ -14,7 +14,7 @@ HOSTILE = {
     "an id beyond the database": ("GET", f"/api/v1/events/{10**17}/", "", 404),
     "an id beyond the address": ("GET", f"/api/v1/events/{10**30}/", "", 404),
     "an id that is none": ("GET", "/api/v1/devices/abc/", "", 404),
-    "an encoded null": ("GET", "/api/v1/meters/a%00b/", "", 404),
+    "an encoded null": ("GET", "/api/v1/meters/a%00b/", "", 400),
     "a filter beyond the database": ("GET", f"/api/v1/schedules/?device_id={10**30}", "", 400),
     "a filter that is no number": ("GET", "/api/v1/commands/?device_id=x", "", 400),
     "a null in a filter": ("GET", "/api/v1/devices/?external_id=a%00b", "", 400),

@@ -72,6 +72,17 @@ def test_the_stripe_counts_devices_that_confirmed(page):
     assert "ends in <b>1 h 18 min</b>" in text
 
 
+def test_readiness_counts_what_devices_confirmed(page):
+    named = meter()
+    coming = event(group(), to=recipients(named), start=at(2), end=at(3))
+    schedule(device(named), coming, kw=70)
+    schedule(device(named), coming, state="SENT")
+    text = page("/")
+    readiness = text[text.index('id="readiness-title"') : text.index('id="needs"')]
+    assert '<b>1</b> <span class="quiet">/ 2' in readiness
+    assert '<b>70 kW</b> <span class="quiet">/ 4,000 kW' in readiness
+
+
 def test_what_needs_someone_links_to_where_it_is_mended(page):
     named = meter()
     live = event(group(), to=recipients(named), unmapped_meters=2)

@@ -145,6 +145,13 @@ def test_out_of_time_no_level_is_asked_any_more(leap):
     assert ["longer than 25 s" in state.error for state in PollState.objects.all()] == [True, True]
 
 
+def test_a_key_that_cannot_be_sent_is_told_and_not_tried_every_second(settings):
+    settings.LEAP_API_KEY = "a key\nwith a second line"
+    reconcile(now=at(0), clock=clock_at(at(0)))
+    assert all(PollState.objects.values_list("error", flat=True))
+    assert not is_search_due(now=at(0.4))
+
+
 def test_without_a_key_nobody_is_asked(leap, settings):
     settings.LEAP_API_KEY = ""
     with CaptureQueriesContext(connection) as queries:

@@ -13,6 +13,7 @@ from dispatch.domain.allocation import Claim, Spreader
 from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Window, is_live, to_kw
 from dispatch.domain.fleet import Fleet, FleetPlan, MeterFacts, plan_fleet
+from dispatch.domain.levels import Policy
 from dispatch.domain.overruling import Action
 from tests.domain.asks import NOW, ask, at, ruling
 
@@ -38,6 +39,8 @@ def asks(draw, name):
         is_cancelled=draw(st.booleans()),
         is_integration_test=draw(st.booleans()),
         recipients=draw(st.integers(0, 2)),
+        level=draw(st.sampled_from(["METER", "GROUP"])),
+        programs=draw(st.sampled_from([(), ("CCA",), ("ELRP",), ("CCA", "ELRP")])),
     )
 
 
@@ -73,7 +76,8 @@ def fleets(draw):
     }
     recipients = {number: sorted(draw(st.sets(st.sampled_from(METERS), min_size=1))) for number in range(3)}
     ruled = {number: tuple(draw(st.lists(rulings(), max_size=2))) for number in range(5)}
-    return Fleet(tuple(events), recipients, meters, devices, ruled)
+    decided = st.dictionaries(st.sampled_from(["CCA", "ELRP"]), st.sampled_from(["METER", "GROUP"]))
+    return Fleet(tuple(events), recipients, meters, devices, ruled, Policy(decided=draw(decided)))
 
 
 def plan(fleet: Fleet) -> FleetPlan:
@@ -147,6 +151,20 @@ def test_every_slice_of_every_live_event_is_served_or_has_a_reason(fleet):
                 assert window.start <= reached
                 reached = max(reached, window.end)
             assert reached == event.window.end
+
+
+@many
+@given(fleets())
+def test_choosing_a_level_leaves_no_device_idle(fleet):
+    """Whenever a device moves with both levels acted upon, it moves with one: a twin stands in."""
+    both = plan(replace(fleet, policy=Policy(), rulings={})).plans
+    for device_id, device_plan in plan(replace(fleet, rulings={})).plans.items():
+        assert _moving(both[device_id].segments) == _moving(device_plan.segments)
+
+
+def _moving(segments):
+    """The hours in which a device moves."""
+    return {hour for hour in range(-3, 26) for each in segments if each.start <= at(hour) < each.end}
 
 
 @many

@@ -60,6 +60,14 @@ def test_the_demo_leaves_a_portal_in_use_alone(environment):
 
 
 @pytest.mark.django_db
+def test_a_visitor_who_adds_a_user_does_not_lock_the_demo(environment):
+    signed_in = prepare(now=NOW)
+    User.objects.create_user("a visitor")
+
+    assert prepare(now=NOW) == signed_in
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("hour", [0, 6, 13, 23])
 def test_at_any_hour_something_is_over_live_and_to_come(hour):
     now = NOW.replace(hour=hour)

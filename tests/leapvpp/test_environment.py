@@ -46,6 +46,10 @@ REFUSED = {
     "header with a blank": ({"LEAP_WEBHOOK_HEADER": "x api key"}, "LEAP_WEBHOOK_HEADER is 'x api key'"),
     "header that is taken": ({"LEAP_WEBHOOK_HEADER": "Cookie"}, "LEAP_WEBHOOK_HEADER is 'Cookie'"),
     "debug maybe": ({"DEBUG": "maybe"}, "DEBUG is 'maybe'. Set it to true or false."),
+    "another level": (
+        {"LEAP_DISPATCH_LEVEL": "both"},
+        "LEAP_DISPATCH_LEVEL is 'both'. Set it to first, meter or group.",
+    ),
     "base with the version": ({"LEAP_API_BASE_URL": "https://api.leap.energy/v2"}, "Set it to the host only"),
     "base without a scheme": ({"LEAP_API_BASE_URL": "api.leap.energy"}, "Set it to scheme and host"),
     "base that shows the key": ({"LEAP_API_BASE_URL": "http://api.leap.energy"}, "Set it to https://."),
@@ -109,7 +113,7 @@ def test_the_command_line_says_the_sentence_without_a_traceback():
 
 
 @pytest.mark.parametrize(("module", "limit"), [("leapvpp.wsgi", 3000), ("leapvpp.settings", None)])
-def test_only_the_web_is_impatient_with_postgresql(module, limit):
+def test_only_the_web_is_impatient_with_the_database(module, limit):
     show = (
         f"import {module}; from django.conf import settings;"
         " print(settings.DATABASES['default']['OPTIONS'].get('options'))"

@@ -100,12 +100,15 @@ class Portal:
         self.client.headers["authorization"] = f"Bearer {key}"
 
     def get(self, path: str, **parameters: Any) -> list[dict]:
-        """Return all the results of a list of the API."""
-        answer = self.client.get(f"/api/v1/{path}", params={"page_size": 1000, **parameters})
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        assert page["next"] is None
-        return page["results"]
+        """Return all the results of a list of the API, page after page."""
+        address = httpx.URL(f"/api/v1/{path}", params={"page_size": 1000, **parameters})
+        results: list[dict] = []
+        while address:
+            answer = self.client.get(address)
+            assert answer.status_code == 200, answer.text
+            results += answer.json()["results"]
+            address = answer.json()["next"]
+        return results
 
     def programs(self) -> dict[str, int]:
         """Return the supervisor's children by what they are."""

@@ -17,17 +17,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from tests.bodies import EVENT, OTHER_EVENT, as_bytes, body, group_body, meter_body, timeslot
+from tests.processes.running import ROOT, empty_database
 
-ROOT = Path(__file__).parents[2]
 URL = "/webhooks/leap/dispatch/"
 KEY = {"X-Api-Key": "key-one"}
 MEBIBYTE = 1024 * 1024
@@ -73,26 +71,10 @@ class Portal:
             yield connection
 
 
-@contextmanager
-def database(folder: Path) -> Iterator[str]:
-    """The address of an empty database of the kind that DATABASE_URL names."""
-    server = os.environ.get("DATABASE_URL", "")
-    if not server.startswith("postgres"):
-        yield f"sqlite:///{folder / 'portal.sqlite3'}"
-        return
-    name = f"hostile_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        try:
-            yield urlsplit(server)._replace(path=f"/{name}").geturl()
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory) -> Iterator[Portal]:
     folder = tmp_path_factory.mktemp("portal")
-    with database(folder) as address, socket.create_server(("127.0.0.1", 0)) as listener:
+    with empty_database(folder) as address, socket.create_server(("127.0.0.1", 0)) as listener:
         environment = os.environ | {"DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "tests.settings"}
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
