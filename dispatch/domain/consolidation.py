@@ -1,6 +1,7 @@
 """Per device: everything asked of it → the segments it runs, with the reason for every choice.
 
-Cut (rule 2), overrule (rule 8), combine (rule 3), then merge touching equal slices into segments.
+Cut (rule 2), overrule (rule 8), combine (rule 3), limit (rule 4), then merge touching equal slices into
+segments.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from devices.domain.schedule import Mode, Segment
 from dispatch.domain import sentences
 from dispatch.domain.envelope import Request, combine, order
 from dispatch.domain.events import GRID_EXPORTS_ALLOWED, Event, Window, to_kw
+from dispatch.domain.limiting import Slot, limit
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
+from dispatch.domain.policies import Terms, needed_notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class _Choice:
     watts: int | None = None
     cap: str = ""
     is_commitment: bool = False
+    is_forced: bool = False
 
 
 class _Timed(Protocol):
@@ -84,16 +88,70 @@ class _Timed(Protocol):
 T = TypeVar("T", bound=_Timed)
 
 
-def consolidate(requests: Iterable[Request], *, rulings: Sequence[Ruling] = (), traits: Traits) -> DevicePlan:
+def consolidate(
+    requests: Iterable[Request],
+    *,
+    rulings: Sequence[Ruling] = (),
+    traits: Traits,
+    terms: Terms | None = None,
+    now: datetime,
+) -> DevicePlan:
     """Plan one device: every slice of every request is served or listed as unserved."""
     ordered = sorted(requests, key=order)
+    ordered, late = _after_notice(ordered, terms=terms) if terms else (ordered, [])
     items: list[tuple[Window, Request | Ruling]] = [(request.window, request) for request in ordered]
     items += [(ruling.window, ruling) for ruling in rulings]
     choices = [_choose(window, live, traits=traits) for window, live in cut(items)]
+    if terms:
+        choices = _within(choices, traits=traits, terms=terms, now=now)
     return DevicePlan(
         segments=tuple(_segments(choices)),
         overlaps=tuple(_overlaps(choices)),
-        unserved=tuple(_unserved(choices)),
+        unserved=(*_unserved(choices), *late),
+    )
+
+
+def _after_notice(requests: Sequence[Request], *, terms: Terms) -> tuple[list[Request], list[UnservedSlice]]:
+    """Cut from each request what comes before the notice that the device needs has passed."""
+    moved, late = [], []
+    for request in requests:
+        event, window, limits = request.event, request.window, terms.limits
+        turn = needed_notice(limits, heard_at=event.heard_at, window=window)
+        if turn < window.end:
+            moved.append(replace(request, window=Window(turn, window.end)))
+        if event.heard_at and window.start < turn:
+            reason = sentences.too_late(event.heard_at, limits.notice, label=limits.label)
+            late.append(UnservedSlice(event.event_id, Window(window.start, turn), reason))
+    return moved, late
+
+
+def _within(choices: Sequence[_Choice], *, traits: Traits, terms: Terms, now: datetime) -> list[_Choice]:
+    """Rule 4: let the device run within its limits, and refuse the rest."""
+    moving = [choice for choice in choices if choice.mode]
+    outcomes = limit([_slot(choice, traits=traits) for choice in moving], terms=terms, now=now)
+    limited = [choice for choice in choices if not choice.mode]
+    for outcome in outcomes:
+        choice = replace(moving[outcome.slot], window=outcome.window)
+        limited.append(_dropped(choice, outcome.reason) if outcome.reason else choice)
+    return sorted(limited, key=lambda choice: choice.window.start)
+
+
+def _slot(choice: _Choice, *, traits: Traits) -> Slot:
+    return Slot(
+        window=choice.window,
+        is_commitment=choice.is_commitment,
+        rank=min((request.event.rank for request in choice.kept), default=0),
+        watts=traits.rated_watts if choice.watts is None else choice.watts,
+        names=tuple(sentences.ranked(request.event) for request in choice.kept) or ("a forced run",),
+        is_forced=choice.is_forced,
+    )
+
+
+def _dropped(choice: _Choice, reason: str) -> _Choice:
+    """Stay still in a slice, and refuse what it would have served."""
+    refused = tuple(Refusal(request, reason) for request in choice.kept)
+    return _Choice(
+        choice.window, choice.requests, (), (*choice.refused, *refused), "", is_ruled=choice.is_ruled
     )
 
 
@@ -122,6 +180,7 @@ def _choose(window: Window, live: Sequence[Request | Ruling], *, traits: Traits)
         watts=ruled.forced_watts if forced else whole.watts,
         cap=whole.cap,
         is_commitment=whole.is_commitment,
+        is_forced=forced,
         reason=" ".join(filter(None, [whole.reason, ruled.reason])),
     )
 
@@ -130,7 +189,7 @@ def _force_alone(still: _Choice, ruled: Ruled, *, traits: Traits) -> _Choice:
     """Run at the forced power without serving an event; stay still where none is forced."""
     if not ruled.forced_watts:
         return still
-    return replace(still, mode=_mode(traits, cap=""), watts=ruled.forced_watts)
+    return replace(still, mode=_mode(traits, cap=""), watts=ruled.forced_watts, is_forced=True)
 
 
 def _mode(traits: Traits, *, cap: str) -> Mode:

@@ -35,7 +35,7 @@ class Event:
 
     `recipients` names a set of meters (many events share one). `rank` 1 is the highest.
     `energy_kw` is power, None when Leap gives no number. `level` and `programs` choose between twins,
-    and reasons name the event by its `programs`.
+    and reasons name the event by its `programs`. `heard_at`: when it was first received.
     """
 
     event_id: int
@@ -52,6 +52,7 @@ class Event:
     is_test: bool = False
     level: str = ""
     programs: tuple[str, ...] = ()
+    heard_at: datetime | None = None
 
 
 def is_live(event: Event, *, now: datetime) -> bool:

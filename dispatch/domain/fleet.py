@@ -1,7 +1,7 @@
 """All devices at once: live events and their recipients → a plan per device, numbers per event.
 
-Rules 1 and 7 here, 9 in `levels`, the rest in `consolidation`. Events over for less than a day are
-consolidated too, so that a segment merged from touching timeslots stays what it is while it runs.
+Rules 1 and 7 here, 4 in `limiting`, 9 in `levels`, the rest in `consolidation`. Events over for less than a
+day are consolidated too, so that a segment merged from touching timeslots stays what it is while it runs.
 
 Events that share a set of recipients share its roster, and devices with the same requests, rulings and
 traits share one plan: the cost follows the number of distinct cases, not of devices.
@@ -23,6 +23,7 @@ from dispatch.domain.envelope import Request
 from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, is_live
 from dispatch.domain.levels import Policy, Shade, Shades, common_shades, lit, shade
 from dispatch.domain.overruling import Ruling
+from dispatch.domain.policies import Terms
 
 LOOK_BACK: Final = timedelta(days=1)
 
@@ -48,6 +49,7 @@ class Fleet:
     devices: Mapping[int, Traits]
     rulings: Mapping[int, tuple[Ruling, ...]] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    terms: Mapping[int, Terms] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +244,13 @@ def _plan_distinct(
     for device_id in device_ids:
         traits, rulings = fleet.devices[device_id], fleet.rulings.get(device_id, ())
         mine = tuple(parts.get(device_id, ()))
-        # The rated power bears on a plan only where a ruling may force it.
-        case = (mine, rulings, traits.is_storage, traits.may_export, traits.rated_watts if rulings else 0)
+        terms = fleet.terms.get(device_id)
+        # The rated power bears on a plan only where a ruling may force it, or where limits weigh a maximum.
+        rated = traits.rated_watts if rulings or terms else 0
+        case = (mine, rulings, terms, traits.is_storage, traits.may_export, rated)
         if case not in done:
-            done[case] = still_to_come(_plan_case(mine, live, rulings=rulings, traits=traits), now=now)
+            plan = _plan_case(mine, live, rulings=rulings, traits=traits, terms=terms, now=now)
+            done[case] = still_to_come(plan, now=now)
         plans[device_id] = done[case]
     return plans
 
@@ -256,6 +261,8 @@ def _plan_case(
     *,
     rulings: tuple[Ruling, ...],
     traits: Traits,
+    terms: Terms | None,
+    now: datetime,
 ) -> DevicePlan:
     """Turn parts into requests and refusals, and consolidate them."""
     requests: list[Request] = []
@@ -274,7 +281,7 @@ def _plan_case(
                 moved, still = _ask(asked, armed_until=part.armed_until)
                 requests += moved
                 refused += still
-    plan = consolidate(requests, rulings=rulings, traits=traits)
+    plan = consolidate(requests, rulings=rulings, traits=traits, terms=terms, now=now)
     return replace(plan, unserved=(*plan.unserved, *refused)) if refused else plan
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from dispatch.domain.events import (
@@ -138,6 +138,72 @@ def asked_at_both(level: str, program: str) -> str:
     'Asked at group level too; CCA is acted upon at group level.'
     """
     return f"Asked at {level.lower()} level too; {program} is acted upon at {level.lower()} level."
+
+
+def ranked(event: Event) -> str:
+    """Name an event where it uses up a limit."""
+    return f"{_label(event)} (rank {event.rank})"
+
+
+def a_day(length: timedelta) -> str:
+    """Name the limit of running in a local day."""
+    return f"{_length(length)} a day"
+
+
+def a_run(length: timedelta) -> str:
+    """Name the limit of one run."""
+    return f"{_length(length)} in a run"
+
+
+def events_a_day(count: int) -> str:
+    """Name the limit of runs in a local day."""
+    return f"{count} {'event' if count == 1 else 'events'} a day"
+
+
+def used_up(what: str, names: Sequence[str], *, label: str) -> str:
+    """Say which limit leaves no room, and what uses it.
+
+    >>> used_up("4 h a day", ["CCA (rank 2)"], label="Home battery v3")
+    'Dropped: 4 h a day are used by CCA (rank 2). Policy Home battery v3.'
+    """
+    are = "is" if what.startswith("1 ") else "are"
+    return f"Dropped: {what} {are} used{_by(names)}. Policy {label}."
+
+
+def rests(rest: timedelta, names: Sequence[str], *, label: str) -> str:
+    """Say that the device rests beside a run."""
+    beside = f" beside {_listed(names)}" if names else ""
+    return f"Dropped: it rests {_length(rest)} between runs{beside}. Policy {label}."
+
+
+def in_blackout(label: str) -> str:
+    """Say that nothing runs at this time of day."""
+    return f"Dropped: nothing runs at this time of its day. Policy {label}."
+
+
+def too_little(watts: int, *, below: int, label: str) -> str:
+    """Say that so little is not worth moving for."""
+    return f"Dropped: {power(watts)} is below the {power(below)} from which it moves. Policy {label}."
+
+
+def too_late(heard_at: datetime, notice: timedelta, *, label: str) -> str:
+    """Say that the device needs longer notice."""
+    return f"Dropped: it needs {_length(notice)} of notice and was told at {_at(heard_at)}. Policy {label}."
+
+
+def did_not_run() -> str:
+    """Say that a time has passed without the device running."""
+    return "The time has passed, and the device did not run."
+
+
+def _length(length: timedelta) -> str:
+    """Return hours where they are short to say, else minutes."""
+    minutes = int(length.total_seconds() // 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes / 60:g} h"
+
+
+def _by(names: Sequence[str]) -> str:
+    return f" by {_listed(names)}" if names else ""
 
 
 def _because(why: str) -> str:

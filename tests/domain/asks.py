@@ -10,6 +10,7 @@ from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, MeterFacts, plan_fleet
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.policies import Terms
 
 MIDNIGHT = datetime(2026, 7, 21, tzinfo=UTC)
 NOW = MIDNIGHT
@@ -49,13 +50,16 @@ def plan_one(
     *,
     rulings: tuple[Ruling, ...] = (),
     meter: dict[str, object] | None = None,
+    terms: Terms | None = None,
+    now: datetime = NOW,
     **traits: object,
 ) -> DevicePlan:
     """Plan a battery of 100 kW behind one meter."""
     device = Traits(**{"rated_watts": 100_000, "is_storage": True, **traits})  # type: ignore[arg-type]
     meters = {"m1": MeterFacts("m1", (1,), **(meter or {}))}  # type: ignore[arg-type]
-    fleet = Fleet(tuple(events), {1: ["m1"]}, meters, {1: device}, {1: rulings})
-    return plan_fleet(fleet, device_ids=[1], now=NOW).plans[1]
+    under = {1: terms} if terms else {}
+    fleet = Fleet(tuple(events), {1: ["m1"]}, meters, {1: device}, {1: rulings}, terms=under)
+    return plan_fleet(fleet, device_ids=[1], now=now).plans[1]
 
 
 def lanes(plan: DevicePlan) -> list[str]:

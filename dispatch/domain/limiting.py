@@ -1,0 +1,357 @@
+"""Rule 4: of what a device is asked, which slices run within its limits.
+
+The best choice is the one that serves the most kWh of commitments by rank, then of voluntary events by rank;
+of equal ones, the earlier. It is found exactly over quarter-hours counted from where touching slices begin,
+step by step: of all ways to get there those are kept that no other beats in value and in what they use up.
+What ran before now counts, and a run that a person forces counts too but is not ours to drop.
+
+Where everything fits, one pass says so. Else the cost is the number of quarter-hours times the ways kept,
+which limits bound: at most the quarter-hours of a run times those of a day times the events of a day.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from itertools import pairwise
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from dispatch.domain import sentences
+from dispatch.domain.events import Window
+from dispatch.domain.overlaps import cut
+from dispatch.domain.policies import QUARTER, Blackout, Limits, Terms
+
+_DAY: Final = timedelta(days=1)
+_RAN: Final = -1
+_DARK: Final = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slice in which the device would run. `names`: what it serves, best first.
+
+    `watts`: what it delivers, the rated power for a maximum. `is_forced`: a person says so.
+    """
+
+    window: Window
+    is_commitment: bool
+    rank: int
+    watts: int
+    names: tuple[str, ...]
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A part of a slot: it runs where there is no reason against it."""
+
+    slot: int
+    window: Window
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """The smallest piece that runs as a whole.
+
+    `must`: whether it runs where that is settled; `slot` None: it ran for what is no longer asked.
+    `day` counts local days; `value` is comparable over all atoms of a device.
+    """
+
+    window: Window
+    day: int
+    value: int
+    slot: int | None = None
+    must: bool | None = None
+    reason: str = ""
+
+    @property
+    def length(self) -> timedelta:
+        """How long it lasts."""
+        return self.window.end - self.window.start
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What of the limits is used up: `since` is how long the device runs, or rests (up to what it needs)."""
+
+    is_running: bool
+    since: timedelta
+    used: timedelta = timedelta()
+    runs: int = 0
+
+
+def limit(slots: Sequence[Slot], *, terms: Terms, now: datetime) -> list[Outcome]:
+    """Return every part of every slot, in order: it runs, or the reason why it does not.
+
+    Slots are ordered and do not overlap. The past is what the device did.
+    """
+    atoms = cut_atoms(slots, terms=terms, now=now)
+    chosen = choose(atoms, limits=terms.limits)
+    names = [("what ran earlier",) if atom.slot is None else slots[atom.slot].names for atom in atoms]
+    why = _Reasons(atoms, chosen, names=names, limits=terms.limits)
+    return [
+        Outcome(atom.slot, atom.window, "" if runs else atom.reason or why.of(index))
+        for index, (atom, runs) in enumerate(zip(atoms, chosen, strict=True))
+        if atom.slot is not None
+    ]
+
+
+def cut_atoms(slots: Sequence[Slot], *, terms: Terms, now: datetime) -> list[Atom]:
+    """Cut slots and the past at every quarter-hour, local midnight and blackout, and at now."""
+    limits, zone = terms.limits, ZoneInfo(terms.zone)
+    if not slots:
+        return []
+    span = Window(min([slots[0].window.start, *(window.start for window in terms.ran)]), slots[-1].window.end)
+    items = [(slot.window, index) for index, slot in enumerate(slots)]
+    items += [(window, _RAN) for window in terms.ran]
+    items += [(window, _DARK) for window in blackout_windows(limits.blackouts, span=span, zone=zone)]
+    live = [(window, set(of)) for window, of in cut(items) if set(of) != {_DARK}]
+    marks = sorted([now, *_midnights(span, zone=zone)])
+    values = _values(slots)
+    atoms = []
+    for window, of in _in_quarters(live, marks=marks):
+        slot = max(of, default=_RAN)
+        must, reason = _settled(of, slots=slots, window=window, limits=limits, now=now)
+        atoms.append(
+            Atom(
+                window=window,
+                day=window.start.astimezone(zone).toordinal(),
+                value=values[slot] * int((window.end - window.start).total_seconds()) if slot >= 0 else 0,
+                slot=slot if slot >= 0 else None,
+                must=must,
+                reason=reason,
+            )
+        )
+    return atoms
+
+
+def choose(atoms: Sequence[Atom], *, limits: Limits) -> list[bool]:
+    """Return which atoms run: the best choice within the limits."""
+    wanted = [atom.must is not False for atom in atoms]
+    if _fits(atoms, wanted, limits=limits):
+        return wanted
+    ways: dict[State, tuple[int, int]] = {_begin(limits): (0, 0)}
+    earlier: Atom | None = None
+    for atom in atoms:
+        ahead: dict[State, tuple[int, int]] = {}
+        for state, (value, bits) in ways.items():
+            there = _until(state, earlier, atom, limits=limits)
+            for runs in (True, False) if atom.must is None else (atom.must,):
+                after = _step(there, atom, limits=limits, runs=runs)
+                if after is None:
+                    continue
+                worth = (value + atom.value * runs, bits << 1 | runs)
+                if worth > ahead.get(after, (-1, -1)):
+                    ahead[after] = worth
+        ways, earlier = _unbeaten(ahead, limits=limits), atom
+    _, bits = max(ways.values())
+    return [bool(bits >> place & 1) for place in reversed(range(len(atoms)))]
+
+
+def blackout_windows(blackouts: Iterable[Blackout], *, span: Window, zone: ZoneInfo) -> list[Window]:
+    """Return a span's blackouts; a night that the clocks change covers its hour twice, or not at all."""
+    first = span.start.astimezone(zone).date() - _DAY
+    dates = [first + number * _DAY for number in range((span.end - span.start).days + 4)]
+    windows = []
+    for blackout in blackouts:
+        for date in dates:
+            if blackout.weekdays and date.weekday() not in blackout.weekdays:
+                continue
+            until = date if blackout.end > blackout.start else date + _DAY
+            start = datetime.combine(date, blackout.start, zone).astimezone(span.start.tzinfo)
+            end = datetime.combine(until, blackout.end.replace(fold=1), zone).astimezone(span.start.tzinfo)
+            if start < end:
+                windows.append(Window(start, end))
+    return windows
+
+
+def _midnights(span: Window, *, zone: ZoneInfo) -> list[datetime]:
+    first = span.start.astimezone(zone).date()
+    return [
+        datetime.combine(first + number * _DAY, time(), zone).astimezone(span.start.tzinfo)
+        for number in range((span.end - span.start).days + 3)
+    ]
+
+
+def _in_quarters(
+    live: Sequence[tuple[Window, set[int]]], *, marks: Sequence[datetime]
+) -> Iterable[tuple[Window, set[int]]]:
+    """Cut touching slices every quarter-hour from where the first of them begins, and at the marks."""
+    origin = end = None
+    for window, of in live:
+        if origin is None or window.start != end:
+            origin = window.start
+        end = window.end
+        steps = range((window.start - origin) // QUARTER + 1, -((origin - window.end) // QUARTER))
+        cuts = {window.start, window.end, *(origin + step * QUARTER for step in steps)}
+        cuts |= {mark for mark in marks if window.start < mark < window.end}
+        yield from ((Window(*pair), of) for pair in pairwise(sorted(cuts)))
+
+
+def _settled(
+    of: set[int], *, slots: Sequence[Slot], window: Window, limits: Limits, now: datetime
+) -> tuple[bool | None, str]:
+    """Return whether there is nothing to choose, and the reason where it must not run."""
+    slot = slots[max(of)] if max(of) >= 0 else None
+    if limits.counts_runs and window.end <= now:
+        return _RAN in of, sentences.did_not_run()
+    if slot is None:
+        return True, ""
+    if slot.is_forced:
+        return True, ""
+    if _DARK in of:
+        return False, sentences.in_blackout(limits.label)
+    if slot.watts < limits.ignore_below_watts:
+        return False, sentences.too_little(slot.watts, below=limits.ignore_below_watts, label=limits.label)
+    return None, ""
+
+
+def _values(slots: Sequence[Slot]) -> list[int]:
+    """Return what a second of each slot is worth: a better class outweighs all of the worse ones."""
+    classes = sorted({(not slot.is_commitment, slot.rank) for slot in slots}, reverse=True)
+    seconds = int((slots[-1].window.end - slots[0].window.start).total_seconds())
+    base = 1 + max(slot.watts for slot in slots) * seconds
+    return [slot.watts * base ** classes.index((not slot.is_commitment, slot.rank)) for slot in slots]
+
+
+def _begin(limits: Limits) -> State:
+    return State(is_running=False, since=limits.rest)
+
+
+def _fits(atoms: Sequence[Atom], chosen: Sequence[bool], *, limits: Limits) -> bool:
+    state = _begin(limits)
+    earlier: Atom | None = None
+    for atom, runs in zip(atoms, chosen, strict=True):
+        after = _step(_until(state, earlier, atom, limits=limits), atom, limits=limits, runs=runs)
+        if after is None:
+            return False
+        state, earlier = after, atom
+    return True
+
+
+def _until(state: State, earlier: Atom | None, atom: Atom, *, limits: Limits) -> State:
+    """Return the state at an atom's beginning: it rested meanwhile, and a new day has used nothing."""
+    if earlier is None:
+        return state
+    is_running, since, used, runs = state.is_running, state.since, state.used, state.runs
+    if gap := atom.window.start - earlier.window.end:
+        since = min(gap if is_running else since + gap, limits.rest)
+        is_running = False
+    if atom.day != earlier.day:
+        used, runs = timedelta(), 0
+    return State(is_running, since, used, runs)
+
+
+def _step(state: State, atom: Atom, *, limits: Limits, runs: bool) -> State | None:
+    """Return the state after an atom; None where it may not run. What must run is only counted."""
+    if not runs:
+        rested = atom.length if state.is_running else state.since + atom.length
+        return State(False, min(rested, limits.rest), state.used, state.runs)  # noqa: FBT003 -- it stays still
+    since = state.since + atom.length if state.is_running else atom.length
+    used = state.used + atom.length
+    count = state.runs + (not state.is_running)
+    if atom.must is None and (
+        (limits.longest_run is not None and since > limits.longest_run)
+        or (limits.a_day is not None and used > limits.a_day)
+        or (limits.events_a_day is not None and count > limits.events_a_day)
+        or (not state.is_running and state.since < limits.rest)
+    ):
+        return None
+    return State(
+        is_running=True,
+        since=timedelta() if limits.longest_run is None else min(since, limits.longest_run),
+        used=timedelta() if limits.a_day is None else min(used, limits.a_day),
+        runs=0 if limits.events_a_day is None else min(count, limits.events_a_day),
+    )
+
+
+def _unbeaten(ways: Mapping[State, tuple[int, int]], *, limits: Limits) -> dict[State, tuple[int, int]]:
+    """Leave out each way that another one beats: worth as much, and nothing used up further."""
+    kept: dict[State, tuple[int, int]] = {}
+    fronts: defaultdict[tuple[bool, int], tuple[list[timedelta], list[timedelta]]] = defaultdict(
+        lambda: ([], [])
+    )
+    for state, worth in sorted(ways.items(), key=lambda way: way[1], reverse=True):
+        costs, useds = fronts[state.is_running, state.runs]
+        cost = state.since if state.is_running else limits.rest - state.since
+        place = bisect_right(costs, cost)
+        if place and useds[place - 1] <= state.used:
+            continue
+        last = place
+        while last < len(costs) and useds[last] >= state.used:
+            last += 1
+        costs[place:last], useds[place:last] = [cost], [state.used]
+        kept[state] = worth
+    return kept
+
+
+class _Reasons:
+    """Why an atom that was not chosen cannot run beside those that were."""
+
+    def __init__(
+        self,
+        atoms: Sequence[Atom],
+        chosen: Sequence[bool],
+        *,
+        names: Sequence[tuple[str, ...]],
+        limits: Limits,
+    ) -> None:
+        self._atoms, self._chosen, self._names, self._limits = atoms, chosen, names, limits
+        self._runs: list[list[int]] = []
+        self._run_of: dict[int, list[int]] = {}
+        self._days: defaultdict[int, list[int]] = defaultdict(list)
+        for index, runs in enumerate(chosen):
+            if not runs:
+                continue
+            self._days[atoms[index].day].append(index)
+            latest = self._runs[-1] if self._runs else None
+            if latest and atoms[latest[-1]].window.end == atoms[index].window.start:
+                latest.append(index)
+            else:
+                latest = [index]
+                self._runs.append(latest)
+            self._run_of[index] = latest
+
+    def of(self, index: int) -> str:
+        """Return the reason, by the first limit in its way."""
+        atom, limits = self._atoms[index], self._limits
+        before, after = self._beside(index, -1), self._beside(index, +1)
+        today = self._days[atom.day]
+        if limits.a_day is not None and self._length(today) + atom.length > limits.a_day:
+            return self._used(sentences.a_day(limits.a_day), today)
+        joined = [*before, *after]
+        if limits.longest_run is not None and self._length(joined) + atom.length > limits.longest_run:
+            return self._used(sentences.a_run(limits.longest_run), joined)
+        begun = [run[0] for run in self._runs if self._atoms[run[0]].day == atom.day]
+        if limits.events_a_day is not None and not joined and len(begun) >= limits.events_a_day:
+            return self._used(sentences.events_a_day(limits.events_a_day), begun)
+        near = [index for run in self._runs if self._is_near(run, atom) for index in run]
+        if limits.longest_run is not None and self._length(near) + atom.length > limits.longest_run:
+            return self._used(sentences.a_run(limits.longest_run), near)
+        return sentences.rests(limits.rest, self._named(near), label=limits.label)
+
+    def _beside(self, index: int, step: int) -> list[int]:
+        """Return the run that touches an atom on one side."""
+        other = index + step
+        if not 0 <= other < len(self._atoms) or other not in self._run_of:
+            return []
+        pair = (self._atoms[min(index, other)], self._atoms[max(index, other)])
+        return self._run_of[other] if pair[0].window.end == pair[1].window.start else []
+
+    def _is_near(self, run: Sequence[int], atom: Atom) -> bool:
+        start, end = self._atoms[run[0]].window.start, self._atoms[run[-1]].window.end
+        return start - atom.window.end < self._limits.rest and atom.window.start - end < self._limits.rest
+
+    def _length(self, indexes: Iterable[int]) -> timedelta:
+        return sum((self._atoms[index].length for index in indexes), timedelta())
+
+    def _used(self, what: str, indexes: Iterable[int]) -> str:
+        return sentences.used_up(what, self._named(indexes), label=self._limits.label)
+
+    def _named(self, indexes: Iterable[int]) -> list[str]:
+        return list(dict.fromkeys(name for index in indexes for name in self._names[index]))

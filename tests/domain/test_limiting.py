@@ -1,0 +1,300 @@
+"""Rule 4: what runs under a policy's limits, as tables; and against every possible choice of small cases."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from itertools import product
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dispatch.domain.events import Window
+from dispatch.domain.limiting import Slot, blackout_windows, choose, cut_atoms, limit
+from dispatch.domain.overruling import Action
+from dispatch.domain.policies import Blackout, Limits, Terms
+from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
+
+HOUR = timedelta(hours=1)
+CASES = int(os.environ.get("BRUTE_FORCE_CASES", "2000"))
+VOLUNTARY = {"is_voluntary": True}
+HOME = Limits("Home battery v3", longest_run=4 * HOUR, rest=HOUR, a_day=4 * HOUR)
+
+
+def terms(*, zone: str = "UTC", ran: tuple[tuple[float, float], ...] = (), **limits: object) -> Terms:
+    windows = tuple(Window(at(start), at(end)) for start, end in ran)
+    return Terms(Limits("Home battery v3", **limits), zone, windows)  # type: ignore[arg-type]
+
+
+def told(plan) -> list[str]:
+    return [f"{hours(each.window.start)}-{hours(each.window.end)} {each.reason}" for each in plan.unserved]
+
+
+RUNS = {
+    "all that fits": ({"a_day": 4 * HOUR}, [ask("a", 17, 20)], ["17-20 discharge 8 a"]),
+    "the best four of six hours": (
+        {"longest_run": 4 * HOUR, "rest": 3 * HOUR},
+        [ask("a", 14, 17, "5"), ask("b", 17, 20, "9")],
+        ["16-17 discharge 5 a", "17-20 discharge 9 b"],
+    ),
+    "the first of equal hours": ({"a_day": 2 * HOUR}, [ask("a", 14, 20)], ["14-16 discharge 8 a"]),
+    "a commitment before more kWh of a voluntary event": (
+        {"a_day": HOUR},
+        [ask("a", 14, 15, "90", **VOLUNTARY), ask("b", 17, 18, "1", rank=3)],
+        ["17-18 discharge 1 b"],
+    ),
+    "the better rank before more kWh": (
+        {"events_a_day": 1, "rest": HOUR},
+        [ask("a", 10, 14, "90", rank=2), ask("b", 17, 18, "1")],
+        ["17-18 discharge 1 b"],
+    ),
+    "two runs keep their rest": (
+        {"rest": 2 * HOUR},
+        [ask("a", 14, 15), ask("b", 16, 18, "7")],
+        ["14-15 discharge 8 a", "17-18 discharge 7 b"],
+    ),
+    "touching dispatches are one event": (
+        {"events_a_day": 1},
+        [ask("a", 14, 15), ask("b", 15, 16, "9"), ask("c", 18, 19, "7")],
+        ["14-15 discharge 8 a", "15-16 discharge 9 b"],
+    ),
+    "every day anew": (
+        {"a_day": HOUR},
+        [ask("a", 22, 26)],
+        ["22-23 discharge 8 a", "24-25 discharge 8 a"],
+    ),
+    "a day of the site": (
+        {"a_day": HOUR, "zone": "America/Los_Angeles"},  # whose day ends at 7:00 UTC
+        [ask("a", 5, 9)],
+        ["5-6 discharge 8 a", "7-8 discharge 8 a"],
+    ),
+    "nothing in a blackout": (
+        {"blackouts": (Blackout(time(15), time(16)),)},
+        [ask("a", 14, 17)],
+        ["14-15 discharge 8 a", "16-17 discharge 8 a"],
+    ),
+    "nothing too small": (
+        {"ignore_below_watts": 500},
+        [ask("a", 14, 15, "0.4"), ask("b", 15, 16, "0.5")],
+        ["15-16 discharge 0.5 b"],
+    ),
+    "nothing before the notice has passed": (
+        {"notice": HOUR},
+        [ask("a", 14, 16, heard_at=at(13.5)), ask("b", 17, 18, heard_at=at(17))],
+        ["14.5-16 discharge 8 a"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("limits", "events", "expected"), RUNS.values(), ids=RUNS.keys())
+def test_what_runs_is_the_best_within_the_limits(limits, events, expected):
+    assert lanes(plan_one(events, terms=terms(**limits))) == expected
+
+
+TOLD = {
+    "hours a day": (
+        {"a_day": 4 * HOUR},
+        [ask("cca", 12, 16, rank=2), ask("elrp", 18, 19, **VOLUNTARY)],
+        ["18-19 Dropped: 4 h a day are used by cca (rank 2). Policy Home battery v3."],
+    ),
+    "longest run": (
+        {"longest_run": 2 * HOUR, "rest": HOUR},
+        [ask("cca", 12, 14), ask("elrp", 14, 15, rank=2)],
+        ["14-15 Dropped: 2 h in a run are used by cca (rank 1). Policy Home battery v3."],
+    ),
+    "events a day": (
+        {"events_a_day": 1},
+        [ask("cca", 12, 14), ask("elrp", 18, 19, rank=2)],
+        ["18-19 Dropped: 1 event a day is used by cca (rank 1). Policy Home battery v3."],
+    ),
+    "rest": (
+        {"rest": HOUR},
+        [ask("cca", 12, 14), ask("elrp", 14.5, 15, rank=2)],
+        ["14.5-15 Dropped: it rests 1 h between runs beside cca (rank 1). Policy Home battery v3."],
+    ),
+    "blackout": (
+        {"blackouts": (Blackout(time(22), time(6), frozenset({0})),)},  # Monday night into the day of the tests
+        [ask("cca", 5, 7)],
+        ["5-6 Dropped: nothing runs at this time of its day. Policy Home battery v3."],
+    ),
+    "too small": (
+        {"ignore_below_watts": 500},
+        [ask("cca", 12, 13, "0.1")],
+        ["12-13 Dropped: 0.1 kW is below the 0.5 kW from which it moves. Policy Home battery v3."],
+    ),
+    "notice": (
+        {"notice": 1.5 * HOUR},
+        [ask("cca", 12, 14, heard_at=at(11))],
+        [
+            "12-12.5 Dropped: it needs 1.5 h of notice and was told at 2026-07-21 11:00Z. "
+            "Policy Home battery v3."
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("limits", "events", "expected"), TOLD.values(), ids=TOLD.keys())
+def test_what_does_not_run_says_which_limit_and_what_uses_it(limits, events, expected):
+    assert told(plan_one(events, terms=terms(**limits))) == expected
+
+
+def test_what_ran_earlier_today_counts():
+    plan = plan_one([ask("a", 17, 20)], terms=terms(a_day=4 * HOUR, ran=((10, 12.5),)), now=at(13))
+    assert lanes(plan) == ["17-18.5 discharge 8 a"]
+    assert told(plan) == [
+        "18.5-20 Dropped: 4 h a day are used by what ran earlier and a (rank 1). Policy Home battery v3."
+    ]
+
+
+def test_a_run_in_progress_keeps_its_beginning_and_its_end():
+    limits = {"longest_run": 2 * HOUR, "rest": 4 * HOUR}
+    before = plan_one([ask("a", 17, 20)], terms=terms(**limits), now=at(13))
+    during = plan_one([ask("a", 17, 20)], terms=terms(**limits, ran=((17, 17.6),)), now=at(17.6))
+    assert lanes(during) == lanes(before) == ["17-19 discharge 8 a"]
+
+
+def test_a_forced_run_is_not_dropped_but_counts():
+    rulings = (ruling(Action.FORCE, 10, 13, watts=5000),)
+    plan = plan_one([ask("a", 17, 20)], terms=terms(a_day=2 * HOUR), rulings=rulings)
+    assert lanes(plan) == ["10-13 discharge 5"]
+
+
+def test_a_dropped_overlap_says_why_of_both():
+    events = [ask("a", 17, 18), ask("b", 17, 18, "9", rank=2), ask("c", 12, 16, "50")]
+    plan = plan_one(events, terms=Terms(HOME, "UTC"))
+    (overlap,) = plan.overlaps
+    reason = "Dropped: 4 h a day are used by c (rank 1). Policy Home battery v3."
+    assert (overlap.served, overlap.reason) == ((), reason)
+    assert overlap.not_served == (("a", reason), ("b", reason))
+
+
+NIGHTS = {
+    # night in Los Angeles, blackout, how long it is in UTC
+    "an hour that does not exist": (datetime(2026, 3, 8, tzinfo=UTC), (1, 4), 2 * HOUR),
+    "an hour that comes twice": (datetime(2026, 11, 1, tzinfo=UTC), (1, 4), 4 * HOUR),
+    "an ordinary night": (datetime(2026, 7, 1, tzinfo=UTC), (1, 4), 3 * HOUR),
+    "the missing hour itself": (datetime(2026, 3, 8, tzinfo=UTC), (2, 3), None),
+}
+
+
+@pytest.mark.parametrize(("day", "range_", "length"), NIGHTS.values(), ids=NIGHTS.keys())
+def test_blackout_follows_the_local_clock_on_nights_of_change(day, range_, length):
+    blackout = Blackout(time(range_[0]), time(range_[1]), frozenset({day.weekday()}))
+    span = Window(day + 7 * HOUR, day + 20 * HOUR)
+    found = blackout_windows([blackout], span=span, zone=ZoneInfo("America/Los_Angeles"))
+    assert [window.end - window.start for window in found] == ([length] if length else [])
+
+
+@pytest.mark.parametrize(("day", "long"), [((2026, 3, 8), 23), ((2026, 11, 1), 25)])
+def test_day_of_change_has_its_own_length(day, long):
+    zone = ZoneInfo("America/Los_Angeles")
+    midnight = datetime(*day, tzinfo=zone).astimezone(UTC)
+    slot = Slot(Window(midnight, midnight + 30 * HOUR), True, 1, 1000, ("a",))
+    outcomes = limit(
+        [slot], terms=Terms(Limits("x", a_day=22 * HOUR), "America/Los_Angeles"), now=midnight - HOUR
+    )
+    runs = [each.window for each in outcomes if not each.reason]
+    again = next(window.start for window in runs if window.start >= midnight + 22 * HOUR)
+    assert again == midnight + long * HOUR
+
+
+def test_no_choice_of_small_cases_is_better():
+    """CASES random ones; the environment's BRUTE_FORCE_CASES asks for more."""
+    random = Random(4)
+    for number in range(CASES):
+        slots, under, now = _case(random)
+        atoms = cut_atoms(slots, terms=under, now=now)
+        chosen = choose(atoms, limits=under.limits)
+        best = max(
+            (_worth(atoms, slots, choice), choice)
+            for choice in product(*[(True, False) if atom.must is None else (atom.must,) for atom in atoms])
+            if _keeps(atoms, choice, under.limits)
+        )
+        assert _keeps(atoms, chosen, under.limits), number
+        assert (_worth(atoms, slots, chosen), tuple(chosen)) == best, number
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reason(seed):
+    slots, under, now = _case(Random(seed))
+    outcomes = limit(slots, terms=under, now=now)
+    assert [each.window for each in outcomes] == [
+        each.window for each in cut_atoms(slots, terms=under, now=now) if each.slot is not None
+    ]
+    kept = [replace(slots[each.slot], window=each.window) for each in outcomes if not each.reason]
+    assert [each.reason for each in limit(kept, terms=under, now=now)] == [""] * len(
+        limit(kept, terms=under, now=now)
+    )
+
+
+def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:
+    """A few slices of quarter-hours around midnight, with limits that hurt."""
+    slots, start = [], at(22) + timedelta(minutes=random.choice([0, 5]))
+    now = start + timedelta(minutes=random.choice([-30, 0, 20]))
+    ran = (Window(now - HOUR, now - timedelta(minutes=random.choice([0, 15]))),)
+    while (total := sum((one.window.end - one.window.start for one in slots), timedelta())) < 1.75 * HOUR:
+        start += timedelta(minutes=random.choice([0, 0, 15, 40]))
+        end = start + min(timedelta(minutes=random.choice([15, 20, 30, 45])), 2 * HOUR - total)
+        voluntary, rank, watts = random.random() < 0.5, random.randint(1, 2), random.choice([1, 1000, 2500])
+        slots.append(Slot(Window(start, end), not voluntary, rank, watts, (str(len(slots)),)))
+        start = end
+    minutes = [None, 15, 30, 45, 60]
+    run, day = (None if (one := random.choice(minutes)) is None else one * HOUR / 60 for _ in range(2))
+    limits = Limits(
+        "Case v1",
+        longest_run=run,
+        a_day=day,
+        events_a_day=random.choice([None, 1, 2]),
+        rest=timedelta(minutes=random.choice([15, 30, 45] if run else [0, 30])),
+    )
+    return slots, Terms(limits, random.choice(["UTC", "Europe/Berlin"]), random.choice([(), ran])), now
+
+
+def _worth(atoms, slots, choice) -> list[float]:
+    """kWh by class, the best class first."""
+    classes = {}
+    for atom, runs in zip(atoms, choice, strict=True):
+        if atom.slot is None:
+            continue
+        slot = slots[atom.slot]
+        key = (not slot.is_commitment, slot.rank)
+        energy = slot.watts * int((atom.window.end - atom.window.start).total_seconds())
+        classes[key] = classes.get(key, 0) + energy * runs
+    return [classes[key] for key in sorted(classes)]
+
+
+def _keeps(atoms, choice, limits) -> bool:
+    """Say whether what is free in a choice keeps the limits, in the plainest words."""
+    runs: list[list[int]] = []
+    for index, on in enumerate(choice):
+        if not on:
+            continue
+        if runs and runs[-1][-1] == index - 1 and atoms[index - 1].window.end == atoms[index].window.start:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    used: dict[int, timedelta] = {}
+    begun: dict[int, int] = {}
+    earlier = None
+    for run in runs:
+        day = atoms[run[0]].day
+        begun[day] = begun.get(day, 0) + 1
+        length = timedelta()
+        is_free = atoms[run[0]].must is None
+        if is_free and earlier and atoms[run[0]].window.start - earlier < limits.rest:
+            return False
+        if is_free and limits.events_a_day and begun[day] > limits.events_a_day:
+            return False
+        for index in run:
+            atom = atoms[index]
+            length += atom.length
+            used[atom.day] = used.get(atom.day, timedelta()) + atom.length
+            if atom.must is None and (
+                (limits.longest_run and length > limits.longest_run)
+                or (limits.a_day and used[atom.day] > limits.a_day)
+            ):
+                return False
+        earlier = atoms[run[-1]].window.end
+    return True
