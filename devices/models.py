@@ -43,7 +43,9 @@ class Device(models.Model):
     rated_power_kw = models.DecimalField(max_digits=12, decimal_places=3)
     energy_capacity_kwh = models.DecimalField(max_digits=12, decimal_places=3, null=True, blank=True)
     may_export = models.BooleanField(default=False, help_text="The site may send power to the grid.")
-    policy = models.CharField(max_length=64, blank=True)
+    policy = models.CharField(
+        max_length=64, blank=True, help_text="Name of the response policy of this device alone."
+    )
     is_online = models.BooleanField(default=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     schedule_version = models.PositiveIntegerField(default=0, editable=False)
@@ -102,6 +104,9 @@ class DeviceSchedule(models.Model):
     created_at = models.DateTimeField()
     superseded_at = models.DateTimeField(null=True, blank=True)
     digest = models.CharField(max_length=64)
+    policy = models.CharField(
+        max_length=80, blank=True, help_text="Response policy and version under which it was made."
+    )
     state = models.CharField(max_length=16, choices=ScheduleState.choices, default=ScheduleState.PENDING)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
 

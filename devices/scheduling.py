@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from django.db.models import F
 
@@ -31,6 +32,7 @@ from devices.models import (
 logger = logging.getLogger(__name__)
 
 BATCH = 1000
+NO_POLICIES: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,13 @@ class _Wanted:
     digest: str
 
 
-def replace_schedules(*, desired: Mapping[int, DesiredSchedule], now: datetime) -> Replaced:
+def replace_schedules(
+    *, desired: Mapping[int, DesiredSchedule], policies: Mapping[int, str] = NO_POLICIES, now: datetime
+) -> Replaced:
     """Give each device a new version where what remains to be done differs from what it has.
 
-    `desired` maps device ids to their whole schedule. A device that has nothing to do and nothing
+    `desired` maps device ids to their whole schedule, `policies` to the policy and version it was made under,
+    where there is one. A device that has nothing to do and nothing
     desired gets no version; one whose schedule is emptied gets a command that clears it. Open
     commands of older versions are superseded. A constant number of statements per thousand
     devices; call inside a transaction, with devices that exist.
@@ -65,7 +70,7 @@ def replace_schedules(*, desired: Mapping[int, DesiredSchedule], now: datetime) 
     changed: list[int] = []
     for first in range(0, len(device_ids), BATCH):
         batch = {device_id: wanted[device_id] for device_id in device_ids[first : first + BATCH]}
-        changed += _replace_batch(batch, now=now)
+        changed += _replace_batch(batch, policies=policies, now=now)
     if changed:
         queue.wake_commands()
         logger.info("Schedules replaced for %s of %s devices", len(changed), len(device_ids))
@@ -83,7 +88,9 @@ def _prepare(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> dict[i
     return {device_id: prepared[id(segments)] for device_id, segments in desired.items()}
 
 
-def _replace_batch(desired: Mapping[int, _Wanted], *, now: datetime) -> list[int]:
+def _replace_batch(
+    desired: Mapping[int, _Wanted], *, policies: Mapping[int, str], now: datetime
+) -> list[int]:
     """Compare, then bump versions, supersede the old and store the new.
 
     The devices' rows are taken first and in order: whoever writes takes device, schedule, command
@@ -103,7 +110,7 @@ def _replace_batch(desired: Mapping[int, _Wanted], *, now: datetime) -> list[int
     versions = {device_id: version + 1 for device_id, version in locked}
     devices.update(schedule_version=F("schedule_version") + 1)
     _supersede(list(wanted), now=now)
-    schedules = _store_schedules(wanted, versions=versions, now=now)
+    schedules = _store_schedules(wanted, versions=versions, policies=policies, now=now)
     Command.objects.bulk_create(
         _command(schedule, desired=wanted[pk].remaining, held=held.get(pk, nothing), now=now)
         for pk, schedule in schedules.items()
@@ -152,7 +159,11 @@ def _supersede(device_ids: Sequence[int], *, now: datetime) -> None:
 
 
 def _store_schedules(
-    desired: Mapping[int, _Wanted], *, versions: Mapping[int, int], now: datetime
+    desired: Mapping[int, _Wanted],
+    *,
+    versions: Mapping[int, int],
+    policies: Mapping[int, str],
+    now: datetime,
 ) -> dict[int, DeviceSchedule]:
     """Store a version per device with its segments, and return it by device id."""
     schedules = {
@@ -161,6 +172,7 @@ def _store_schedules(
             version=versions[device_id],
             created_at=now,
             digest=each.digest,
+            policy=policies.get(device_id, ""),
         )
         for device_id, each in desired.items()
     }

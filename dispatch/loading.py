@@ -21,6 +21,7 @@ from dispatch.levels import load_policy
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.models import DispatchEvent, RecipientMember, RecipientSet, TestKind
 from dispatch.rulings import load_rulings
+from dispatch.terms import load_terms
 from meters.models import Meter
 from meters.readiness import reason_not_dispatchable
 
@@ -39,6 +40,7 @@ _EVENT_COLUMNS = (
     "test",
     "level",
     "programs",
+    "first_received_at",
 )
 # All that `meters.readiness` looks at, too.
 _METER_COLUMNS = (
@@ -49,7 +51,7 @@ _METER_COLUMNS = (
     "participation",
     "test_armed_until",
 )
-_DEVICE_COLUMNS = ("external_id", "kind", "rated_power_kw", "may_export")
+_DEVICE_COLUMNS = ("external_id", "kind", "rated_power_kw", "may_export", "policy")
 _RECIPIENT_COLUMNS = ("recipients_id", "planned_recipients_id")
 
 
@@ -65,11 +67,12 @@ class Seeds:
 
 @dataclass(slots=True)
 class Loaded:
-    """The values, which devices to plan, and which events' devices are all among them."""
+    """The values, which devices to plan, which events' devices are all among them, and policies' names."""
 
     fleet: Fleet
     device_ids: set[int]
     event_ids: set[int]
+    policies: dict[int, str]
 
 
 @dataclass(slots=True)
@@ -94,6 +97,8 @@ def load(seeds: Seeds, *, now: datetime) -> Loaded:
     recipients = _recipients({event.recipients for event in events})
     meters = _meters(scope.meter_ids.union(behind, *recipients.values()), now=now)
     devices = _devices(scope.device_ids.union(*(meter.device_ids for meter in meters.values())))
+    planned = [device for device in devices if device.pk in scope.device_ids]
+    terms, policies = load_terms(planned, now=now)
     fleet = Fleet(
         events=events,
         recipients=recipients,
@@ -101,8 +106,9 @@ def load(seeds: Seeds, *, now: datetime) -> Loaded:
         devices={device.pk: traits_of(device) for device in devices},
         rulings=load_rulings(devices, meters=meters, now=now),
         policy=load_policy(),
+        terms=terms,
     )
-    return Loaded(fleet, scope.device_ids & fleet.devices.keys(), scope.event_ids)
+    return Loaded(fleet, {device.pk for device in planned}, scope.event_ids, policies)
 
 
 def traits_of(device: Device) -> Traits:
@@ -148,7 +154,7 @@ def _live_events(meter_ids: Collection[str], *, now: datetime) -> list[Event]:
 def event_of(row: tuple[Any, ...]) -> Event:
     """Return the value of an event's columns, in the order of `_EVENT_COLUMNS`."""
     pk, leap_event_id, recipients, starts_at, ends_at, *fields = row
-    energy_kw, nomination_kw, rank, is_voluntary, cap, is_cancelled, test, level, programs = fields
+    energy_kw, nomination_kw, rank, is_voluntary, cap, is_cancelled, test, level, programs, heard_at = fields
     return Event(
         event_id=pk,
         leap_event_id=leap_event_id,
@@ -164,6 +170,7 @@ def event_of(row: tuple[Any, ...]) -> Event:
         is_test=bool(test),
         level=level,
         programs=tuple(programs),
+        heard_at=heard_at,
     )
 
 

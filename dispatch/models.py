@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from devices.models import Device
+from dispatch import policy_models as policy_models  # Django looks for models here
 
 
 class Level(models.TextChoices):

@@ -65,7 +65,7 @@ def plan_waiting(*, now: datetime) -> int:
         loaded = load(_seeds(waiting, now=now), now=now)
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
-        replaced = replace_schedules(desired=desired, now=now)
+        replaced = replace_schedules(desired=desired, policies=loaded.policies, now=now)
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
         save_numbers(plan.numbers, replanned=loaded.event_ids, now=now)

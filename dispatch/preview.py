@@ -64,7 +64,7 @@ def preview(*, body: bytes, now: datetime) -> PlanPreview:
     held = _held(usable)
     named = {meter_id for slot in usable for meter_id in slot.meter_ids}
     loaded = load(Seeds(frozenset(held.values()), frozenset(named)), now=now)
-    fleet = _with_slots(loaded.fleet, usable, held=held)
+    fleet = _with_slots(loaded.fleet, usable, held=held, now=now)
     tests = [slot for slot in usable if slot.fields and slot.fields.test == Test.INTEGRATION]
     return _plan_as_if(
         replace(loaded, fleet=fleet),
@@ -97,9 +97,12 @@ def _held(slots: Sequence[Timeslot]) -> dict[tuple[str, str], int]:
     }
 
 
-def _with_slots(fleet: Fleet, slots: Sequence[Timeslot], *, held: Mapping[tuple[str, str], int]) -> Fleet:
+def _with_slots(
+    fleet: Fleet, slots: Sequence[Timeslot], *, held: Mapping[tuple[str, str], int], now: datetime
+) -> Fleet:
     """Return the fleet as if the timeslots had been recorded. What is not stored has negative numbers."""
     events = {event.event_id: event for event in fleet.events}
+    heard = {event.event_id: event.heard_at for event in fleet.events}
     recipients = dict(fleet.recipients)
     sets: dict[str, int] = {}
     for number, slot in enumerate(slots, start=1):
@@ -108,11 +111,12 @@ def _with_slots(fleet: Fleet, slots: Sequence[Timeslot], *, held: Mapping[tuple[
         key = sets.setdefault(slot.fields.recipients, -number)
         recipients[key] = slot.meter_ids
         event_id = held.get((slot.level, slot.leap_event_id), -number)
-        events[event_id] = _event_of(slot, event_id=event_id, recipients=key)
+        heard_at = heard.get(event_id, now)
+        events[event_id] = _event_of(slot, event_id=event_id, recipients=key, heard_at=heard_at)
     return replace(fleet, events=tuple(events.values()), recipients=recipients)
 
 
-def _event_of(slot: Timeslot, *, event_id: int, recipients: int) -> Event:
+def _event_of(slot: Timeslot, *, event_id: int, recipients: int, heard_at: datetime | None) -> Event:
     """Return the value of a timeslot that can be used."""
     fields = slot.fields
     if fields is None:
@@ -132,6 +136,7 @@ def _event_of(slot: Timeslot, *, event_id: int, recipients: int) -> Event:
         is_test=bool(fields.test),
         level=slot.level,
         programs=fields.programs,
+        heard_at=heard_at,
     )
 
 

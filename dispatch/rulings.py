@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 from django.db.models import Q
 
@@ -61,9 +62,19 @@ def group_members(groups: Collection[str], *, now: datetime) -> Members:
     return members
 
 
-def devices_reached(overrides: Collection[Override], *, now: datetime) -> frozenset[int]:
-    """Return the devices that the overrides, stored or not, may reach."""
-    targets = {scope: {each.target for each in overrides if each.scope == scope} for scope in OverrideScope}
+class Aimed(Protocol):
+    """Something that is for the fleet, a market group, a meter or a device, as an override or a policy is."""
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def target(self) -> str: ...
+
+
+def devices_reached(aimed: Collection[Aimed], *, now: datetime) -> frozenset[int]:
+    """Return the devices that overrides or policies, stored or not, may reach."""
+    targets = {scope: {each.target for each in aimed if each.scope == scope} for scope in OverrideScope}
     if targets[OverrideScope.FLEET]:
         return frozenset(Device.objects.values_list("pk", flat=True))
     meter_ids = set(targets[OverrideScope.METER])

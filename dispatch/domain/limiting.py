@@ -5,19 +5,20 @@ of equal ones, the earlier. It is found exactly over quarter-hours counted from 
 step by step: of all ways to get there those are kept that no other beats in value and in what they use up.
 What ran before now counts, and a run that a person forces counts too but is not ours to drop.
 
-Where everything fits, one pass says so. Else the cost is the number of quarter-hours times the ways kept,
-which limits bound: at most the quarter-hours of a run times those of a day times the events of a day.
+Where everything fits, one pass says so. Else the cost is the number of pieces times the ways kept. A day and
+more of touching hours under four limits at once keep about a thousand; beyond two thousand, which needs long
+rows of slices that begin at odd minutes, only those worth most are followed.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from dispatch.domain import sentences
@@ -28,6 +29,7 @@ from dispatch.domain.policies import QUARTER, Blackout, Limits, Terms
 _DAY: Final = timedelta(days=1)
 _RAN: Final = -1
 _DARK: Final = -2
+MOST_WAYS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,26 @@ class Atom:
         return self.window.end - self.window.start
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What of the limits is used up: `since` is how long the device runs, or rests (up to what it needs)."""
 
     is_running: bool
-    since: timedelta
-    used: timedelta = timedelta()
+    since: int
+    used: int = 0
     runs: int = 0
+
+
+class Bounds(NamedTuple):
+    """A policy's limits, in microseconds: plain numbers, as steps are many. None is no limit."""
+
+    longest_run: int | None
+    a_day: int | None
+    events_a_day: int | None
+    rest: int
+
+
+Ways = dict[State, tuple[int, int]]
+"""The best way into each state: what it is worth, and which atoms run, a bit each."""
 
 
 def limit(slots: Sequence[Slot], *, terms: Terms, now: datetime) -> list[Outcome]:
@@ -132,25 +146,35 @@ def cut_atoms(slots: Sequence[Slot], *, terms: Terms, now: datetime) -> list[Ato
 
 def choose(atoms: Sequence[Atom], *, limits: Limits) -> list[bool]:
     """Return which atoms run: the best choice within the limits."""
+    bounds = _bounds(limits)
     wanted = [atom.must is not False for atom in atoms]
-    if _fits(atoms, wanted, limits=limits):
+    if _fits(atoms, wanted, bounds=bounds):
         return wanted
-    ways: dict[State, tuple[int, int]] = {_begin(limits): (0, 0)}
+    ways: Ways = {_begin(bounds): (0, 0)}
     earlier: Atom | None = None
     for atom in atoms:
-        ahead: dict[State, tuple[int, int]] = {}
-        for state, (value, bits) in ways.items():
-            there = _until(state, earlier, atom, limits=limits)
-            for runs in (True, False) if atom.must is None else (atom.must,):
-                after = _step(there, atom, limits=limits, runs=runs)
-                if after is None:
-                    continue
-                worth = (value + atom.value * runs, bits << 1 | runs)
-                if worth > ahead.get(after, (-1, -1)):
-                    ahead[after] = worth
-        ways, earlier = _unbeaten(ahead, limits=limits), atom
+        ways = _unbeaten(_ahead(ways, earlier, atom, bounds=bounds), bounds=bounds)
+        earlier = atom
     _, bits = max(ways.values())
     return [bool(bits >> place & 1) for place in reversed(range(len(atoms)))]
+
+
+def _ahead(ways: Ways, earlier: Atom | None, atom: Atom, *, bounds: Bounds) -> Ways:
+    """Go on from each way with the atom and without it; of two that arrive alike, keep the better."""
+    ahead: Ways = {}
+    length = _micros(atom.length)
+    gap = _micros(atom.window.start - earlier.window.end) if earlier else 0
+    is_new_day = earlier is not None and earlier.day != atom.day
+    for state, (value, bits) in ways.items():
+        there = _until(state, gap=gap, is_new_day=is_new_day, bounds=bounds)
+        for runs in (True, False) if atom.must is None else (atom.must,):
+            after = _step(there, length, bounds=bounds, runs=runs, is_settled=atom.must is not None)
+            if after is None:
+                continue
+            worth = (value + atom.value * runs, bits << 1 | runs)
+            if worth > ahead.get(after, (-1, -1)):
+                ahead[after] = worth
+    return ahead
 
 
 def blackout_windows(blackouts: Iterable[Blackout], *, span: Window, zone: ZoneInfo) -> list[Window]:
@@ -219,70 +243,83 @@ def _values(slots: Sequence[Slot]) -> list[int]:
     return [slot.watts * base ** classes.index((not slot.is_commitment, slot.rank)) for slot in slots]
 
 
-def _begin(limits: Limits) -> State:
-    return State(is_running=False, since=limits.rest)
+def _micros(length: timedelta) -> int:
+    return length // timedelta(microseconds=1)
 
 
-def _fits(atoms: Sequence[Atom], chosen: Sequence[bool], *, limits: Limits) -> bool:
-    state = _begin(limits)
+def _bounds(limits: Limits) -> Bounds:
+    return Bounds(
+        longest_run=None if limits.longest_run is None else _micros(limits.longest_run),
+        a_day=None if limits.a_day is None else _micros(limits.a_day),
+        events_a_day=limits.events_a_day,
+        rest=_micros(limits.rest),
+    )
+
+
+def _begin(bounds: Bounds) -> State:
+    return State(is_running=False, since=bounds.rest)
+
+
+def _fits(atoms: Sequence[Atom], chosen: Sequence[bool], *, bounds: Bounds) -> bool:
+    """Say whether a choice keeps the limits; one pass."""
+    ways: Ways = {_begin(bounds): (0, 0)}
     earlier: Atom | None = None
     for atom, runs in zip(atoms, chosen, strict=True):
-        after = _step(_until(state, earlier, atom, limits=limits), atom, limits=limits, runs=runs)
-        if after is None:
-            return False
-        state, earlier = after, atom
-    return True
+        ahead = _ahead(ways, earlier, atom, bounds=bounds)
+        ways = {state: (0, 0) for state, (_, bits) in ahead.items() if bits & 1 == runs}
+        earlier = atom
+    return bool(ways)
 
 
-def _until(state: State, earlier: Atom | None, atom: Atom, *, limits: Limits) -> State:
+def _until(state: State, *, gap: int, is_new_day: bool, bounds: Bounds) -> State:
     """Return the state at an atom's beginning: it rested meanwhile, and a new day has used nothing."""
-    if earlier is None:
-        return state
-    is_running, since, used, runs = state.is_running, state.since, state.used, state.runs
-    if gap := atom.window.start - earlier.window.end:
-        since = min(gap if is_running else since + gap, limits.rest)
-        is_running = False
-    if atom.day != earlier.day:
-        used, runs = timedelta(), 0
-    return State(is_running, since, used, runs)
+    is_running, since, used, runs = state
+    if gap:
+        since, is_running = min(gap if is_running else since + gap, bounds.rest), False
+    return State(is_running, since, 0, 0) if is_new_day else State(is_running, since, used, runs)
 
 
-def _step(state: State, atom: Atom, *, limits: Limits, runs: bool) -> State | None:
-    """Return the state after an atom; None where it may not run. What must run is only counted."""
+def _step(state: State, length: int, *, bounds: Bounds, runs: bool, is_settled: bool) -> State | None:
+    """Return the state after an atom; None where it may not run. What is settled is only counted."""
+    is_running, since, used, count = state
+    longest_run, a_day, events_a_day, rest = bounds
     if not runs:
-        rested = atom.length if state.is_running else state.since + atom.length
-        return State(False, min(rested, limits.rest), state.used, state.runs)  # noqa: FBT003 -- it stays still
-    since = state.since + atom.length if state.is_running else atom.length
-    used = state.used + atom.length
-    count = state.runs + (not state.is_running)
-    if atom.must is None and (
-        (limits.longest_run is not None and since > limits.longest_run)
-        or (limits.a_day is not None and used > limits.a_day)
-        or (limits.events_a_day is not None and count > limits.events_a_day)
-        or (not state.is_running and state.since < limits.rest)
+        return State(
+            is_running=False, since=min(length if is_running else since + length, rest), used=used, runs=count
+        )
+    if not is_running and since < rest and not is_settled:
+        return None
+    since, used, count = (since + length if is_running else length), used + length, count + (not is_running)
+    if not is_settled and (
+        (longest_run is not None and since > longest_run)
+        or (a_day is not None and used > a_day)
+        or (events_a_day is not None and count > events_a_day)
     ):
         return None
     return State(
         is_running=True,
-        since=timedelta() if limits.longest_run is None else min(since, limits.longest_run),
-        used=timedelta() if limits.a_day is None else min(used, limits.a_day),
-        runs=0 if limits.events_a_day is None else min(count, limits.events_a_day),
+        since=0 if longest_run is None else min(since, longest_run),
+        used=0 if a_day is None else min(used, a_day),
+        runs=0 if events_a_day is None else min(count, events_a_day),
     )
 
 
-def _unbeaten(ways: Mapping[State, tuple[int, int]], *, limits: Limits) -> dict[State, tuple[int, int]]:
+def _unbeaten(ways: Ways, *, bounds: Bounds) -> Ways:
     """Leave out each way that another one beats: worth as much, and nothing used up further."""
-    kept: dict[State, tuple[int, int]] = {}
-    fronts: defaultdict[tuple[bool, int], tuple[list[timedelta], list[timedelta]]] = defaultdict(
-        lambda: ([], [])
-    )
+    kept: Ways = {}
+    fronts: defaultdict[tuple[bool, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for state, worth in sorted(ways.items(), key=lambda way: way[1], reverse=True):
-        costs, useds = fronts[state.is_running, state.runs]
-        cost = state.since if state.is_running else limits.rest - state.since
-        place = bisect_right(costs, cost)
-        if place and useds[place - 1] <= state.used:
+        if len(kept) == MOST_WAYS:
+            break
+        cost = state.since if state.is_running else bounds.rest - state.since
+        reached = [fronts[state.is_running, runs] for runs in range(state.runs + 1)]
+        if any(
+            (place := bisect_right(costs, cost)) and useds[place - 1] <= state.used
+            for costs, useds in reached
+        ):
             continue
-        last = place
+        costs, useds = reached[-1]
+        place = last = bisect_right(costs, cost)
         while last < len(costs) and useds[last] >= state.used:
             last += 1
         costs[place:last], useds[place:last] = [cost], [state.used]

@@ -115,7 +115,9 @@ TOLD = {
         ["14.5-15 Dropped: it rests 1 h between runs beside cca (rank 1). Policy Home battery v3."],
     ),
     "blackout": (
-        {"blackouts": (Blackout(time(22), time(6), frozenset({0})),)},  # Monday night into the day of the tests
+        {
+            "blackouts": (Blackout(time(22), time(6), frozenset({0})),)
+        },  # Monday night into the day of the tests
         [ask("cca", 5, 7)],
         ["5-6 Dropped: nothing runs at this time of its day. Policy Home battery v3."],
     ),
@@ -202,7 +204,7 @@ def test_day_of_change_has_its_own_length(day, long):
 
 def test_no_choice_of_small_cases_is_better():
     """CASES random ones; the environment's BRUTE_FORCE_CASES asks for more."""
-    random = Random(4)
+    random = Random(4)  # noqa: S311 -- cases, not secrets
     for number in range(CASES):
         slots, under, now = _case(random)
         atoms = cut_atoms(slots, terms=under, now=now)
@@ -218,15 +220,13 @@ def test_no_choice_of_small_cases_is_better():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reason(seed):
-    slots, under, now = _case(Random(seed))
+    slots, under, now = _case(Random(seed))  # noqa: S311 -- cases, not secrets
     outcomes = limit(slots, terms=under, now=now)
     assert [each.window for each in outcomes] == [
         each.window for each in cut_atoms(slots, terms=under, now=now) if each.slot is not None
     ]
     kept = [replace(slots[each.slot], window=each.window) for each in outcomes if not each.reason]
-    assert [each.reason for each in limit(kept, terms=under, now=now)] == [""] * len(
-        limit(kept, terms=under, now=now)
-    )
+    assert not any(each.reason for each in limit(kept, terms=under, now=now))
 
 
 def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:

@@ -1,0 +1,164 @@
+"""Policies in the database: who is under which, from when on, and that plans follow."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from devices.models import Device, DeviceSchedule
+from dispatch.domain.policies import NOTHING, InvalidPolicy
+from dispatch.models import Unserved
+from dispatch.policies import assign_policy, delete_policy, save_policy, unassign_policy
+from dispatch.policy_models import PolicyVersion, ResponsePolicy
+from dispatch.preview import preview_event
+from dispatch.terms import load_terms, nearest_policies
+from meters.models import Site
+from tests.builders import NOW, at, device, group, meter
+from tests.dispatch.decided import change, event, lanes, plan
+
+pytestmark = pytest.mark.django_db
+
+
+def policy(name: str = "Home battery", *, policy_id: int | None = None, **content) -> ResponsePolicy:
+    """A policy of one hour a day, made or changed by ana."""
+    said = {**NOTHING, "hours_a_day": Decimal(1), "name": name} | content
+    return save_policy(policy_id=policy_id, content=said, by="ana", now=NOW)
+
+
+def give(to: ResponsePolicy, scope: str, target: str = "") -> None:
+    assign_policy(policy_id=to.pk, scope=scope, target=target, now=NOW)
+
+
+def test_nearest_policy_wins_and_the_name_breaks_ties():
+    one, two = meter(), meter()
+    battery = device(one, two)
+    assigned = [
+        ("fleet", "FLEET", ""),
+        ("group", "MARKET_GROUP", group(one).market_group_id),
+        ("meter z", "METER", two.meter_id),
+        ("meter a", "METER", one.meter_id),
+        ("device", "DEVICE", battery.external_id),
+    ]
+    told = []
+    for name, scope, target in assigned:
+        give(policy(name), scope, target)
+        battery.refresh_from_db()
+        told.append(str(nearest_policies([battery], now=NOW)[battery.pk]))
+    assert told == ["fleet v1", "group v1", "meter z v1", "meter a v1", "device v1"]
+    assert battery.policy == "device"
+
+
+def test_what_is_assigned_is_planned_and_the_schedule_says_under_which_version():
+    one = meter()
+    battery = device(one)
+    event("a", one, start=60, end=240)
+    plan()
+    made = policy()
+    give(made, "FLEET")
+    assert plan(1) == 1
+    assert lanes(battery) == ["60-120 8 a"]
+    (refused,) = Unserved.objects.all()
+    assert refused.reason == "Dropped: 1 h a day is used by a (rank 1). Policy Home battery v1."
+    assert DeviceSchedule.objects.get(superseded_at=None).policy == "Home battery v1"
+
+    policy(policy_id=made.pk, hours_a_day=Decimal("1.5"))
+    assert plan(2) == 1
+    assert lanes(battery) == ["60-150 8 a"]
+    assert DeviceSchedule.objects.get(superseded_at=None).policy == "Home battery v2"
+
+    unassign_policy(policy_id=made.pk, scope="FLEET", target="", now=at(3))
+    assert plan(3) == 1
+    assert lanes(battery) == ["60-240 8 a"]
+
+
+def test_each_change_is_a_version_and_no_change_is_none():
+    made = policy()
+    policy(policy_id=made.pk)
+    policy(policy_id=made.pk, hours_a_day=Decimal(2), blackouts="22:00-06:00")
+    rows = PolicyVersion.objects.order_by("number").values_list("number", "content__hours_a_day")
+    assert list(rows) == [(1, 1.0), (2, 2.0)]
+
+
+def test_a_devices_own_policy_follows_its_name_and_goes_with_it():
+    battery = device(meter())
+    made = policy()
+    give(made, "DEVICE", battery.external_id)
+    policy("Pack", policy_id=made.pk)
+    assert Device.objects.get().policy == "Pack"
+    Device.objects.update(plan_requested_at=None)
+    delete_policy(policy_id=made.pk, now=NOW)
+    assert (Device.objects.get().policy, Device.objects.get().plan_requested_at) == ("", NOW)
+
+
+def test_what_ran_today_counts_whatever_became_of_its_event():
+    one = meter()
+    battery = device(one)
+    give(policy(), "FLEET")
+    gone = event("a", one, start=0, end=60)
+    event("b", one, start=120, end=180, first_received_at=at(-60))
+    plan(-1)
+    assert lanes(battery) == ["0-60 8 a"]
+    change(gone, is_cancelled=True)
+    plan(30)
+    assert lanes(battery) == ["120-150 8 b"]  # half of the hour has been run
+    assert preview_event(event_id=gone.pk, now=at(30)).devices[0].segments[0].end == at(150)
+
+
+def test_a_running_device_planned_again_goes_on_as_it_was():
+    one = meter()
+    battery = device(one)
+    give(policy(longest_run_minutes=60, rest_minutes=60), "FLEET")
+    row = event("a", one, start=0, end=120)
+    plan(-1)
+    change(row)
+    plan(20)
+    assert lanes(battery) == ["0-60 8 a"]
+    assert DeviceSchedule.objects.count() == 1
+
+
+def test_the_clock_is_the_sites_else_the_meters():
+    site = Site.objects.create(name="Depot", timezone="America/New_York")
+    west = meter(timezone="America/Los_Angeles")
+    give(policy(), "FLEET")
+    terms, _ = load_terms([device(west, site=site), device(west), device()], now=NOW)
+    assert [each.zone for each in terms.values()] == ["America/New_York", "America/Los_Angeles", "UTC"]
+
+
+def test_statements_do_not_grow_with_devices_under_policies():
+    counts = []
+    give(policy(), "FLEET")
+    for number in (2, 12):
+        for _ in range(number):
+            one = meter()
+            give(policy(f"own {one.meter_id}"), "METER", one.meter_id)
+            device(one)
+            event(one.meter_id[:8], one, start=0, end=90)
+        with CaptureQueriesContext(connection) as captured:
+            plan(number)
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+
+
+REFUSED = {
+    "no name": ({"name": " "}, "name", "Give the policy a name."),
+    "a run without a rest": ({"longest_run_minutes": 60}, "rest_minutes", "A longest run needs a rest"),
+    "odd minutes": ({"rest_minutes": 10}, "rest_minutes", "Give whole quarter-hours"),
+    "too many hours": ({"hours_a_day": Decimal(25)}, "hours_a_day", "Give whole quarter-hours"),
+    "no time of day": ({"blackouts": "25:00-26:00"}, "blackouts", "“25:00-26:00” is no blackout"),
+    "no weekday": ({"blackouts": "22:00-06:00 Moonday"}, "blackouts", "is no blackout"),
+    "all, and limits": ({"strategy": "RESPOND_TO_ALL"}, "strategy", "Who responds to all has no limits"),
+    "limits, and none": ({"hours_a_day": None}, "strategy", "Give at least one limit"),
+    "a name that is taken": ({"name": "Taken"}, "name", "Another policy is called so."),
+}
+
+
+@pytest.mark.parametrize(("content", "field", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_makes_no_policy_is_refused_with_a_sentence(content, field, sentence):
+    policy("Taken")
+    with pytest.raises(InvalidPolicy) as refused:
+        policy(**content)
+    assert sentence in refused.value.problems[field]
+    assert ResponsePolicy.objects.count() == 1
