@@ -30,27 +30,8 @@ from devices.models import (
     ScheduleSegment,
     SimulatedDevice,
 )
-from meters.admin import MeterAdmin, changed_rows, save_changes
+from meters.admin import MeterAdmin, ReadOnly, changed_rows, save_changes
 from meters.models import Meter
-
-
-class FactAdmin(admin.ModelAdmin):
-    """Rows that are only looked at."""
-
-    list_per_page = 50
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Facts are not made by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nor changed."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nor taken away."""
-        return False
 
 
 class FactInline(admin.TabularInline):
@@ -261,7 +242,7 @@ class SegmentInline(FactInline):
 
 
 @admin.register(DeviceSchedule)
-class DeviceScheduleAdmin(FactAdmin):
+class DeviceScheduleAdmin(ReadOnly):
     """Every version of every device's schedule."""
 
     list_display = ["device", "version", "state", "created_at", "superseded_at", "acknowledged_at"]
@@ -281,7 +262,7 @@ class AttemptInline(FactInline):
 
 
 @admin.register(Command)
-class CommandAdmin(FactAdmin):
+class CommandAdmin(ReadOnly):
     """Instructions to devices and how far they got."""
 
     list_display = ["key", "device", "kind", "state", "due_at", "expires_at", "attempt_count", "detail"]
@@ -292,7 +273,7 @@ class CommandAdmin(FactAdmin):
     inlines = [AttemptInline]
     actions = ["try_again"]
 
-    @admin.action(description="Try the selected commands again now", permissions=["view"])
+    @admin.action(description="Try the selected commands again now", permissions=["operate"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Command]) -> None:
         """Retry each, and say of those that cannot be tried why not."""
         refusals: Counter[str] = Counter()
@@ -309,7 +290,7 @@ class CommandAdmin(FactAdmin):
 
 
 @admin.register(CommandAttempt)
-class CommandAttemptAdmin(FactAdmin):
+class CommandAttemptAdmin(ReadOnly):
     """Every try, newest first."""
 
     list_display = ["command", "started_at", "finished_at", "outcome", "detail"]

@@ -39,6 +39,7 @@ from dispatch.models import (
 )
 from dispatch.reading.notifications import pretty
 from dispatch.reading.words import counted, power
+from meters.admin import ReadOnly
 
 Lookup = list[tuple[str, str]]
 
@@ -52,32 +53,6 @@ def _window(starts_at: datetime, ends_at: datetime) -> str:
     """A half-open window in UTC, the end's date only where it differs."""
     same_day = starts_at.date() == ends_at.date()
     return f"{starts_at:%d %b %Y %H:%M}–{ends_at:%H:%M}{'' if same_day else f' {ends_at:%d %b}'} UTC"
-
-
-class ReadOnly(admin.ModelAdmin):
-    """Rows that are only looked at. Actions that change the plan want the operator's permission."""
-
-    list_per_page = 50
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Whoever is let into the admin may look, as on the pages."""
-        return True
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return True
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("dispatch.operate")
 
 
 class ReadOnlyInline(admin.TabularInline):

@@ -13,6 +13,7 @@ from dispatch.views import (
     meters,
     notifications,
     overrides,
+    platform_events,
     previews,
     test_sends,
 )
@@ -26,6 +27,12 @@ urlpatterns = [
         "notifications/<int:notification_id>/body/", notifications.notification_body, name="notification-body"
     ),
     path("notifications/<int:notification_id>/replay/", notifications.replay, name="notification-replay"),
+    path("notifications/platform/", platform_events.platform_event_list, name="platform-events"),
+    path(
+        "notifications/platform/<int:platform_event_id>/",
+        platform_events.platform_event_detail,
+        name="platform-event-detail",
+    ),
     path("meters/", meters.meter_list, name="meters"),
     path("meters/import/", importing.meter_import, name="meter-import"),
     path("meters/export/", importing.meter_export, name="meter-export"),

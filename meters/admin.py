@@ -9,12 +9,46 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from meters.models import MarketGroup, MarketGroupMembership, Meter, Site
+from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
 from meters.readiness import reason_not_dispatchable
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Rows that are only looked at, by whoever is let into the admin, as on the pages.
+
+    Actions that change anything name the permission they want: `permissions=["operate"]`.
+    """
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Facts are not made by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nor changed."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nor taken away."""
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Everybody inside may look."""
+        return True
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Everybody inside sees them listed."""
+        return True
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the user may press what operators press."""
+        return request.user.has_perm("dispatch.operate")
 
 
 class MembershipOfMeterInline(admin.TabularInline):
@@ -83,6 +117,22 @@ class MarketGroupAdmin(admin.ModelAdmin):
         super().save_related(request, form, formsets, change)
         touched = {row.meter_id for formset in formsets for row in changed_rows(formset)}
         Meter.objects.filter(pk__in=touched).update(plan_requested_at=timezone.now())
+
+
+@admin.register(PlatformEvent)
+class PlatformEventAdmin(ReadOnly):
+    """What Leap's platform said of meters, as it came."""
+
+    list_display = ["id", "received_at", "event_type", "webhook_event_id", "status", "reason", "repeat_count"]
+    list_filter = ["status", "event_type"]
+    search_fields = ["=webhook_event_id", "event_type"]
+    date_hierarchy = "received_at"
+    ordering = ["-received_at", "-id"]
+    exclude = ["body"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PlatformEvent]:
+        """Leave the bodies where they are; its page shows one."""
+        return super().get_queryset(request).defer("body")
 
 
 class MeterForm(forms.ModelForm):

@@ -154,3 +154,44 @@ class MarketGroupMembership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.meter_id} in {self.group_id} from {self.starts_at:%Y-%m-%d}"
+
+
+class PlatformEventStatus(models.TextChoices):
+    """What could be made of a platform event. None is acted on yet: that comes with the sync from Leap."""
+
+    RECEIVED = "RECEIVED", "Received"
+    QUARANTINED = "QUARANTINED", "Quarantined"
+    REJECTED = "REJECTED", "Rejected"
+
+
+class PlatformEvent(models.Model):
+    """One event of Leap's platform as received: immutable bytes, known by Leap's id for it.
+
+    Source: Leap, "Webhook Setup", read 2026-08. The envelope holds `webhook_event_id` and `payload`, and that
+    its `webhook_event_type`.
+    """
+
+    received_at = models.DateTimeField(db_index=True)
+    webhook_event_id = models.CharField(max_length=64, blank=True, help_text="Empty when it has none.")
+    event_type = models.CharField(
+        max_length=256, blank=True, help_text="As Leap writes it, known to us or not."
+    )
+    body = models.BinaryField()
+    sha256 = models.CharField(max_length=64)
+    headers = models.JSONField(default=dict, help_text="Without the key.")
+    status = models.CharField(max_length=16, choices=PlatformEventStatus.choices)
+    reason = models.TextField(blank=True)
+    repeat_count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["webhook_event_id"], name="platform_event_once", condition=~Q(webhook_event_id="")
+            ),
+            models.UniqueConstraint(
+                fields=["sha256"], name="platform_event_without_id_once", condition=Q(webhook_event_id="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.webhook_event_id or f"platform event {self.pk}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,13 +14,10 @@ from django.http import QueryDict
 from devices.models import Device
 from dispatch.models import DispatchEvent
 from dispatch.reading.listing import ordering, page_of
-from dispatch.reading.looks import look_of
-from dispatch.reading.meters import NamingEvent, with_standing
+from dispatch.reading.meters import NamingEvent, latest_events, with_standing
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 SORTS = {"name": "name", "program": "program", "zone": "zone"}
-EVENTS_SHOWN = 20
-EVENTS_SINCE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +164,7 @@ def read_detail(market_group_id: str, *, page_number: str, now: datetime) -> Gro
         rated_kw=_rated(group, now=now),
         page=page,
         stays=tuple(_stay(stay, now=now) for stay in page),
-        events=_events(group, now=now),
+        events=latest_events(now=now, market_group_id=group.market_group_id),
     )
 
 
@@ -204,20 +201,3 @@ def _rated(group: MarketGroup, *, now: datetime) -> Decimal:
     members = MarketGroupMembership.objects.filter(_present(now), group=group).values("meter_id")
     behind = Device.objects.filter(pk__in=Device.objects.filter(meters__in=members).values("pk"))
     return behind.aggregate(kw=Sum("rated_power_kw"))["kw"] or Decimal(0)
-
-
-def _events(group: MarketGroup, *, now: datetime) -> tuple[NamingEvent, ...]:
-    rows = DispatchEvent.objects.filter(
-        market_group_id=group.market_group_id, ends_at__gt=now - EVENTS_SINCE
-    ).order_by("-starts_at", "-id")[:EVENTS_SHOWN]
-    return tuple(
-        NamingEvent(
-            id=row.pk,
-            look=look_of(row, now=now),
-            programs=row.programs,
-            starts_at=row.starts_at,
-            ends_at=row.ends_at,
-            energy_kw=row.energy_kw,
-        )
-        for row in rows
-    )

@@ -393,7 +393,7 @@ def read_detail(meter_id: str, *, now: datetime, zone: tzinfo) -> MeterDetail:
         devices=tuple(_mapped(device) for device in meter.mapped_devices),
         rated_kw=sum((device.rated_power_kw for device in meter.mapped_devices), Decimal(0)),
         memberships=_memberships(meter, now=now),
-        events=_naming(meter, now=now),
+        events=latest_events(now=now, recipients__members__meter_id=meter.meter_id),
         is_armed=is_armed(meter, now=now),
         candidates=_candidates(),
     )
@@ -428,11 +428,10 @@ def _memberships(meter: Meter, *, now: datetime) -> tuple[Membership, ...]:
     )
 
 
-def _naming(meter: Meter, *, now: datetime) -> tuple[NamingEvent, ...]:
-    """Read the latest events that name this meter, coming ones first."""
-    rows = DispatchEvent.objects.filter(
-        recipients__members__meter_id=meter.meter_id, ends_at__gt=now - EVENTS_SINCE
-    ).order_by("-starts_at", "-id")[:EVENTS_SHOWN]
+def latest_events(*, now: datetime, **named: str) -> tuple[NamingEvent, ...]:
+    """Read the latest events of a meter or a group, coming ones first; `named` selects them. One query."""
+    events = DispatchEvent.objects.filter(ends_at__gt=now - EVENTS_SINCE, **named)
+    rows = events.order_by("-starts_at", "-id")[:EVENTS_SHOWN]
     return tuple(
         NamingEvent(
             id=row.pk,
