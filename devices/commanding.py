@@ -79,21 +79,26 @@ def retry_command(*, command_id: int, now: datetime) -> None:
         RetryRefused: it was accepted, replaced or is past its end.
         Command.DoesNotExist: no such command.
     """
+    current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
     with transaction.atomic():
+        # Not by a join: the state must be looked at again after waiting for whoever supersedes the command.
         changed = Command.objects.filter(
-            pk=command_id, state__in=OPEN_COMMAND_STATES, expires_at__gt=now
+            pk=command_id,
+            state__in=OPEN_COMMAND_STATES,
+            expires_at__gt=now,
+            schedule__in=current,
         ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
         if not changed:
-            raise RetryRefused(_why_no_retry(Command.objects.get(pk=command_id)))
+            raise RetryRefused(_why_no_retry(Command.objects.select_related("schedule").get(pk=command_id)))
         queue.wake_commands()
 
 
 def _why_no_retry(command: Command) -> str:
-    reasons = {
-        CommandState.ACKNOWLEDGED: "The device has accepted this command.",
-        CommandState.SUPERSEDED: "A newer schedule took this command's place.",
-    }
-    return reasons.get(CommandState(command.state), "This command is past its end.")
+    if command.state == CommandState.ACKNOWLEDGED:
+        return "The device has accepted this command."
+    if command.state == CommandState.SUPERSEDED or command.schedule.superseded_at:
+        return "A newer schedule took this command's place."
+    return "This command is past its end."
 
 
 def _run_round(*, now: datetime) -> int:

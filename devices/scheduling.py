@@ -19,6 +19,7 @@ from devices.bulk import insert_segments
 from devices.domain.commands import Held, instruction_for
 from devices.domain.schedule import DesiredSchedule, Segment, check_schedule, content_digest, remaining
 from devices.models import (
+    OPEN_COMMAND_STATES,
     Command,
     CommandKind,
     CommandState,
@@ -138,11 +139,11 @@ def _remaining_by_digest(schedules: Mapping[str, int], *, now: datetime) -> dict
 
 
 def _supersede(device_ids: Sequence[int], *, now: datetime) -> None:
-    """Close the current versions and whatever of them was still to be sent."""
+    """Close the current versions and whatever of them was still to be sent, or was refused."""
     DeviceSchedule.objects.filter(device_id__in=device_ids, superseded_at__isnull=True).update(
         superseded_at=now
     )
-    Command.objects.filter(device_id__in=device_ids, next_attempt_at__isnull=False).update(
+    Command.objects.filter(device_id__in=device_ids, state__in=OPEN_COMMAND_STATES).update(
         state=CommandState.SUPERSEDED,
         next_attempt_at=None,
         finished_at=now,

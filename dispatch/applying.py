@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dispatch.domain.belief import Arrival, Doubt, Held, Judgement, Outcome, Source, Verdict, judge
 from dispatch.domain.levels import Arrival as LevelArrival
@@ -20,10 +20,10 @@ from dispatch.domain.revisions import (
     Kind,
     changes_between,
     fields_from_content,
-    recipients_digest,
 )
 from dispatch.intake.payloads import Timeslot
 from dispatch.levels import note_arrivals
+from dispatch.lookups import batches, columns_of, sets_named
 from dispatch.models import (
     DispatchEvent,
     EventRevision,
@@ -33,13 +33,14 @@ from dispatch.models import (
     RecipientSet,
 )
 from dispatch.models import Doubt as DoubtRow
-from meters.models import MarketGroup, MarketGroupMembership
+from dispatch.naming import name_meters
+from dispatch.said import Key, Said, with_known_members
+from meters.models import MarketGroup
 
-Key = tuple[str, str]
 Place = tuple[int | None, Key]
 
-# More ids than this on one side of a change are told as a number.
-_MOST_METERS_TOLD = 100
+# A search may see an event moments before its webhook comes; so late it is no sign of a broken push path.
+_PUSH_MAY_LAG = timedelta(minutes=2)
 _EVENT_COLUMNS = (
     "market_group_id",
     "recipients",
@@ -64,26 +65,12 @@ _EVENT_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """One timeslot as said: by which notification, at which position, when."""
-
-    notification_id: int | None
-    position: int
-    slot: Timeslot
-    source: Source
-    at: datetime
-    is_replay: bool = False
-    is_repeat: bool = False
-
-    @property
-    def key(self) -> Key:
-        return (self.slot.level, self.slot.leap_event_id)
-
-
 @dataclass(slots=True)
 class _Belief:
-    """Everything about one event while timeslots are judged, and what there is to write about it."""
+    """Everything about one event while timeslots are judged, and what there is to write about it.
+
+    `found_at`: when a search brought what is held; `pushed_after`: the same, once a webhook brought it too.
+    """
 
     held: Held | None
     event_id: int | None = None
@@ -95,6 +82,8 @@ class _Belief:
     is_doubt_changed: bool = False
     is_suspect: bool = False
     is_unpushed: bool = False
+    found_at: datetime | None = None
+    pushed_after: datetime | None = None
     revisions: list[EventRevision] = field(default_factory=list)
     settled: Verdict | None = None
     doubts: list[DoubtRow] = field(default_factory=list)
@@ -113,7 +102,7 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
 
     Call inside a transaction that holds the turn of recording. `may_ask`: Leap's search can be asked.
     """
-    said = _with_known_members(said)
+    said = with_known_members(said)
     usable = [one for one in said if one.slot.fields]
     beliefs = _load_beliefs({one.key for one in usable})
     contradicted = _contradictions(usable)
@@ -132,36 +121,6 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
     )
 
 
-def _with_known_members(said: Sequence[Said]) -> Sequence[Said]:
-    """Give a group's timeslot that names no meters those that are in the group when it begins."""
-    groups = {
-        one.slot.fields.market_group_id for one in said if one.slot.fields and "recipients" in one.slot.unsaid
-    }
-    if not groups:
-        return said
-    members: dict[str, list[MarketGroupMembership]] = defaultdict(list)
-    for row in MarketGroupMembership.objects.filter(group__market_group_id__in=groups).select_related(
-        "group", "meter"
-    ):
-        members[row.group.market_group_id].append(row)
-    return [_with_members(one, members) for one in said]
-
-
-def _with_members(one: Said, members: dict[str, list[MarketGroupMembership]]) -> Said:
-    fields = one.slot.fields
-    if fields is None or "recipients" not in one.slot.unsaid:
-        return one
-    meter_ids = tuple(
-        sorted(
-            row.meter.meter_id
-            for row in members[fields.market_group_id]
-            if row.starts_at <= fields.starts_at and (row.ends_at is None or fields.starts_at < row.ends_at)
-        )
-    )
-    named = replace(fields, recipients=recipients_digest(meter_ids))
-    return replace(one, slot=replace(one.slot, fields=named, meter_ids=meter_ids))
-
-
 def _contradictions(usable: Sequence[Said]) -> set[Place]:
     """Name the events about which one body says two different things at once."""
     said: dict[tuple[Place, datetime], list[Said]] = defaultdict(list)
@@ -178,17 +137,20 @@ def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:
     beliefs: dict[Key, _Belief] = {key: _Belief(held=None) for key in keys}
     events = {
         event.pk: event
-        for event in DispatchEvent.objects.filter(leap_event_id__in={id_ for _, id_ in keys})
+        for batch in batches({id_ for _, id_ in keys})
+        for event in DispatchEvent.objects.filter(leap_event_id__in=batch)
         if (event.level, event.leap_event_id) in keys
     }
     if not events:
         return beliefs
     revisions: dict[int, list[EventRevision]] = defaultdict(list)
-    for revision in EventRevision.objects.filter(event_id__in=events).order_by("event_id", "number"):
-        revisions[revision.event_id].append(revision)
+    for batch in batches(events):
+        for revision in EventRevision.objects.filter(event_id__in=batch).order_by("event_id", "number"):
+            revisions[revision.event_id].append(revision)
     doubts = {
         row.event_id: Doubt(fields=fields_from_content(row.fields), why=row.why, raised_at=row.raised_at)
-        for row in DoubtRow.objects.filter(event_id__in=events, settled_at__isnull=True)
+        for batch in batches(events)
+        for row in DoubtRow.objects.filter(event_id__in=batch, settled_at__isnull=True)
     }
     for pk, event in events.items():
         beliefs[event.level, event.leap_event_id] = _Belief(
@@ -198,8 +160,13 @@ def _load_beliefs(keys: set[Key]) -> dict[Key, _Belief]:
             flags=event.flags,
             extra=event.extra,
             changed_at=event.changed_at,
+            found_at=_found_at(revisions[pk][-1]),
         )
     return beliefs
+
+
+def _found_at(latest: EventRevision) -> datetime | None:
+    return latest.received_at if latest.source == Source.POLL else None
 
 
 def _held(event: DispatchEvent, revisions: Sequence[EventRevision], doubt: Doubt | None) -> Held:
@@ -275,11 +242,15 @@ def _note(belief: _Belief, one: Said, *, before: Held | None, judgement: Judgeme
     if judgement.kind is not None:
         belief.revisions.append(_revision(one, before=before, held=held, kind=judgement.kind))
         belief.is_changed = True
-        belief.is_unpushed = one.source is Source.POLL and judgement.verdict is None
+        is_found = one.source is Source.POLL and judgement.verdict is None
+        belief.is_unpushed |= is_found
+        belief.found_at = one.at if is_found else None
         belief.flags = [*one.slot.flags, *_lateness(one, held, is_new=before is None)]
         belief.extra = one.slot.extra
         belief.changed_at = now
         belief.first_received_at = belief.first_received_at or one.at
+    elif judgement.outcome is Outcome.REPEATED:
+        _note_push(belief, one)
     old_doubt = before.doubt if before else None
     if held.doubt is old_doubt:
         return
@@ -287,6 +258,13 @@ def _note(belief: _Belief, one: Said, *, before: Held | None, judgement: Judgeme
     _settle(belief, judgement.verdict or Verdict.OVERTAKEN, had_doubt=old_doubt is not None, now=now)
     if held.doubt is not None:
         belief.doubts.append(_doubt_row(one, held.doubt))
+
+
+def _note_push(belief: _Belief, one: Said) -> None:
+    """Note that a webhook brought, only a moment later, what the search had found."""
+    is_push = one.source is Source.WEBHOOK and not one.is_replay
+    if is_push and belief.found_at and one.at - belief.found_at <= _PUSH_MAY_LAG:
+        belief.is_unpushed, belief.pushed_after = False, belief.found_at
 
 
 def _settle(belief: _Belief, verdict: Verdict, *, had_doubt: bool, now: datetime) -> None:
@@ -348,7 +326,7 @@ def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Bel
     """Make sure that every set of meters and every market group named by a changed event is a row."""
     needed = {belief.held.fields.recipients for belief in changed.values() if belief.held}
     groups = {belief.held.fields.market_group_id for belief in changed.values() if belief.held} - {""}
-    known = set(RecipientSet.objects.filter(digest__in=needed).values_list("digest", flat=True))
+    known = {digest for digest, _ in sets_named(needed)}
     members = {one.slot.fields.recipients: one.slot.meter_ids for one in usable if one.slot.fields}
     missing = needed - known
     if missing:
@@ -359,12 +337,13 @@ def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Bel
         RecipientMember.objects.bulk_create(
             RecipientMember(recipients=row, meter_id=meter_id) for row in rows for meter_id in row.meter_ids
         )
-    named = set(
-        MarketGroup.objects.filter(market_group_id__in=groups).values_list("market_group_id", flat=True)
+    named = columns_of(
+        groups, lambda some: MarketGroup.objects.filter(market_group_id__in=some), ("market_group_id",)
     )
-    if groups - named:
+    unnamed = sorted(groups.difference(*named))
+    if unnamed:
         MarketGroup.objects.bulk_create(
-            (MarketGroup(market_group_id=group, is_from_calls=True) for group in sorted(groups - named)),
+            (MarketGroup(market_group_id=group, is_from_calls=True) for group in unnamed),
             ignore_conflicts=True,
         )
 
@@ -372,7 +351,7 @@ def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Bel
 def _write_events(changed: dict[Key, _Belief], *, now: datetime) -> None:
     """Write every changed event in one statement and note the rows' ids."""
     digests = {belief.held.fields.recipients for belief in changed.values() if belief.held}
-    sets = dict(RecipientSet.objects.filter(digest__in=digests).values_list("digest", "id"))
+    sets = dict(sets_named(digests))
     rows = {
         key: _event_row(key, belief, belief.held, recipients_id=sets[belief.held.fields.recipients], now=now)
         # Oldest rows first, as planning goes: who locks in the same order never locks the other out.
@@ -440,32 +419,15 @@ def _write_revisions(beliefs: Sequence[_Belief]) -> None:
         for row in belief.revisions:
             row.event_id = belief.event_id or 0
             rows.append(row)
-    _name_meters(rows)
+    name_meters(rows)
     EventRevision.objects.bulk_create(rows)
-
-
-def _name_meters(revisions: Sequence[EventRevision]) -> None:
-    """Tell a change of recipients by the meters' ids instead of by the names of the sets."""
-    moved = [row for row in revisions if "meter_ids" in row.changes]
-    if not moved:
-        return
-    digests = {digest for row in moved for digest in row.changes["meter_ids"]}
-    sets = {row.digest: row for row in RecipientSet.objects.filter(digest__in=digests)}
-    for row in moved:
-        row.changes["meter_ids"] = [_meters_as_told(sets[digest]) for digest in row.changes["meter_ids"]]
-
-
-def _meters_as_told(recipients: RecipientSet) -> list[str] | str:
-    is_short = recipients.size <= _MOST_METERS_TOLD
-    return recipients.meter_ids if is_short else f"{recipients.size} meters"
 
 
 def _write_doubts(beliefs: Sequence[_Belief], *, now: datetime) -> None:
     """Settle the stored doubts that are over, then store the new ones; at most one of an event is open."""
     for verdict in Verdict:
-        over = [belief.event_id for belief in beliefs if belief.settled is verdict]
-        if over:
-            DoubtRow.objects.filter(event_id__in=over, settled_at__isnull=True).update(
+        for batch in batches([belief.event_id for belief in beliefs if belief.settled is verdict]):
+            DoubtRow.objects.filter(event_id__in=batch, settled_at__isnull=True).update(
                 settled_at=now, verdict=verdict
             )
     rows = []
@@ -492,7 +454,17 @@ def _write_items(items: Sequence[NotificationItem], beliefs: dict[Key, _Belief])
 
 
 def _note_unpushed(beliefs: dict[Key, _Belief], *, now: datetime) -> None:
-    """Note when a search found what no webhook had brought. A level's first search finds all there is."""
+    """Note when a search found what no webhook had brought. A level's first search finds all there is.
+
+    A note is taken back when the webhook comes all the same: then the push path works.
+    """
+    since: dict[str, datetime] = {}
+    for (level, _), belief in beliefs.items():
+        if belief.pushed_after:
+            since[level] = min(belief.pushed_after, since.get(level, belief.pushed_after))
+    for level, found_at in since.items():
+        noted = PollState.objects.filter(level=level, found_unpushed_at__gte=found_at)
+        noted.update(found_unpushed_at=None)
     levels = {level for (level, _), belief in beliefs.items() if belief.is_unpushed}
     if levels:
         PollState.objects.filter(level__in=levels, answered_at__isnull=False).update(found_unpushed_at=now)

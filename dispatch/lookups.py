@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from django.db.models import QuerySet
 
 from devices.models import MeterDevice
+from dispatch.models import RecipientSet
 
 BATCH: Final = 10_000  # SQLite takes 32,766 parameters
 
@@ -25,6 +26,11 @@ def columns_of(
 ) -> list[tuple[Any, ...]]:
     """Return the columns of what the query finds for the ids."""
     return [row for batch in batches(ids) for row in query(batch).values_list(*columns)]
+
+
+def sets_named(digests: Collection[str]) -> list[tuple[str, int]]:
+    """Return (digest, primary key) of the sets of recipients that are rows."""
+    return columns_of(digests, lambda some: RecipientSet.objects.filter(digest__in=some), ("digest", "id"))
 
 
 def links_of(*, device_ids: Collection[int] = (), meter_ids: Collection[str] = ()) -> list[tuple[str, int]]:

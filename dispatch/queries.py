@@ -27,7 +27,10 @@ from meters.models import Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
 SEARCH_EVERY = timedelta(seconds=60)
-# A doubt is asked about at once, but never while the search before may still be going on.
+# While Leap does not answer: its return must be noticed within a minute.
+SEARCH_AGAIN_AFTER = timedelta(seconds=30)
+# A doubt is asked about at once, but not more often than this. A search that a slow Leap draws out may still
+# be going on then; two at once are harmless.
 SOONEST_SEARCH = timedelta(seconds=15)
 TEST_GIVEN_UP_AFTER = timedelta(seconds=120)
 """How long asking Leap for a test may take at the very most."""
@@ -96,8 +99,6 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(RECORD_WAITING)
     if any(rows.exists() for rows in asked):
         tasks.append(PLAN_WAITING)
-    if open_tests(now=now).exists():
-        tasks.append(SEND_TESTS)
     if is_search_due(now=now):
         tasks.append(RECONCILE)
     if open_tests(now=now).exists():
@@ -106,14 +107,15 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
 
 
 def is_search_due(*, now: datetime) -> bool:
-    """Say whether Leap's search should be asked now: every minute, and sooner about a new doubt."""
+    """Say whether Leap's search should be asked now: every minute, sooner after an error or about a doubt."""
     if not settings.LEAP_API_KEY:
         return False
     states = list(PollState.objects.values_list("tried_at", "error"))
     tried = [tried_at for tried_at, _ in states if tried_at]
-    if len(tried) < len(Level) or now - min(tried) >= SEARCH_EVERY:
-        return True
     is_failing = any(error for _, error in states)
+    every = SEARCH_AGAIN_AFTER if is_failing else SEARCH_EVERY
+    if len(tried) < len(Level) or now - min(tried) >= every:
+        return True
     if is_failing or now - max(tried) < SOONEST_SEARCH:
         return False
     return Doubt.objects.filter(settled_at__isnull=True, raised_at__gt=max(tried)).exists()

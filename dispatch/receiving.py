@@ -6,7 +6,8 @@ Reads and writes DispatchNotification; what a body means is `dispatch.recording`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +24,8 @@ from dispatch.models import (
     Source,
 )
 
+# A refusal is answered whether or not it could be counted.
+_PATIENCE_TO_COUNT_MS = 500
 _ANOTHER_WAITING = "SELECT 1 FROM dispatch_dispatchnotification WHERE status = %s AND id <> %s LIMIT 1"
 
 
@@ -81,15 +84,19 @@ def receive(
 
 
 def count_refusal(cause: str, *, at: datetime) -> None:
-    """Count a delivery of which nothing is stored."""
-    counted = RejectedDelivery.objects.filter(day=at.date(), cause=cause).update(
-        count=F("count") + 1, latest_at=at
-    )
-    if not counted:
-        # Two first ones at the same time: one of them may be lost to the count, never to the answer.
-        RejectedDelivery.objects.bulk_create(
-            [RejectedDelivery(day=at.date(), cause=cause, count=1, latest_at=at)], ignore_conflicts=True
+    """Count a delivery of which nothing is stored, if that takes no time.
+
+    Raises `django.db.OperationalError` when it does; the count is lost then.
+    """
+    with _impatient_transaction():
+        counted = RejectedDelivery.objects.filter(day=at.date(), cause=cause).update(
+            count=F("count") + 1, latest_at=at
         )
+        if not counted:
+            # Two first ones at the same time: one of them may be lost to the count, never to the answer.
+            RejectedDelivery.objects.bulk_create(
+                [RejectedDelivery(day=at.date(), cause=cause, count=1, latest_at=at)], ignore_conflicts=True
+            )
 
 
 def _store(notification: DispatchNotification, items: Sequence[NotificationItem]) -> Receipt:
@@ -135,3 +142,25 @@ def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt:
         if stored["repeated_at"] is None:
             queue.wake_recording()
     return Receipt(stored["id"], Answer.DUPLICATE)
+
+
+@contextmanager
+def _impatient_transaction() -> Iterator[None]:
+    """Begin a transaction that waits for others no longer than a refusal's count is worth."""
+    if connection.vendor == "postgresql":
+        with transaction.atomic():
+            _execute(f"SET LOCAL lock_timeout = {_PATIENCE_TO_COUNT_MS}")
+            yield
+        return
+    usual_ms = int(connection.settings_dict["OPTIONS"].get("timeout", 5) * 1000)
+    _execute(f"PRAGMA busy_timeout = {_PATIENCE_TO_COUNT_MS}")
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        _execute(f"PRAGMA busy_timeout = {usual_ms}")
+
+
+def _execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

@@ -31,8 +31,11 @@ logger = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(days=1)
 LOOK_AHEAD = timedelta(days=31)
-# A slow Leap must not hold a worker: what is not answered by then is asked again a minute later.
+DOUBT_ASKED_FOR = timedelta(days=7)
+# A slow Leap must not hold a worker, or the worker is killed after a minute: nothing is asked any more after
+# the one, no answer waited for longer than the other. The next turn asks again.
 BUDGET = timedelta(seconds=25)
+ANSWER_SECONDS = 10.0
 _LEVELS = {Level.METER: LeapLevel.METER, Level.GROUP: LeapLevel.GROUP}
 
 
@@ -65,7 +68,12 @@ class _Open:
 
 def open_client() -> AbstractContextManager[Searcher]:
     """Return a client of the configured Leap that tries once: the next minute is the retry."""
-    return LeapClient(base_url=settings.LEAP_API_BASE_URL, api_key=settings.LEAP_API_KEY, attempts=1)
+    return LeapClient(
+        base_url=settings.LEAP_API_BASE_URL,
+        api_key=settings.LEAP_API_KEY,
+        attempts=1,
+        total_seconds=ANSWER_SECONDS,
+    )
 
 
 def reconcile(
@@ -121,8 +129,9 @@ def ask(leap: Searcher, level: Level, *, until: datetime, clock: Callable[[], da
     asked_at = clock()
     start, end = asked_at - LOOK_BACK, asked_at + LOOK_AHEAD
     wanted = {one.leap_event_id: one for one in _open_events(level, now=asked_at)}
-    for page in leap.search_dispatches(level=_LEVELS[level], window_start=start, window_end=end):
-        for leap_event_id in _feed(page, level=level, asked_at=asked_at, until=until, clock=clock):
+    pages = leap.search_dispatches(level=_LEVELS[level], window_start=start, window_end=end)
+    for page in _in_time(pages, until=until, clock=clock):
+        for leap_event_id in _feed(page, level=level, asked_at=asked_at):
             wanted.pop(leap_event_id, None)
     if wanted:
         pages = leap.search_dispatches(
@@ -131,26 +140,38 @@ def ask(leap: Searcher, level: Level, *, until: datetime, clock: Callable[[], da
             window_end=max(end, *(one.ends_at + LOOK_BACK for one in wanted.values())),
             event_ids=list(wanted),
         )
-        for page in pages:
-            _feed(page, level=level, asked_at=asked_at, until=until, clock=clock)
+        for page in _in_time(pages, until=until, clock=clock):
+            _feed(page, level=level, asked_at=asked_at)
     return clock()
 
 
+def _in_time(
+    pages: Iterator[SearchPage], *, until: datetime, clock: Callable[[], datetime]
+) -> Iterator[SearchPage]:
+    """Pass the pages on, each of which is a request, and ask for none after `until`. Raises OutOfTime."""
+    while True:
+        if clock() > until:
+            raise OutOfTime(f"Leap's search took longer than {BUDGET.total_seconds():.0f} s.")
+        page = next(pages, None)
+        if page is None:
+            return
+        yield page
+
+
 def _open_events(level: Level, *, now: datetime) -> list[_Open]:
-    """Return the events that still run or come and those in doubt; Leap stores no integration test."""
+    """Return the events that still run or come and those in doubt, up to a week after their end.
+
+    What Leap has not mentioned by then it never will: that doubt is the operator's. It stores no integration
+    test.
+    """
     is_live = Q(ends_at__gt=now, is_cancelled=False)
-    rows = DispatchEvent.objects.filter(is_live | Q(is_confirmed=False), level=level).exclude(
-        test=TestKind.INTEGRATION
-    )
+    is_doubted = Q(ends_at__gt=now - DOUBT_ASKED_FOR, is_confirmed=False)
+    rows = DispatchEvent.objects.filter(is_live | is_doubted, level=level).exclude(test=TestKind.INTEGRATION)
     return [_Open(*row) for row in rows.values_list("leap_event_id", "starts_at", "ends_at")]
 
 
-def _feed(
-    page: SearchPage, *, level: Level, asked_at: datetime, until: datetime, clock: Callable[[], datetime]
-) -> list[str]:
+def _feed(page: SearchPage, *, level: Level, asked_at: datetime) -> list[str]:
     """Store one page for recording; return the ids of the events that it mentions."""
-    if clock() > until:
-        raise OutOfTime(f"Leap's search took longer than {BUDGET.total_seconds():.0f} s.")
     if not page.results:
         return []
     receive(body=page.as_notification(), source=Source.POLL, received_at=asked_at, level=level)

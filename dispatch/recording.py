@@ -14,17 +14,18 @@ from datetime import datetime
 from functools import partial
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Length
 
 from dispatch import queue
-from dispatch.applying import Applied, Said, apply_said
+from dispatch.applying import Applied, apply_said
 from dispatch.domain.belief import Outcome, Source
 from dispatch.intake.document import NotADocument, read_document
 from dispatch.intake.payloads import Timeslot, problem_of, read_timeslots
 from dispatch.locking import Stage, take_turn
 from dispatch.models import DispatchNotification, NotificationItem, NotificationStatus
+from dispatch.said import Said
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ def record_waiting(*, now: datetime) -> int:
 
     Light ones first, a heavy one in pieces with the light ones that come in between: no body, however large,
     keeps a cancellation waiting. A notification that cannot be recorded does not stop the others; after five
-    attempts it is quarantined. A database that does not answer is nobody's fault and raises
-    `OperationalError`; the next wake-up tries again.
+    attempts it is quarantined. A database that does not even take the count of an attempt is nobody's fault
+    and raises `OperationalError`; the next wake-up tries again.
     """
     failed: set[int] = set()
     recorded = _record_light(failed, now=now)
@@ -95,8 +96,6 @@ def _record_light(failed: set[int], *, now: datetime) -> int:
     while batch := _next_batch(excluding=failed):
         try:
             recorded += _record(batch, now=now)
-        except OperationalError:
-            raise
         except Exception:
             logger.exception("A batch of %s notifications failed; one by one now", len(batch))
             recorded += sum(_guarded(partial(_record, [one], now=now), one, failed, now=now) for one in batch)
@@ -106,11 +105,9 @@ def _record_light(failed: set[int], *, now: datetime) -> int:
 def _guarded(
     record: Callable[[], int], notification: DispatchNotification, failed: set[int], *, now: datetime
 ) -> int:
-    """Record one notification, or note that it failed."""
+    """Record one notification, or note that it failed. Raises OperationalError if not even that is taken."""
     try:
         return record()
-    except OperationalError:
-        raise
     except Exception:
         logger.exception("Notification %s could not be recorded", notification.pk)
         _count_failure(notification, now=now)

@@ -10,12 +10,13 @@ from datetime import datetime
 from django.db import transaction
 
 from dispatch import queue
-from dispatch.applying import Said, apply_said
+from dispatch.applying import apply_said
 from dispatch.domain.belief import Source, Verdict
 from dispatch.domain.revisions import fields_from_content
 from dispatch.intake.payloads import Timeslot
 from dispatch.locking import Stage, take_turn
 from dispatch.models import DispatchEvent, Doubt
+from dispatch.said import Said
 
 
 class DoubtOvertaken(Exception):

@@ -16,6 +16,7 @@ TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"0", "false", "no", "off"}
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 TAKEN_HEADERS = {"authorization", "connection", "content-length", "content-type", "cookie", "host"}
+LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
 DATABASE_SCHEMES = {"sqlite", "postgres", "postgresql"}
 
 
@@ -103,7 +104,7 @@ def webhook_header() -> str:
 
 
 def leap_base_url() -> str:
-    """Return Leap's host. Raises ImproperlyConfigured on anything but scheme and host."""
+    """Return Leap's host. Raises ImproperlyConfigured on more than a host, or plain http beyond loopback."""
     url = text("LEAP_API_BASE_URL", "https://api.staging.leap.energy").rstrip("/")
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -115,7 +116,21 @@ def leap_base_url() -> str:
             f"LEAP_API_BASE_URL is {url!r}. Set it to the host only:"
             " no path (the /v2 is added), no user, no query."
         )
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        raise ImproperlyConfigured(
+            f"LEAP_API_BASE_URL is {url!r}, over which the key would be readable. Set it to https://."
+        )
     return url
+
+
+def leap_api_key() -> str:
+    """Return the key for Leap's API, "" for none. Raises ImproperlyConfigured on one no header can carry."""
+    key = text("LEAP_API_KEY")
+    if not (key.isascii() and key.isprintable()):
+        raise ImproperlyConfigured(
+            "LEAP_API_KEY cannot travel in a header. Set it to the key exactly as Leap gave it, in ASCII."
+        )
+    return key
 
 
 def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
@@ -175,10 +190,21 @@ def _sqlite(name: str, base_dir: Path) -> dict[str, Any]:
         # full, so that what was acknowledged survives a loss of power.
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": int(text("DATABASE_PATIENCE_MS", "20000")) / 1000,
+            "timeout": (database_patience() or 20_000) / 1000,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
     }
+
+
+def database_patience() -> int:
+    """Return how many ms a statement may wait, 0 for the usual. Raises ImproperlyConfigured."""
+    patience = text("DATABASE_PATIENCE_MS", "0")
+    if not (patience.isascii() and patience.isdecimal() and len(patience) < 10):
+        raise ImproperlyConfigured(
+            f"DATABASE_PATIENCE_MS is {patience!r}."
+            " Set it to a whole number of milliseconds, or leave it out."
+        )
+    return int(patience)
 
 
 def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
@@ -195,6 +221,6 @@ def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
         "keepalives_count": 2,
         "tcp_user_timeout": 7000,
     }
-    if patience := text("DATABASE_PATIENCE_MS"):
-        limits["options"] = f"-c statement_timeout={int(patience)} -c lock_timeout={int(patience)}"
+    if patience := database_patience():
+        limits["options"] = f"-c statement_timeout={patience} -c lock_timeout={patience}"
     return {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": limits | options}

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from leapvpp.leap.errors import LeapRefused, UnreadableAnswer
-from leapvpp.leap.transport import LeapTransport
+from leapvpp.leap.transport import DEADLINE_SECONDS, LeapTransport
 from leapvpp.leap.values import (
     CommunicationTest,
     CommunicationTestResult,
@@ -36,9 +36,16 @@ TEST_READ_SECONDS = 25.0
 class LeapClient:
     """One account's access to Leap. Every method raises the errors of ``leapvpp.leap.errors``."""
 
-    def __init__(self, *, base_url: str, api_key: str, attempts: int = 3) -> None:
-        """Open nothing yet. Raises ``ValueError`` for an address or key that cannot work."""
-        self._transport = LeapTransport(base_url=base_url, api_key=api_key, attempts=attempts)
+    def __init__(
+        self, *, base_url: str, api_key: str, attempts: int = 3, total_seconds: float = DEADLINE_SECONDS
+    ) -> None:
+        """Open nothing yet. Raises ``ValueError`` for an address or key that cannot work.
+
+        ``total_seconds``: how long one answer may take to arrive.
+        """
+        self._transport = LeapTransport(
+            base_url=base_url, api_key=api_key, attempts=attempts, total_seconds=total_seconds
+        )
 
     def __repr__(self) -> str:
         return f"LeapClient({self._transport.base_url})"

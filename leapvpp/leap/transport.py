@@ -24,8 +24,12 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 class LeapTransport:
     """Sends requests with the account's key and returns the bytes of good answers."""
 
-    def __init__(self, *, base_url: str, api_key: str, attempts: int = 3) -> None:
+    def __init__(
+        self, *, base_url: str, api_key: str, attempts: int = 3, total_seconds: float = DEADLINE_SECONDS
+    ) -> None:
         """Prepare connections to one of Leap's environments, or to the simulator.
+
+        ``total_seconds``: after that long a request whose answer still drips in is cut off.
 
         Raises ``ValueError`` when ``base_url`` is not scheme and host alone, is not https (plain
         http is for loopback), or when the key could not stand in a header.
@@ -36,6 +40,7 @@ class LeapTransport:
         self.base_url = base_url.rstrip("/")
         self._api_key = api_key
         self._attempts = attempts
+        self._total_seconds = total_seconds
         self._http = httpx.Client(
             base_url=self.base_url,
             headers={"authorization": f"Bearer {api_key}", "accept": "application/json"},
@@ -76,10 +81,11 @@ class LeapTransport:
     def _send(self, method: str, path: str, *, content: object, read_seconds: float) -> bytes:
         body = None if content is None else encode_request(content)
         headers = {} if body is None else {"content-type": "application/json"}
-        timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
+        timeout = httpx.Timeout(min(read_seconds, self._total_seconds), connect=CONNECT_SECONDS)
+        deadline = time.monotonic() + self._total_seconds
         try:
             with self._http.stream(method, path, content=body, headers=headers, timeout=timeout) as response:
-                answer = _read_within_limits(response, clock=time.monotonic)
+                answer = _read_within_limits(response, deadline=deadline, clock=time.monotonic)
         except httpx.HTTPError as error:
             name = type(error).__name__
             raise LeapUnreachable(f"no answer to {method} {path}: {name} {error}") from error
@@ -106,14 +112,13 @@ def check_base_url(base_url: str) -> str:
     return host
 
 
-def _read_within_limits(response: httpx.Response, *, clock: Callable[[], float]) -> bytes:
+def _read_within_limits(response: httpx.Response, *, deadline: float, clock: Callable[[], float]) -> bytes:
     """Read the body; a peer that drips or floods is cut off like one that is silent."""
-    deadline = clock() + DEADLINE_SECONDS
     pieces = bytearray()
     for piece in response.iter_bytes():
         pieces += piece
         if clock() > deadline:
-            raise LeapUnreachable(f"Leap's answer did not end within {DEADLINE_SECONDS:.0f} s")
+            raise LeapUnreachable("Leap's answer did not end within the time it was given")
         if len(pieces) > LARGEST_ANSWER_BYTES:
             raise UnreadableAnswer("Leap's answer is too large")
     return bytes(pieces)

@@ -253,6 +253,17 @@ def test_retry_is_refused_with_a_sentence_where_it_makes_no_sense():
             retry_command(command_id=command.pk, now=when)
 
 
+def test_retry_never_revives_a_command_of_an_older_schedule():
+    battery = faulty("REJECT")
+    plan(battery)
+    run_due_commands(now=NOW)
+    plan(battery, end=50, now=at(1))
+    Command.objects.filter(schedule__version=1).update(state="FAILED")
+    with pytest.raises(RetryRefused, match="A newer schedule took this command's place"):
+        retry_command(command_id=Command.objects.earliest("pk").pk, now=at(2))
+    assert Command.objects.earliest("pk").next_attempt_at is None
+
+
 def test_statements_do_not_grow_with_the_number_of_commands():
     counts = []
     for size in (2, 40):

@@ -5,7 +5,7 @@ from django_q.models import OrmQ
 
 from devices.commanding import run_due_commands
 from devices.domain.schedule import InvalidSchedule
-from devices.models import Command, DeviceSchedule, ScheduleSegment
+from devices.models import Command, DeviceSchedule, ScheduleSegment, SimulatedDevice
 from devices.scheduling import replace_schedules
 from tests.builders import NOW, at, device, segment
 
@@ -54,6 +54,16 @@ def test_a_changed_schedule_supersedes_the_old_version_and_its_open_command():
     old, new = battery.schedules.order_by("version")
     assert (old.superseded_at, new.version, new.superseded_at) == (at(5), 2, None)
     assert battery.commands.get(schedule=new).expires_at == at(40)
+
+
+def test_a_command_that_the_device_refused_is_superseded_too():
+    battery = device()
+    SimulatedDevice.objects.create(device=battery, fault="REJECT")
+    replace({battery: (segment(10, 40),)})
+    run_due_commands(now=at(1))
+    assert commands(battery) == [("SCHEDULE", "FAILED")]
+    replace({battery: (segment(10, 30),)}, now=at(5))
+    assert commands(battery) == [("SCHEDULE", "SUPERSEDED"), ("SCHEDULE", "PENDING")]
 
 
 def test_an_emptied_schedule_is_cleared_until_the_device_would_end_by_itself():

@@ -82,6 +82,16 @@ def test_what_is_open_and_not_mentioned_is_asked_by_id_and_not_cancelled(leap):
     assert (event.is_cancelled, event.is_confirmed) == (False, True)
 
 
+def test_a_doubt_that_leap_never_mentions_is_left_to_the_operator_after_a_week(leap):
+    doubted()
+    over = 300 + 7 * 24 * 60
+    ask(leap, minute=over - 1)
+    assert leap.asked == [None, [EVENT]]
+    ask(leap, minute=over + 1)
+    assert leap.asked[2:] == [None]
+    assert Doubt.objects.filter(settled_at__isnull=True).exists()
+
+
 def test_an_integration_test_is_not_asked_for(leap):
     push(timeslot(integration_test_notification=True), minute=0)
     ask(leap, minute=1)
@@ -113,7 +123,8 @@ def test_a_leap_that_is_away_harms_nothing_and_is_asked_again(leap):
     assert (state.tried_at, state.answered_at, state.error) == (at(1), None, "nobody answers")
     push(timeslot(energy_kw=12), timeslot(OTHER_EVENT), minute=1.1)
     push(timeslot(), minute=1.2)
-    assert not is_search_due(now=at(1.9)), "a failing Leap is not asked sooner"
+    assert not is_search_due(now=at(1.4)), "a failing Leap is not asked at once about a doubt"
+    assert is_search_due(now=at(1.5)), "but soon enough that its return is noticed within a minute"
     leap.is_away = False
     leap.truth = {EVENT: timeslot(energy_kw=12), OTHER_EVENT: timeslot(OTHER_EVENT)}
     ask(leap, minute=2)
@@ -128,11 +139,17 @@ def test_a_slow_leap_is_given_up_for_this_turn(leap):
     assert DispatchEvent.objects.count() == 2, "what was answered in time is kept"
 
 
+def test_out_of_time_no_level_is_asked_any_more(leap):
+    reconcile(now=at(0), client=leap.client, clock=clock_at(at(1)))
+    assert leap.asked == []
+    assert ["longer than 25 s" in state.error for state in PollState.objects.all()] == [True, True]
+
+
 def test_a_key_that_cannot_be_sent_is_told_and_not_tried_every_second(settings):
     settings.LEAP_API_KEY = "a key\nwith a second line"
     reconcile(now=at(0), clock=clock_at(at(0)))
     assert all(PollState.objects.values_list("error", flat=True))
-    assert not is_search_due(now=at(0.5))
+    assert not is_search_due(now=at(0.4))
 
 
 def test_without_a_key_nobody_is_asked(leap, settings):

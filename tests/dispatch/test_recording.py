@@ -7,10 +7,11 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from dispatch import recording
+from dispatch import lookups, recording
+from dispatch.history import recall
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -159,6 +160,17 @@ def test_an_early_end_takes_effect_and_its_late_original_does_not_undo_it():
     assert kinds() == ["CREATED", "ENDED_EARLY"]
 
 
+def test_what_ended_early_is_recalled_so_after_a_later_change_of_its_power():
+    hear(said(), start=0)
+    hear(said(end_time=text(at(280))), said(end_time=text(at(280)), energy_kw=12), start=285)
+    recalled = {}
+    for minute in (250, 285, 286):
+        event = DispatchEvent.objects.get()
+        assert recall(event, at=at(minute))
+        recalled[minute] = (event.is_ended_early, event.energy_kw)
+    assert recalled == {250: (False, 10), 285: (True, 10), 286: (True, 12)}
+
+
 def test_the_very_same_bytes_are_looked_at_again_when_they_are_no_longer_current():
     """A, B, A byte for byte: nothing tells a late retry from a new wish."""
     hear(said(), said(cancelled=True), said())
@@ -196,6 +208,30 @@ def test_what_no_webhook_brought_is_taken_from_the_search_and_noted():
     assert PollState.objects.get().found_unpushed_at == at(10)
 
 
+@pytest.mark.parametrize(("minute", "is_news"), [(11, False), (15, True)])
+def test_a_webhook_just_behind_the_search_is_no_sign_of_a_broken_push(minute, is_news):
+    PollState.objects.create(level="METER", answered_at=NOW)
+    hear({"results": said()["meter_dispatches"]}, source=Source.POLL, start=10)
+    hear(said(), start=minute)
+    assert (PollState.objects.get().found_unpushed_at is not None) == is_news
+
+
+def test_what_was_found_and_changed_before_it_was_recorded_is_noted_all_the_same():
+    PollState.objects.create(level="METER", answered_at=NOW)
+    store({"results": said()["meter_dispatches"]}, source=Source.POLL, moment=at(10))
+    store(said(energy_kw=12), moment=at(11))
+    record_waiting(now=at(11))
+    assert (DispatchEvent.objects.get().revision, PollState.objects.get().found_unpushed_at) == (2, at(11))
+
+
+def test_a_search_and_the_webhook_just_behind_it_recorded_together_are_no_sign_either():
+    PollState.objects.create(level="METER", answered_at=NOW)
+    store({"results": said()["meter_dispatches"]}, source=Source.POLL, moment=at(10))
+    store(said(), moment=at(10.1))
+    record_waiting(now=at(11))
+    assert PollState.objects.get().found_unpushed_at is None
+
+
 def test_a_search_that_says_less_changes_nothing():
     hear(said() | {"integration_test_notification": True})
     slot = timeslot(without="nomination_kw")
@@ -224,13 +260,14 @@ def test_lateness_is_told_in_words():
     assert DispatchEvent.objects.get().flags == ["late by 600 s"]
 
 
-def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(monkeypatch):
+@pytest.mark.parametrize("failure", [RuntimeError("a bug"), OperationalError("too many SQL variables")])
+def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(failure, monkeypatch):
     poison, good = store(said()), store(meter_body(timeslot(OTHER_EVENT)))
     apply_said = recording.apply_said
 
     def fail_on_poison(all_said, **options):
         if any(one.notification_id == poison for one in all_said):
-            raise RuntimeError("a bug")
+            raise failure
         return apply_said(all_said, **options)
 
     monkeypatch.setattr(recording, "apply_said", fail_on_poison)
@@ -244,6 +281,32 @@ def test_a_notification_that_cannot_be_recorded_stops_nobody_and_is_put_aside(mo
     assert "1 events changed" in replay_notification(notification_id=poison, now=NOW)
     put_aside.refresh_from_db()
     assert (put_aside.status, DispatchEvent.objects.count()) == ("RECORDED", 2)
+
+
+def test_a_database_that_does_not_answer_is_no_notifications_fault(monkeypatch):
+    store(said())
+
+    def be_away(*_, **__):
+        raise OperationalError("the connection is lost")
+
+    with monkeypatch.context() as away:
+        away.setattr(recording, "apply_said", be_away)
+        away.setattr(recording, "_count_failure", be_away)
+        with pytest.raises(OperationalError):
+            record_waiting(now=NOW)
+    assert DispatchNotification.objects.get().attempt_count == 0
+    assert record_waiting(now=at(1)) == 1
+
+
+def test_more_events_than_one_statement_may_name_are_recorded(monkeypatch):
+    monkeypatch.setattr(lookups, "BATCH", 2)
+    slots = [timeslot(str(number), level="group") for number in range(5)]
+    bodies = [[slot | changes for slot in slots] for changes in ({}, {"cancelled": True}, {})]
+    hear(*(group_body(*one) for one in bodies))
+    assert (outcomes()[5:10], outcomes()[10:]) == (["REVISED"] * 5, [])
+    assert Doubt.objects.filter(settled_at__isnull=True).count() == 5
+    hear({"results": group_body(*bodies[1])["group_dispatches"]}, source=Source.POLL, start=10)
+    assert Doubt.objects.filter(verdict="KEPT").count() == 5
 
 
 def test_a_heavy_notification_is_recorded_in_pieces_and_overrules_nothing_newer(monkeypatch):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,12 +20,16 @@ API_KEY = "secret-key-of-the-account"
 
 @dataclass
 class ScriptedServer:
-    """Answers requests from ``answers`` in order, then with ``otherwise``; remembers what was asked."""
+    """Answers requests from ``answers`` in order, then with ``otherwise``; remembers what was asked.
+
+    ``drip_seconds``: pause before every byte of an answer's body.
+    """
 
     answers: list[tuple[int, object]] = field(default_factory=list)
     otherwise: tuple[int, object] = (202, {"status": "accepted"})
     requests: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
+    drip_seconds: float = 0.0
 
     def client(self) -> LeapClient:
         return LeapClient(base_url=self.url, api_key=API_KEY)
@@ -54,7 +60,13 @@ def scripted() -> Iterator[ScriptedServer]:
                 self.send_header("location", "/elsewhere")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            if not script.drip_seconds:
+                self.wfile.write(data)
+                return
+            with suppress(ConnectionError):
+                for place in range(len(data)):
+                    time.sleep(script.drip_seconds)
+                    self.wfile.write(data[place : place + 1])
 
         do_GET = do_POST = do_PUT = do_DELETE = answer
 

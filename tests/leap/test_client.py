@@ -112,6 +112,14 @@ def test_nobody_listening_is_unreachable_and_worth_another_try() -> None:
     assert not error.value.is_permanent
 
 
+def test_an_answer_that_drips_is_cut_off(scripted: ScriptedServer) -> None:
+    scripted.answers = [(200, b" " * 3_000)]
+    scripted.drip_seconds = 0.02
+    client = LeapClient(base_url=scripted.url, api_key=API_KEY, attempts=1, total_seconds=0.5)
+    with pytest.raises(LeapUnreachable, match="did not end within"):
+        search(client)
+
+
 @pytest.mark.parametrize(
     "base_url",
     [

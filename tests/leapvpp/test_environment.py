@@ -52,6 +52,12 @@ REFUSED = {
     ),
     "base with the version": ({"LEAP_API_BASE_URL": "https://api.leap.energy/v2"}, "Set it to the host only"),
     "base without a scheme": ({"LEAP_API_BASE_URL": "api.leap.energy"}, "Set it to scheme and host"),
+    "base that shows the key": ({"LEAP_API_BASE_URL": "http://api.leap.energy"}, "Set it to https://."),
+    "API key beyond ASCII": ({"LEAP_API_KEY": "schlüssel"}, "LEAP_API_KEY cannot travel in a header. Set it"),
+    "patience in words": (
+        {"DATABASE_URL": "postgres://me@localhost/x", "DATABASE_PATIENCE_MS": "5 s"},
+        "DATABASE_PATIENCE_MS is '5 s'. Set it to a whole number of milliseconds",
+    ),
     "unknown database": ({"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL is not understood"),
     "no database at all": ({"DATABASE_URL": "nonsense"}, "DATABASE_URL is not understood"),
     "database without a name": (
@@ -104,6 +110,31 @@ def test_the_command_line_says_the_sentence_without_a_traceback():
     )
     assert done.returncode != 0
     assert done.stderr.startswith("The portal does not start: SECRET_KEY is missing.")
+
+
+@pytest.mark.parametrize(("module", "limit"), [("leapvpp.wsgi", 3000), ("leapvpp.settings", None)])
+def test_only_the_web_is_impatient_with_the_database(module, limit):
+    show = (
+        f"import {module}; from django.conf import settings;"
+        " print(settings.DATABASES['default']['OPTIONS'].get('options'))"
+    )
+    environment = GOOD | {
+        "PATH": os.environ["PATH"],
+        "ENV_FILE": "none",
+        "DJANGO_SETTINGS_MODULE": "leapvpp.settings",
+        "DATABASE_URL": "postgres://me@127.0.0.1:5432/portal",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    expected = f"-c statement_timeout={limit} -c lock_timeout={limit}" if limit else "None"
+    assert done.stdout.strip() == expected, done.stderr
 
 
 def test_a_relative_database_file_is_the_same_for_every_process(monkeypatch, tmp_path):
