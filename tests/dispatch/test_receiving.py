@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from dispatch.intake import views
+from dispatch.intake import door
 from dispatch.models import RejectedDelivery
 
 DOOR = "/webhooks/leap/dispatch/"
@@ -28,6 +28,6 @@ def test_a_wrong_key_is_answered_though_it_cannot_be_counted(client, monkeypatch
     def busy(cause, *, at):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(views, "count_refusal", busy)
+    monkeypatch.setattr(door, "count_refusal", busy)
     answer = client.post(DOOR, b"{}", "application/json", headers={"x-api-key": "wrong"})
     assert answer.status_code == 401
