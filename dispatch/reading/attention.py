@@ -106,13 +106,12 @@ def _commands(*, now: datetime) -> list[Need]:
 
 def _planning(*, now: datetime) -> list[Need]:
     """Changes that are not planned, because planning fails on them or nobody plans."""
-    late = [
-        model._default_manager.filter(plan_requested_at__lt=now - PLANNED_WITHIN).values_list(
-            "plan_requested_at"
-        )
+    is_late = Q(plan_requested_at__lt=now - PLANNED_WITHIN)
+    events, *others = (
+        model._default_manager.filter(is_late).values_list("plan_requested_at")
         for model in (DispatchEvent, Override, Meter, Device)
-    ]
-    first = late[0].union(*late[1:], all=True).order_by("plan_requested_at").first()
+    )
+    first = events.union(*others, all=True).order_by("plan_requested_at").first()
     if first is None:
         return []
     return [
