@@ -54,11 +54,15 @@ def test_a_long_window_is_asked_in_pieces_of_31_days_without_gaps(scripted: Scri
     ]
 
 
-def test_ids_are_asked_in_batches_and_no_ids_ask_nothing(scripted: ScriptedServer) -> None:
+def test_ids_are_asked_in_batches_and_no_ids_of_leaps_ask_nothing(scripted: ScriptedServer) -> None:
     scripted.answers = [EMPTY] * 2
-    search(scripted.client(), event_ids=[f"e{number:03}" for number in range(501)])
+    search(
+        scripted.client(),
+        event_ids=[f"f4cfced0-16f4-4fb7-b72e-5ff939ae5{number:03}" for number in range(501)],
+    )
     assert [len(body["meter_event_ids"]) for body in scripted.bodies()] == [500, 1]
     assert search(scripted.client(), event_ids=[]) == []
+    assert search(scripted.client(), event_ids=["no-uuid"]) == [], "Leap would refuse all for one"
     assert len(scripted.requests) == 2
 
 
