@@ -51,13 +51,12 @@ def take_back(pushed_after: Mapping[str, datetime], *, pushed: Collection[str], 
     """
     for level, found_at in pushed_after.items():
         PollState.objects.filter(level=level, found_unpushed_at__gte=found_at).update(found_unpushed_at=None)
-    if not pushed:
-        return
     for state in PollState.objects.filter(found_unpushed_at__gte=now - PUSH_MAY_LAG):
-        noted = DispatchEvent.objects.filter(level=state.level, changed_at=state.found_unpushed_at)
-        event_ids = set(noted.values_list("pk", flat=True)) if set(pushed) - {state.level} else set()
-        if event_ids and _is_told_at_other_level(state.level, event_ids, now=now):
-            PollState.objects.filter(pk=state.pk).update(found_unpushed_at=None)
+        if state.found_unpushed_at and set(pushed) - {state.level}:
+            noted = DispatchEvent.objects.filter(level=state.level, changed_at=state.found_unpushed_at)
+            event_ids = list(noted.values_list("pk", flat=True))
+            if event_ids and _is_told_at_other_level(state.level, event_ids, now=now):
+                PollState.objects.filter(pk=state.pk).update(found_unpushed_at=None)
 
 
 def _is_told_at_other_level(level: str, event_ids: Collection[int], *, now: datetime) -> bool:

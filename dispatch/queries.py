@@ -101,6 +101,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(PLAN_WAITING)
     if is_search_due(now=now):
         tasks.append(RECONCILE)
+    if open_tests(now=now).exists():
+        tasks.append(SEND_TESTS)
     return tuple(tasks)
 
 

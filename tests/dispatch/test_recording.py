@@ -227,12 +227,15 @@ def test_a_webhook_just_behind_the_search_is_no_sign_of_a_broken_push(minute, is
     assert (PollState.objects.get().found_unpushed_at is not None) == is_news
 
 
-def found(document: dict, *, minute: float) -> dict[str, bool]:
-    """Hear what a search found; say by level whether the push path looks broken."""
-    key = next(iter(document))
-    hear({"results": document[key]}, source=Source.POLL, start=minute)
-    states = PollState.objects.exclude(found_unpushed_at=None)
-    return {level: True for level in states.values_list("level", flat=True)}
+def find(document: dict, *, minute: float) -> list[str]:
+    """Hear what a search found; return the levels at which the push path looks broken."""
+    [found] = document.values()
+    hear({"results": found}, source=Source.POLL, start=minute)
+    return levels_noted()
+
+
+def levels_noted() -> list[str]:
+    return list(PollState.objects.exclude(found_unpushed_at=None).values_list("level", flat=True))
 
 
 @pytest.mark.parametrize("is_search_first", [False, True], ids=["webhook first", "search first"])
@@ -240,9 +243,9 @@ def test_the_twin_of_what_came_by_webhook_at_the_other_level_was_not_missed(is_s
     PollState.objects.create(level="GROUP", answered_at=NOW)
     if not is_search_first:
         hear(said())
-    assert found(group_body(), minute=10) == ({"GROUP": True} if is_search_first else {})
+    assert find(group_body(), minute=10) == (["GROUP"] if is_search_first else [])
     hear(said(), start=11)
-    assert not PollState.objects.exclude(found_unpushed_at=None).exists()
+    assert levels_noted() == []
 
 
 @pytest.mark.parametrize(
@@ -256,13 +259,13 @@ def test_the_twin_of_what_came_by_webhook_at_the_other_level_was_not_missed(is_s
 def test_what_has_no_twin_was_missed(changes):
     PollState.objects.create(level="GROUP", answered_at=NOW)
     hear(said())
-    assert found(group_body(timeslot(level="group", **changes)), minute=10) == {"GROUP": True}
+    assert find(group_body(timeslot(level="group", **changes)), minute=10) == ["GROUP"]
 
 
 def test_where_webhooks_come_at_both_levels_each_must_bring_its_own():
     PollState.objects.create(level="GROUP", answered_at=NOW)
     hear(said(), group_body(timeslot(OTHER_EVENT, level="group")))
-    assert found(group_body(), minute=10) == {"GROUP": True}
+    assert find(group_body(), minute=10) == ["GROUP"]
 
 
 def test_what_was_found_and_changed_before_it_was_recorded_is_noted_all_the_same():
