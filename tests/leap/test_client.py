@@ -87,6 +87,14 @@ def test_a_refusal_is_typed_permanent_and_not_repeated(scripted: ScriptedServer,
     assert len(scripted.requests) == 1
 
 
+@pytest.mark.parametrize("answer", [{"code": "A\0", "message": "b\0"}, b"not\0json"], ids=["json", "other"])
+def test_an_error_has_no_character_that_a_database_refuses(scripted: ScriptedServer, answer: object) -> None:
+    scripted.answers = [(400, answer)]
+    with pytest.raises(LeapRefused) as refusal:
+        search(scripted.client())
+    assert "\0" not in str(refusal.value)
+
+
 def test_the_key_is_in_no_error_repr_or_log_line(
     scripted: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
