@@ -296,7 +296,9 @@ def _lateness(one: Said, held: Held, *, is_new: bool) -> list[str]:
         return []
     if one.at >= ends_at:
         return ["was over when it arrived"]
-    return [f"late by {int((one.at - starts_at).total_seconds())} s"]
+    late = int((one.at - starts_at).total_seconds())
+    span = f"{late // 60} min" if late >= 60 else f"{late} s"
+    return [f"received {span} after its start"]
 
 
 def _doubt_row(one: Said, doubt: Doubt) -> DoubtRow:

@@ -92,10 +92,12 @@ def _unserved(events: list[Any]) -> dict[int, str]:
         return {}
     rows = Unserved.objects.filter(event_id__in=ids, is_shaded=False).values_list("event_id", "reason")
     told = rows.annotate(devices=Count("device", distinct=True)).order_by("devices", "reason")
-    return {
-        event_id: f"Not served on {words.counted(devices, one='device')}: {first_sentence(reason)}"
-        for event_id, reason, devices in told
-    }
+    return {event_id: _not_served(devices, reason=reason) for event_id, reason, devices in told}
+
+
+def _not_served(devices: int, *, reason: str) -> str:
+    why = f"{reason[:1].lower()}{reason[1:]}"
+    return first_sentence(f"Not served on {words.counted(devices, one='device')}: {why}")
 
 
 def _overlaps(events: list[Any]) -> dict[int, str]:

@@ -257,7 +257,7 @@ def test_several_waiting_notifications_are_recorded_in_the_order_they_came():
 
 def test_lateness_is_told_in_words():
     hear(said(), start=250)
-    assert DispatchEvent.objects.get().flags == ["late by 600 s"]
+    assert DispatchEvent.objects.get().flags == ["received 10 min after its start"]
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("a bug"), OperationalError("too many SQL variables")])
