@@ -36,6 +36,27 @@ def test_event_becomes_schedules_and_is_let_go():
     assert plan() == 0
 
 
+def test_event_none_of_whose_meters_has_a_device_is_counted_unmapped():
+    lone = meter()
+    row = event("a", lone, "00000000-0000-4000-8000-000000000000", kw="25.5")
+
+    plan()
+    row.refresh_from_db()
+    assert (row.shortfall_kw, row.unmapped_meters) == (Decimal("25.500"), 2)
+
+    link = MeterDevice.objects.create(meter=lone, device=device())
+    request_plan(event_ids=[row.pk], now=at(1))
+    plan(1)
+    row.refresh_from_db()
+    assert row.unmapped_meters == 1
+
+    link.delete()
+    request_plan(event_ids=[row.pk], now=at(2))
+    plan(2)
+    row.refresh_from_db()
+    assert row.unmapped_meters == 2
+
+
 def test_planning_again_without_a_change_writes_nothing():
     one = meter()
     device(one)
