@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import django
 
 from benchmarks.harness import report
 from tests.bodies import METER, as_bytes, group_body, timeslot
-from tests.processes.running import ROOT, empty_database
+from tests.processes.running import web_server
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 CLIENTS = 8
@@ -43,31 +38,6 @@ def small_body() -> bytes:
 def large_body() -> bytes:
     meters = [str(uuid4()) for _ in range(100)]
     return as_bytes(group_body(*(timeslot(str(uuid4()), level="group") for _ in range(24)), meters=meters))
-
-
-@contextmanager
-def server(settings: str) -> Iterator[int]:
-    """Run gunicorn as `manage.py up` does, on an empty database; give its port."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        empty_database(Path(folder)) as address,
-        socket.create_server(("127.0.0.1", 0), backlog=128) as listener,
-    ):
-        environment = os.environ | {"DATABASE_URL": address}
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        settled = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
-        subprocess.run(migrate, cwd=ROOT, env=environment | settled, check=True)
-        process = subprocess.Popen(
-            import_module("leapvpp.management.commands.up").web_command(listener.fileno()),
-            cwd=ROOT,
-            env=environment | {"DJANGO_SETTINGS_MODULE": settings},
-            pass_fds=[listener.fileno()],
-        )
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
 
 
 class Client:
@@ -128,7 +98,7 @@ def latencies_ms(port: int, make: Callable[[], bytes]) -> list[float]:
 
 def measure(settings: str) -> dict[str, float]:
     figures = {}
-    with server(settings) as port:
+    with TemporaryDirectory() as folder, web_server(Path(folder), settings=settings) as (port, _):
         Client(port).post(small_body())
         for name, make in (("small", small_body), ("large", large_body)):
             figures[f"{name}_per_s"] = round(most_per_second(port, make), 1)

@@ -10,7 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dispatch.domain.belief import Arrival, Doubt, Held, Judgement, Outcome, Source, Verdict, judge
 from dispatch.domain.levels import Arrival as LevelArrival
@@ -28,19 +28,18 @@ from dispatch.models import (
     DispatchEvent,
     EventRevision,
     NotificationItem,
-    PollState,
     RecipientMember,
     RecipientSet,
+    TestKind,
 )
 from dispatch.models import Doubt as DoubtRow
 from dispatch.naming import name_meters
+from dispatch.pushing import PUSH_MAY_LAG, note_unpushed, take_back
 from dispatch.said import Key, Said, with_known_members
 from meters.models import MarketGroup
 
 Place = tuple[int | None, Key]
 
-# A search may see an event moments before its webhook comes; so late it is no sign of a broken push path.
-_PUSH_MAY_LAG = timedelta(minutes=2)
 _EVENT_COLUMNS = (
     "market_group_id",
     "recipients",
@@ -114,7 +113,7 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
     _write_revisions([belief for belief in changed.values() if belief.revisions])
     _write_doubts([belief for belief in changed.values() if belief.is_doubt_changed], now=now)
     _write_items(items, beliefs)
-    _note_unpushed(beliefs, now=now)
+    _judge_push_path(beliefs, now=now)
     return Applied(
         changed=sum(belief.is_changed for belief in changed.values()),
         is_suspect=any(belief.is_suspect for belief in beliefs.values()),
@@ -223,6 +222,8 @@ def _judge_one(
         is_replay=one.is_replay,
         is_contradicted=is_contradicted,
     )
+    # Leap stores no integration test: its search knows nothing of one.
+    may_ask = may_ask and arrival.fields.test != TestKind.INTEGRATION
     judgement = judge(before, arrival, may_ask=may_ask)
     _note(belief, one, before=before, judgement=judgement, now=now)
     return _item(one, judgement.outcome, judgement.reason)
@@ -263,7 +264,7 @@ def _note(belief: _Belief, one: Said, *, before: Held | None, judgement: Judgeme
 def _note_push(belief: _Belief, one: Said) -> None:
     """Note that a webhook brought, only a moment later, what the search had found."""
     is_push = one.source is Source.WEBHOOK and not one.is_replay
-    if is_push and belief.found_at and one.at - belief.found_at <= _PUSH_MAY_LAG:
+    if is_push and belief.found_at and one.at - belief.found_at <= PUSH_MAY_LAG:
         belief.is_unpushed, belief.pushed_after = False, belief.found_at
 
 
@@ -296,7 +297,9 @@ def _lateness(one: Said, held: Held, *, is_new: bool) -> list[str]:
         return []
     if one.at >= ends_at:
         return ["was over when it arrived"]
-    return [f"late by {int((one.at - starts_at).total_seconds())} s"]
+    late = int((one.at - starts_at).total_seconds())
+    span = f"{late // 60} min" if late >= 60 else f"{late} s"
+    return [f"received {span} after its start"]
 
 
 def _doubt_row(one: Said, doubt: Doubt) -> DoubtRow:
@@ -453,18 +456,20 @@ def _write_items(items: Sequence[NotificationItem], beliefs: dict[Key, _Belief])
     )
 
 
-def _note_unpushed(beliefs: dict[Key, _Belief], *, now: datetime) -> None:
-    """Note when a search found what no webhook had brought. A level's first search finds all there is.
-
-    A note is taken back when the webhook comes all the same: then the push path works.
-    """
-    since: dict[str, datetime] = {}
+def _judge_push_path(beliefs: dict[Key, _Belief], *, now: datetime) -> None:
+    """Note what a search found and no webhook had brought, and take back a note whose webhook came."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    pushed_after: dict[str, datetime] = {}
     for (level, _), belief in beliefs.items():
         if belief.pushed_after:
-            since[level] = min(belief.pushed_after, since.get(level, belief.pushed_after))
-    for level, found_at in since.items():
-        noted = PollState.objects.filter(level=level, found_unpushed_at__gte=found_at)
-        noted.update(found_unpushed_at=None)
-    levels = {level for (level, _), belief in beliefs.items() if belief.is_unpushed}
-    if levels:
-        PollState.objects.filter(level__in=levels, answered_at__isnull=False).update(found_unpushed_at=now)
+            pushed_after[level] = min(belief.pushed_after, pushed_after.get(level, belief.pushed_after))
+        if belief.is_unpushed and belief.event_id:
+            found[level].append(belief.event_id)
+    pushed = {
+        level
+        for (level, _), belief in beliefs.items()
+        if any(row.source == Source.WEBHOOK for row in belief.revisions)
+    }
+    take_back(pushed_after, pushed=pushed, now=now)
+    if found:
+        note_unpushed(found, now=now)

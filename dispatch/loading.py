@@ -89,11 +89,12 @@ def load(seeds: Seeds, *, now: datetime) -> Loaded:
 
     1. Changed meters and devices change how the power of their events is shared: those events count as
        changed. An override changes no share. 2. All devices of changed events are planned. 3. Whatever else
-       is live on those devices is read too, with all who share it.
+       is live on those devices is read too, with all who share it; and what names changed meters, though
+       none of them may have a device.
     """
     scope = _reach(seeds, now=now)
     behind = {meter_id for meter_id, _ in links_of(device_ids=scope.device_ids)}
-    events = _live_events(behind, now=now)
+    events = _live_events(scope.meter_ids | behind, now=now)
     recipients = _recipients({event.recipients for event in events})
     meters = _meters(scope.meter_ids.union(behind, *recipients.values()), now=now)
     devices = _devices(scope.device_ids.union(*(meter.device_ids for meter in meters.values())))

@@ -8,11 +8,11 @@ arming's end) is cut into the plan beforehand.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Manager, Model
 
 from devices.models import Device
@@ -33,6 +33,7 @@ ASKERS: Final[tuple[type[Model], ...]] = (DispatchEvent, Meter, Device, Override
 """Rows that ask for a plan, each with `plan_requested_at`."""
 
 Waiting = dict[type[Model], dict[int, datetime]]
+Row = tuple[type[Model], int]
 
 
 def request_plan(
@@ -53,13 +54,44 @@ def request_plan(
 def plan_waiting(*, now: datetime) -> int:
     """Plan every device that a waiting row reaches, and return how many devices were planned.
 
-    One transaction, one at a time: 0 also when another is planning. 1. Read which rows wait. 2. Load what
-    they reach. 3. Decide. 4. Replace schedules, overlaps, unserved slices and the events' numbers. 5. Let the
-    rows go that did not ask again meanwhile.
+    One at a time: 0 also when another is planning. All in one transaction; should that fail, piece by piece,
+    so that one row that cannot be planned keeps only those waiting that reach the same devices. A database
+    that does not answer raises `OperationalError`.
+    """
+    try:
+        return _plan(now=now)
+    except OperationalError:
+        raise
+    except Exception:
+        logger.exception("Planning everything at once failed; piece by piece now")
+    return _plan_pieces([(model, pk) for model, asked_at in _waiting().items() for pk in asked_at], now=now)
+
+
+def _plan_pieces(rows: Sequence[Row], *, now: datetime) -> int:
+    """Plan rows of which some cannot be planned: by halves, until those stand alone."""
+    if len(rows) < 2:
+        return 0
+    planned = 0
+    for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+        try:
+            planned += _plan(only=frozenset(half), now=now)
+        except OperationalError:
+            raise
+        except Exception as error:
+            logger.warning("Planning failed for %s of the rows: %s", len(half), type(error).__name__)
+            planned += _plan_pieces(half, now=now)
+    return planned
+
+
+def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
+    """Plan in one transaction, all that waits or `only` some of it.
+
+    1. Read which rows wait. 2. Load what they reach. 3. Decide. 4. Replace schedules, overlaps, unserved
+    slices and the events' numbers. 5. Let the rows go that did not ask again meanwhile.
     """
     with transaction.atomic():
         # Whoever plans already looks again when done; to wait for it would only tie up a worker.
-        waiting = _waiting() if try_turn(Stage.PLANNING) else {}
+        waiting = _waiting(only=only) if try_turn(Stage.PLANNING) else {}
         if not any(waiting.values()):
             return 0
         loaded = load(_seeds(waiting, now=now), now=now)
@@ -79,16 +111,14 @@ def plan_waiting(*, now: datetime) -> int:
     return len(plan.plans)
 
 
-def _waiting() -> Waiting:
-    """Return the rows that ask for a plan, and when each asked."""
-    return {
-        model: dict(
-            model._default_manager.filter(plan_requested_at__isnull=False)
-            .order_by("pk")
-            .values_list("pk", "plan_requested_at")
-        )
-        for model in ASKERS
-    }
+def _waiting(*, only: Collection[Row] | None = None) -> Waiting:
+    """Return the rows that ask for a plan, or `only` those of them, and when each asked."""
+    waiting: Waiting = {}
+    for model in ASKERS:
+        rows = model._default_manager.filter(plan_requested_at__isnull=False).order_by("pk")
+        asked_at = rows.values_list("pk", "plan_requested_at")
+        waiting[model] = {pk: at for pk, at in asked_at if only is None or (model, pk) in only}
+    return waiting
 
 
 def _seeds(waiting: Waiting, *, now: datetime) -> Seeds:

@@ -22,7 +22,7 @@ from dispatch.queries import TEST_GIVEN_UP_AFTER
 from dispatch.reading.words import counted
 from leapvpp.leap import values
 from leapvpp.leap.client import LeapClient
-from leapvpp.leap.errors import LeapError
+from leapvpp.leap.errors import LeapError, storable
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _send(test: TestSend) -> None:
     except LeapError as error:
         state, status, detail = TestSendState.FAILED, None, str(error)
     TestSend.objects.filter(pk=test.pk).update(
-        state=state, answered_at=timezone.now(), webhook_status=status, detail=detail
+        state=state, answered_at=timezone.now(), webhook_status=status, detail=storable(detail)
     )
     logger.info("Sent test %s: %s", test.pk, state)
 

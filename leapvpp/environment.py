@@ -57,6 +57,14 @@ def choice(name: str, words: tuple[str, ...]) -> str:
     raise ImproperlyConfigured(f"{name} is {value!r}. Set it to {', '.join(words[:-1])} or {words[-1]}.")
 
 
+def whole_number(name: str, default: int) -> int:
+    """Return a number of at least one. Raises ImproperlyConfigured on anything else."""
+    value = text(name, str(default))
+    if not (value.isascii() and value.isdecimal()) or int(value) < 1:
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a whole number such as {default}.")
+    return int(value)
+
+
 def secret_key(*, debug: bool) -> str:
     """Return what signs sessions and queued work. Raises ImproperlyConfigured if missing outside DEBUG."""
     key = text("SECRET_KEY")

@@ -9,10 +9,10 @@ import gc
 from pathlib import Path
 from typing import Any
 
-from leapvpp.environment import text
+from leapvpp.environment import whole_number
 
 worker_class = "gthread"
-workers = int(text("WEB_WORKERS", "2"))
+workers = whole_number("WEB_WORKERS", 2)
 threads = 8
 preload_app = True
 timeout = 60

@@ -5,14 +5,14 @@ from __future__ import annotations
 from django_filters import rest_framework as filters
 
 from devices.models import CommandKind, CommandState, DeviceKind
-from meters.api.filters import CodeFilter, MomentFilter, RowIdFilter
+from meters.api.filters import CodeFilter, MeterIdFilter, MomentFilter, RowIdFilter
 
 
 class DeviceFilter(filters.FilterSet):
     """Which devices."""
 
     external_id = filters.CharFilter()
-    meter_id = filters.CharFilter(field_name="meters__meter_id")
+    meter_id = MeterIdFilter(field_name="meters__meter_id")
     kind = CodeFilter(DeviceKind)
     driver = filters.CharFilter()
     online = filters.BooleanFilter(field_name="is_online")
@@ -26,7 +26,7 @@ class ScheduleFilter(filters.FilterSet):
 
     device_id = RowIdFilter(field_name="id")
     external_id = filters.CharFilter()
-    meter_id = filters.CharFilter(field_name="meters__meter_id")
+    meter_id = MeterIdFilter(field_name="meters__meter_id")
 
 
 class CommandFilter(filters.FilterSet):
@@ -34,7 +34,7 @@ class CommandFilter(filters.FilterSet):
 
     device_id = RowIdFilter(field_name="device_id")
     external_id = filters.CharFilter(field_name="device__external_id")
-    meter_id = filters.CharFilter(field_name="device__meters__meter_id")
+    meter_id = MeterIdFilter(field_name="device__meters__meter_id")
     state = CodeFilter(CommandState)
     kind = CodeFilter(CommandKind)
     schedule_version = RowIdFilter(field_name="schedule__version")

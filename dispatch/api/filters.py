@@ -8,21 +8,20 @@ from django_filters import rest_framework as filters
 
 from dispatch.models import DispatchEvent, NotificationStatus, OverrideScope, Source, TestKind
 from dispatch.queries import EventStatus, of_program, with_status
-from meters.api.fields import codes
-from meters.api.filters import CodeFilter, MomentFilter, RowIdFilter
+from meters.api.filters import CodeFilter, LeapIdFilter, MeterIdFilter, MomentFilter, RowIdFilter
 
 
 class EventFilter(filters.FilterSet):
     """Which events. Windows are half-open: an event that ends at `ends_after` is left out."""
 
-    status = filters.ChoiceFilter(choices=codes(EventStatus), method="having_status")
+    status = CodeFilter(EventStatus, method="having_status")
     program = filters.CharFilter(method="of_program", label="Leap's program code, in any case.")
     meter_id = filters.CharFilter(method="naming_meter", label="Leap's id of a meter it names.")
-    market_group_id = filters.CharFilter()
+    market_group_id = LeapIdFilter()
     starts_before = MomentFilter(field_name="starts_at", lookup_expr="lt")
     ends_after = MomentFilter(field_name="ends_at", lookup_expr="gt")
     test = CodeFilter(TestKind)
-    leap_event_id = filters.CharFilter()
+    leap_event_id = LeapIdFilter()
     overlapping = filters.BooleanFilter(field_name="is_overlapping")
     confirmed = filters.BooleanFilter(field_name="is_confirmed")
 
@@ -52,7 +51,7 @@ class NotificationFilter(filters.FilterSet):
     status = CodeFilter(NotificationStatus)
     source = CodeFilter(Source)
     sha256 = filters.CharFilter(lookup_expr="iexact")
-    leap_event_id = filters.CharFilter(field_name="items__leap_event_id", distinct=True)
+    leap_event_id = LeapIdFilter(field_name="items__leap_event_id", distinct=True)
     received_after = MomentFilter(field_name="received_at", lookup_expr="gte")
     received_before = MomentFilter(field_name="received_at", lookup_expr="lt")
 
@@ -62,7 +61,7 @@ class OverlapFilter(filters.FilterSet):
 
     device_id = RowIdFilter(field_name="device_id")
     external_id = filters.CharFilter(field_name="device__external_id")
-    meter_id = filters.CharFilter(field_name="device__meters__meter_id")
+    meter_id = MeterIdFilter(field_name="device__meters__meter_id")
     starts_before = MomentFilter(field_name="starts_at", lookup_expr="lt")
     ends_after = MomentFilter(field_name="ends_at", lookup_expr="gt")
 

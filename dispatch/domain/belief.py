@@ -185,6 +185,6 @@ def _doubt(held: Held, arrival: Arrival, *, why: str) -> Judgement:
 def _take_though_suspect(held: Held, arrival: Arrival, *, why: str) -> Judgement:
     """Let the last arrival win, and keep what it displaced as the doubt: only a person can tell."""
     judgement = _revise(held, arrival, verdict=Verdict.OVERTAKEN if held.doubt else None)
-    reason = f"{why} The search is off, so the last arrival wins."
+    reason = f"{why} Leap's search cannot tell, so the last arrival wins."
     doubt = Doubt(fields=held.fields, why=reason, raised_at=arrival.at)
     return replace(judgement, held=replace(judgement.held, doubt=doubt), reason=reason)

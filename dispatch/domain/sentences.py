@@ -55,7 +55,7 @@ def serves_one(event: Event) -> str:
     So devices that fare alike are told alike; the share is the segment's target.
     """
     asked = asked_watts(event)
-    amount = "as much as it can" if asked is None else f"its share of {power(asked)}"
+    amount = "as much as it can" if asked is None else f"its share of {_about(asked)}"
     kind = "voluntary" if event.is_voluntary else "a commitment"
     return f"Serves {_label(event)}, rank {event.rank}, {kind}: {amount}."
 
@@ -65,15 +65,12 @@ def serves_many(events: Sequence[Event], *, largest: Event, because: str, cap_of
     names = _names(events)
     rest = [event for event in events if event is not largest]
     met = _listed([f"{names[event.event_id]} ({_in_brackets(event)})" for event in rest])
-    inside = f"{names[largest.event_id]} ({_in_brackets(largest)})"
-    within = (
-        names[largest.event_id] + "'s maximum"
-        if asked_watts(largest) is None
-        else f"the share of {inside}, the largest here"
-    )
+    inside = f"{names[largest.event_id]}'s maximum"
+    if asked_watts(largest) is not None:
+        inside = f"{names[largest.event_id]}'s share ({_in_brackets(largest)})"
     widest = "" if len({event.cap for event in events}) == 1 else f" ({names[cap_of.event_id]})"
     return (
-        f"{met} {'is' if len(rest) == 1 else 'are'} met inside {within}. "
+        f"{met} {'is' if len(rest) == 1 else 'are'} met inside {inside}. "
         f"{names[events[0].event_id]} comes first: {because}. "
         f"Paid up to {cap_in_words(cap_of.cap)}{widest}."
     )
@@ -236,7 +233,13 @@ def _names(events: Sequence[Event]) -> dict[int, str]:
 
 def _in_brackets(event: Event) -> str:
     asked = asked_watts(event)
-    return f"rank {event.rank}, {'maximum' if asked is None else power(asked)}"
+    return f"rank {event.rank}, {'maximum' if asked is None else _about(asked)}"
+
+
+def _about(watts: int) -> str:
+    """Write an event's power as the pages do: without decimals from 100 kW on."""
+    kw = to_kw(watts)
+    return f"{round(kw, 0 if kw >= 100 else 1).normalize():,f} kW"
 
 
 def _listed(names: Sequence[str]) -> str:

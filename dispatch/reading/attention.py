@@ -9,17 +9,20 @@ from django.conf import settings
 from django.db.models import Count, Max, Min, Q, Sum
 from django.http import HttpRequest
 
-from devices.models import Command, CommandState
+from devices.models import Command, CommandState, Device
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
     Doubt,
     NotificationStatus,
+    Override,
     PollState,
     RejectedDelivery,
 )
 from dispatch.reading import words
+from meters.models import Meter
 
+PLANNED_WITHIN = timedelta(seconds=60)
 ANSWER_WITHIN = timedelta(seconds=60)
 POLL_WITHIN = timedelta(seconds=180)
 STAYS_NEWS_FOR = timedelta(days=1)
@@ -41,9 +44,10 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Seven queries, whatever there is."""
+    """Collect everything that waits for a person. Eight queries, whatever there is."""
     found = [
         *_commands(now=now),
+        *_planning(now=now),
         *_doubts(),
         *_events(now=now),
         *_search(now=now),
@@ -98,6 +102,29 @@ def _commands(*, now: datetime) -> list[Need]:
             )
         )
     return found
+
+
+def _planning(*, now: datetime) -> list[Need]:
+    """Changes that are not planned, because planning fails on them or nobody plans."""
+    is_late = Q(plan_requested_at__lt=now - PLANNED_WITHIN)
+    events, *others = (
+        model._default_manager.filter(is_late).values_list("plan_requested_at")
+        for model in (DispatchEvent, Override, Meter, Device)
+    )
+    first = events.union(*others, all=True).order_by("plan_requested_at").first()
+    if first is None:
+        return []
+    return [
+        Need(
+            icon="bad",
+            kind="bad",
+            title="Changes wait to be planned",
+            text="Their devices keep the schedule they have. The worker's log says what fails.",
+            verb="See",
+            href="/changes/",
+            since=first[0],
+        )
+    ]
 
 
 def _doubts() -> list[Need]:

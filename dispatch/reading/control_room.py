@@ -246,11 +246,17 @@ def _readiness(
                 starts="now" if request.start <= now else words.day_clock(request.start, now=now, zone=zone),
                 devices=step.devices if step else 0,
                 confirmed=step.confirmed if step else 0,
-                confirmed_kw=step.confirmed_kw if step else Decimal(0),
+                confirmed_kw=_confirmed_kw(request, step),
                 cause=_cause(request, step),
             )
         )
     return found
+
+
+def _confirmed_kw(request: Request, step: Step | None) -> Decimal:
+    """Count the kW confirmed, up to what is asked: a segment may serve a larger request too."""
+    confirmed = step.confirmed_kw if step else Decimal(0)
+    return confirmed if request.kw is None else min(confirmed, request.kw)
 
 
 def _cause(request: Request, step: Step | None) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from dispatch.models import DispatchEvent, EventRevision, RecipientMember
+from dispatch.models import DispatchEvent, EventRevision, RecipientMember, TestKind
+from dispatch.preview import preview_event
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading import words
 from dispatch.reading.axis import Axis
@@ -19,11 +20,13 @@ from dispatch.reading.ledger import Ledger, Reason, read_ledger, read_reasons
 from dispatch.reading.levels import BothLevels, read_both_levels
 from dispatch.reading.looks import Look, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
+from dispatch.reading.plans import DeviceRow, device_rows
 from dispatch.reading.recipients import Recipients, read_recipients
 from dispatch.reading.requests import events_between, read_requests
 from dispatch.reading.revisions import Revision, revision_of
 
 HOUR = timedelta(hours=1)
+WOULD_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Fact:
     label: str
     text: str
     is_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Would:
+    """What an integration test would have devices do if its meters were armed."""
+
+    rows: tuple[DeviceRow, ...]
+    hidden: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,14 @@ def read_event(
         doubts=read_doubts(event.pk, zone=zone),
         levels=read_both_levels(event),
     )
+
+
+def read_would(event: DispatchEvent, *, now: datetime) -> Would | None:
+    """Plan a coming or running integration test as if it were armed; None for any other event."""
+    if event.test != TestKind.INTEGRATION or event.is_cancelled or event.ends_at <= now:
+        return None
+    devices = preview_event(event_id=event.pk, now=now).devices
+    return Would(rows=device_rows(devices[:WOULD_SHOWN]), hidden=max(len(devices) - WOULD_SHOWN, 0))
 
 
 def _sharing(event: DispatchEvent, axis: Axis) -> Any:

@@ -190,8 +190,10 @@ def _month_day(
 
 
 def _foremost(requests: list[Request]) -> list[Request]:
-    """Choose the chips of a full day: what is over or cancelled makes room for what is not."""
-    ranked = sorted(requests, key=lambda each: (each.look.state in PAST_STATES, each.rank, each.start))
+    """Choose the chips of a full day: what is over, cancelled or a test makes room for what is not."""
+    ranked = sorted(
+        requests, key=lambda each: (each.look.state in PAST_STATES, each.is_test, each.rank, each.start)
+    )
     chosen = ranked[:CHIPS]
     return [each for each in requests if each in chosen]
 

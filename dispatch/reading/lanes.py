@@ -132,11 +132,15 @@ def build_lanes(
     every: timedelta,
     now: datetime,
     fleets: Mapping[str, Fleet],
+    is_apart: bool = True,
 ) -> Lanes:
-    """Place requests and segments on an axis, one group per owner, in order of their first request."""
+    """Place requests and segments on an axis, one group per owner, in order of their first request.
+
+    `is_apart` False: one group of all, with one final lane.
+    """
     by_owner: dict[str, list[Request]] = {}
     for request in requests:
-        by_owner.setdefault(request.owner.key, []).append(request)
+        by_owner.setdefault(request.owner.key if is_apart else "", []).append(request)
     groups = [
         _group(asked, rows=rows, axis=axis, fleet=fleets.get(key, Fleet()), now=now)
         for key, asked in by_owner.items()

@@ -218,4 +218,4 @@ def _lanes(asked: list[Request], *, rows: tuple[FinalRow, ...], now: datetime, z
     axis = Axis(start=start, end=end, zone=zone)
     hours = (end - start) / HOUR
     every = HOUR if hours <= 7 else 2 * HOUR if hours <= 14 else 4 * HOUR if hours <= 30 else 24 * HOUR
-    return build_lanes(requests=asked, rows=rows, axis=axis, every=every, now=now, fleets={})
+    return build_lanes(requests=asked, rows=rows, axis=axis, every=every, now=now, fleets={}, is_apart=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Min, QuerySet
+from django.db.models import Count, Min, QuerySet
 
 from dispatch.models import DispatchEvent, Overlap, TestKind, Unserved
 from dispatch.reading import words
@@ -16,6 +17,7 @@ from dispatch.reading.looks import Look, State, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
 
 MOST_EVENTS = 5000
+BRACKETS = re.compile(r" \([^)]*\)")
 LIVE_STATES = (State.LIVE, State.LIVE_VOLUNTARY)
 GOES_ON = (*LIVE_STATES, State.COMMITTED, State.VOLUNTARY, State.DONE)
 
@@ -84,12 +86,18 @@ def read_requests(events: QuerySet[DispatchEvent], *, now: datetime, zone: tzinf
 
 
 def _unserved(events: list[Any]) -> dict[int, str]:
-    """Give one reason why an event is not served somewhere, by event."""
+    """Say on how many devices an event is not served, and the commonest reason, by event."""
     ids = [event.pk for event in events if event.is_unserved]
     if not ids:
         return {}
-    rows = Unserved.objects.filter(event_id__in=ids, is_shaded=False).order_by("-id")
-    return dict(rows.values_list("event_id", "reason").distinct())
+    rows = Unserved.objects.filter(event_id__in=ids, is_shaded=False).values_list("event_id", "reason")
+    told = rows.annotate(devices=Count("device", distinct=True)).order_by("devices", "reason")
+    return {event_id: _not_served(devices, reason=reason) for event_id, reason, devices in told}
+
+
+def _not_served(devices: int, *, reason: str) -> str:
+    why = f"{reason[:1].lower()}{reason[1:]}"
+    return first_sentence(f"Not served on {words.counted(devices, one='device')}: {why}")
 
 
 def _overlaps(events: list[Any]) -> dict[int, str]:
@@ -137,7 +145,7 @@ def _trouble(event: Any, *, look: Look, refused: str) -> str:
     if event.test == TestKind.INTEGRATION:
         return "Integration test; devices stay still unless armed."
     if refused:
-        return first_sentence(refused)
+        return refused
     if event.unmapped_meters:
         return f"{words.counted(event.unmapped_meters, one='meter')} without a device."
     if event.shortfall_kw:
@@ -155,7 +163,7 @@ def _why(event: Any, *, look: Look, zone: tzinfo, trouble: str, covered: str) ->
     if look.state is State.DONE:
         return "Done, ended early." if event.is_ended_early else "Done."
     if covered:
-        return first_sentence(covered)
+        return BRACKETS.sub("", first_sentence(covered))
     kind = "Voluntary" if event.is_voluntary else "Committed"
     tail = ", ends early" if event.is_ended_early else ""
     return f"Served. {kind}, rank {event.priority_rank}{tail}."

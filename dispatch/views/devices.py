@@ -14,6 +14,7 @@ from devices.models import Device
 from dispatch import overrides
 from dispatch.models import OverrideScope
 from dispatch.reading import devices as reading
+from dispatch.reading.then import device_then
 from dispatch.reading.zones import page_zone, zone_name, zone_named
 from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm
 from dispatch.views.overrides import override_arguments, say_done, usual_end
@@ -29,7 +30,7 @@ def device_list(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def device_detail(request: HttpRequest, device_id: int) -> HttpResponse:
-    """Show one device."""
+    """Show one device; `?as_of=` what it was to do as known at a time."""
     now = timezone.now()
     with timezone.override(page_zone(request)):
         form = DeviceOverrideForm(initial={"ends_at": usual_end(now)}, now=now)
@@ -49,6 +50,8 @@ def _show(request: HttpRequest, device_id: int, *, form: DeviceOverrideForm) -> 
         "zone_name": zone_name(zone),
         "action_help": ACTION_HELP,
     }
+    if asked := request.GET.get("as_of", ""):
+        context["then"] = device_then(device_id, asked=asked, now=form.now, zone=zone)
     return render(request, "dispatch/device.html", context, status=422 if form.errors else 200)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -9,8 +11,9 @@ from django.views.decorators.http import require_GET
 
 from dispatch.models import TestKind
 from dispatch.queries import EventStatus
-from dispatch.reading.event import read_event
+from dispatch.reading.event import read_event, read_would
 from dispatch.reading.events import read_events
+from dispatch.reading.then import event_then
 from dispatch.reading.zones import page_zone
 
 
@@ -33,18 +36,21 @@ def events(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def event_detail(request: HttpRequest, event_id: int) -> HttpResponse:
-    """Show one event; `?show=` gaps or all of its recipients."""
-    now = timezone.now()
+    """Show one event; `?show=` gaps or all of its recipients, `?as_of=` what was known at a time."""
+    now, zone = timezone.now(), page_zone(request)
     page = read_event(
         event_id=event_id,
         show=request.GET.get("show", ""),
         page=request.GET.get("page"),
         now=now,
-        zone=page_zone(request),
+        zone=zone,
     )
     if page is None:
         raise Http404
-    template = "dispatch/event.html"
+    context: dict[str, Any] = {"page": page, "now": now}
     if request.htmx:  # type: ignore[attr-defined]  # set by django-htmx's middleware
-        template += "#event"
-    return render(request, template, {"page": page, "now": now})
+        return render(request, "dispatch/event.html#event", context)
+    context["would"] = read_would(page.event, now=now)
+    if asked := request.GET.get("as_of", ""):
+        context["then"] = event_then(event_id, asked=asked, now=now, zone=zone)
+    return render(request, "dispatch/event.html", context)

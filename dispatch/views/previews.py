@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -13,11 +12,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from devices.domain.schedule import Mode, Segment
-from devices.models import Device, SegmentMode
+from devices.models import Device
 from dispatch.intake.document import NotADocument
-from dispatch.preview import DevicePreview, PlanPreview, preview
-from dispatch.reading.devices import MODE_WORDS
+from dispatch.preview import PlanPreview, preview
 from dispatch.reading.examples import example_body
+from dispatch.reading.plans import device_rows
 from dispatch.reading.zones import page_zone
 
 DEVICES_SHOWN = 200
@@ -35,17 +34,6 @@ class BodyForm(forms.Form):
         help_text="JSON with meter_dispatches or group_dispatches, as Leap posts it.",
         error_messages={"required": "Paste a dispatch body first."},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
-    """One device and what it would do."""
-
-    id: int
-    name: str
-    external_id: str
-    segments: tuple[dict[str, Any], ...]
-    not_served: tuple[dict[str, Any], ...]
 
 
 @require_http_methods(["GET", "POST"])
@@ -72,7 +60,7 @@ def _show(request: HttpRequest, form: BodyForm, *, result: PlanPreview | None = 
     if result is not None:
         context |= {
             "result": result,
-            "rows": _rows(result.devices[:DEVICES_SHOWN]),
+            "rows": device_rows(result.devices[:DEVICES_SHOWN]),
             "hidden": max(len(result.devices) - DEVICES_SHOWN, 0),
             "moving": sum(1 for device in result.devices if _moves(device.segments)),
             "peak_kw": _peak_kw(result),
@@ -97,37 +85,3 @@ def _peak_kw(result: PlanPreview) -> Decimal:
         if (moving := [s for s in device.segments if s.mode is not Mode.IDLE])
     ]
     return sum(peaks, Decimal(0))
-
-
-def _rows(devices: tuple[DevicePreview, ...]) -> tuple[DeviceRow, ...]:
-    """Name the devices; one query."""
-    names = Device.objects.in_bulk([device.device_id for device in devices])
-    return tuple(
-        DeviceRow(
-            id=device.device_id,
-            name=str(names[device.device_id]),
-            external_id=device.external_id,
-            segments=tuple(
-                {
-                    "start": segment.start,
-                    "end": segment.end,
-                    "mode": MODE_WORDS[SegmentMode(segment.mode)],
-                    "is_idle": segment.mode is Mode.IDLE,
-                    "target_kw": segment.target_kw,
-                    "is_commitment": segment.is_commitment,
-                    "reason": segment.reason,
-                }
-                for segment in device.segments
-            ),
-            not_served=tuple(
-                {
-                    "leap_event_id": undone.leap_event_id,
-                    "start": undone.window.start,
-                    "end": undone.window.end,
-                    "reason": undone.reason,
-                }
-                for undone in device.not_served
-            ),
-        )
-        for device in devices
-    )

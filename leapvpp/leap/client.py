@@ -3,6 +3,7 @@
 Source: Leap's OpenAPI documents "Dispatch" 2 and "Webhook Subscription API" 1.1.
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -31,6 +32,7 @@ MOST_PAGES = 200
 IDS_IN_A_SEARCH = 500
 # Leap waits up to ten seconds for our own webhook before it answers a test.
 TEST_READ_SECONDS = 25.0
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 class LeapClient:
@@ -77,7 +79,8 @@ class LeapClient:
 
         The window may be of any length: it is asked for in pieces of at most 31 days. With
         ``event_ids`` or ``recipient_ids`` only those are asked for; an empty collection asks
-        nothing. Raises ``ValueError`` for an empty window or naive times.
+        nothing. Ids that are no UUIDs are left out: Leap would refuse the whole search for one.
+        Raises ``ValueError`` for an empty window or naive times.
         """
         if window_start.tzinfo is None or window_end.tzinfo is None or window_start >= window_end:
             raise ValueError("a search needs an aware, non-empty window")
@@ -239,7 +242,7 @@ def _search_filters(
         (f"{level.recipient_field}s", recipient_ids),
     ):
         if ids is not None:
-            batches = list(_batched(sorted(set(ids)), size=IDS_IN_A_SEARCH))
+            batches = list(_batched(sorted(filter(_UUID.fullmatch, set(ids))), size=IDS_IN_A_SEARCH))
             filters = [{**known, field: batch} for known in filters for batch in batches]
     return filters
 

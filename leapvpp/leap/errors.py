@@ -52,11 +52,21 @@ class LeapRefused(LeapError):
 
 
 def describe_error(body: bytes) -> tuple[str, str]:
-    """Return Leap's code and message from an error body of any of the four shapes.
+    """Return Leap's code and message from an error body of any of the four shapes, as ``storable``.
 
     >>> describe_error(b'{"error":"Forbidden","message":"not yours"}')
     ('Forbidden', 'not yours')
     """
+    code, message = _read_error(body)
+    return storable(code), storable(message)
+
+
+def storable(text: str) -> str:
+    """Return a text of Leap's without null characters, which PostgreSQL stores nowhere."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _read_error(body: bytes) -> tuple[str, str]:
     try:
         found = msgspec.json.decode(body)
     except msgspec.DecodeError:

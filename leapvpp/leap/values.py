@@ -123,9 +123,9 @@ class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
     def dispatches(self) -> tuple[Dispatch, ...]:
         """Return the results as values; an unusable timeslot keeps its bytes and a reason.
 
-        Raises ``UnreadableAnswer`` when a result names no recipient or has no timeslots.
+        A result that names no recipient or has no timeslots is left out: one odd row must not cost the rest.
         """
-        return tuple(_read_dispatch(level=self.level, raw=raw) for raw in self.results)
+        return tuple(found for raw in self.results if (found := _read_dispatch(level=self.level, raw=raw)))
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,11 +259,14 @@ _SENT_FIELDS: Sequence[str] = (
 )
 
 
-def _read_dispatch(*, level: Level, raw: msgspec.Raw) -> Dispatch:
-    result = decode_answer(bytes(raw), _Result)
+def _read_dispatch(*, level: Level, raw: msgspec.Raw) -> Dispatch | None:
+    try:
+        result = msgspec.json.decode(raw, type=_Result, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
     recipient_id = result.meter_id if level is Level.METER else result.market_group_id
     if not recipient_id:
-        raise UnreadableAnswer(f"a result has no {level.recipient_field}")
+        return None
     references = result.partner_references or ()
     if result.partner_reference:
         references = (result.partner_reference, *references)

@@ -6,7 +6,6 @@ import logging
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,7 +65,7 @@ class Supervisor:
     def __init__(self, programs: Sequence[Program]) -> None:
         self.children = {program.name: Child(program) for program in programs}
         self.guardian = Guardian()
-        self.stop = threading.Event()
+        self.is_stopping = False
         self.complaints: dict[str, str] = {}
 
     def complain(self, *, name: str, why: str) -> None:
@@ -77,12 +76,12 @@ class Supervisor:
         """Keep everything running until SIGTERM, SIGINT or SIGHUP; then stop it all."""
         before = {number: signal.signal(number, self._note_stop) for number in STOP_SIGNALS}
         try:
-            while not self.stop.is_set():
+            while not self.is_stopping:
                 self.guardian.keep()
                 for child in self.children.values():
                     self._look_at(child)
                 each_look()
-                self.stop.wait(LOOK_EVERY_SECONDS)
+                time.sleep(LOOK_EVERY_SECONDS)
         finally:
             self._stop_all()
             self.guardian.dismiss()
@@ -90,7 +89,8 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _note_stop(self, number: int, frame: FrameType | None) -> None:
-        self.stop.set()
+        # A plain flag: a second signal in the middle of setting an Event would wait for itself for ever.
+        self.is_stopping = True
 
     def _look_at(self, child: Child) -> None:
         name = child.program.name

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from meters.api.fields import codes
 
 LARGEST_ID = 2**63 - 1
+UUID_LENGTH = 36
 
 
 class MomentField(forms.Field):
@@ -65,8 +66,39 @@ class RowIdFilter(django_filters.Filter):
     field_class = RowIdField
 
 
+def stored_leap_id(given: str) -> str:
+    """Return an id of Leap's as it is stored: a UUID in lower case, anything else as it came."""
+    return given.lower() if len(given) == UUID_LENGTH else given
+
+
+class LeapIdFilter(django_filters.CharFilter):
+    """Compares an id of Leap's, a UUID in any case."""
+
+    def filter(self, qs: Any, value: str) -> Any:
+        """Filter by the id as it is stored."""
+        return super().filter(qs, stored_leap_id(value))
+
+
+class MeterIdFilter(django_filters.CharFilter):
+    """Compares a meter's id, in any case."""
+
+    def filter(self, qs: Any, value: str) -> Any:
+        """Filter by the id as it is stored, in lower case."""
+        return super().filter(qs, value.lower())
+
+
+class CodeChoiceField(django_filters.fields.ChoiceField):
+    """One of the codes, in any case."""
+
+    def to_python(self, value: Any) -> str:
+        """Lower the code, as the choices are."""
+        return str(super().to_python(value)).lower()
+
+
 class CodeFilter(django_filters.ChoiceFilter):
-    """Compares a code, given in lower case, with the capitals that are stored."""
+    """Compares a code, given in any case, with the capitals that are stored."""
+
+    field_class = CodeChoiceField
 
     def __init__(self, choices: type[TextChoices], **kwargs: Any) -> None:
         super().__init__(choices=codes(choices), **kwargs)

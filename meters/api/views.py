@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from meters.api.csv_import import COMMIT, CSV_BODY, CSV_PARSERS, ImportOut, Values, repeated, run_import
+from meters.api.filters import LeapIdFilter, MeterIdFilter, stored_leap_id
 from meters.api.serializers import MarketGroupOut, MeterIn, MeterOut
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 from meters.registering import register_meters
@@ -30,7 +31,7 @@ class MeterFilter(filters.FilterSet):
     transmission_region = filters.CharFilter(lookup_expr="iexact")
     enrollment_status = filters.CharFilter(lookup_expr="iexact")
     participation = filters.CharFilter(lookup_expr="iexact")
-    market_group_id = filters.CharFilter(field_name="market_groups__market_group_id", distinct=True)
+    market_group_id = LeapIdFilter(field_name="market_groups__market_group_id", distinct=True)
     archived = filters.BooleanFilter(field_name="archived_at", lookup_expr="isnull", exclude=True)
     mapped = filters.BooleanFilter(
         field_name="devices",
@@ -65,6 +66,12 @@ class MeterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
     def get_serializer_context(self) -> dict[str, Any]:
         """Read the clock once a request."""
         return {**super().get_serializer_context(), "now": timezone.now()}
+
+    def get_object(self) -> Meter:
+        """Find the meter by Leap's id, in any case."""
+        self.kwargs["meter_id"] = self.kwargs["meter_id"].lower()
+        meter: Meter = super().get_object()
+        return meter
 
     @extend_schema(summary="Add a meter", request=MeterIn, responses={201: MeterOut})
     def create(self, request: Request) -> Response:
@@ -126,7 +133,7 @@ class MarketGroupFilter(filters.FilterSet):
     """Which market groups."""
 
     program = filters.CharFilter(lookup_expr="iexact")
-    meter_id = filters.CharFilter(field_name="meters__meter_id", distinct=True)
+    meter_id = MeterIdFilter(field_name="meters__meter_id", distinct=True)
 
 
 @extend_schema_view(
@@ -143,6 +150,12 @@ class MarketGroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Gener
     queryset = MarketGroup.objects.prefetch_related(
         Prefetch("memberships", MarketGroupMembership.objects.select_related("meter"))
     ).order_by("pk")
+
+    def get_object(self) -> MarketGroup:
+        """Find the group by Leap's id; a UUID in any case."""
+        self.kwargs["market_group_id"] = stored_leap_id(self.kwargs["market_group_id"])
+        group: MarketGroup = super().get_object()
+        return group
 
     def get_serializer_context(self) -> dict[str, Any]:
         """Read the clock once a request."""

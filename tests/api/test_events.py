@@ -91,6 +91,8 @@ FILTERS = {
     "market group": ({"market_group_id": "g1"}, ["next"]),
     "test": ({"test": "communication"}, ["next"]),
     "leap event id": ({"leap_event_id": "past"}, ["past"]),
+    "codes in any case": ({"status": "ACTIVE"}, ["live"]),
+    "test in any case": ({"test": "Communication"}, ["next"]),
     "two at once": ({"status": "active", "program": "ELRP"}, []),
     "unconfirmed": ({"confirmed": "false"}, ["live"]),
     "nothing": ({}, ["live", "next", "past"]),
@@ -100,6 +102,14 @@ FILTERS = {
 @pytest.mark.parametrize(("query", "found"), FILTERS.values(), ids=FILTERS.keys())
 def test_filters_keep_what_they_say(viewer, three_events, query, found):
     assert names(viewer.get("/api/v1/events/", query)) == found
+
+
+@pytest.mark.parametrize("name", ["leap_event_id", "market_group_id"])
+def test_a_uuid_is_found_in_any_case(viewer, name):
+    uuid = "0d61a3b2-1c7e-4b7e-9d3f-2a4b5c6d7e8f"
+    event(uuid, market_group_id=uuid)
+
+    assert names(viewer.get("/api/v1/events/", {name: uuid.upper()})) == [uuid]
 
 
 def test_windows_are_half_open(viewer, three_events):

@@ -41,6 +41,18 @@ def test_a_mapped_meter_names_its_devices_and_groups(viewer):
     assert viewer.get("/api/v1/market-groups/g1/").json()["meter_ids"] == ["m1"]
 
 
+@pytest.mark.parametrize("resource", ["devices", "schedules", "market-groups", "meters/M1"])
+def test_a_meter_is_found_by_its_id_in_any_case(viewer, resource):
+    row = meter(meter_id="m1")
+    device(row, external_id="pack-1")
+    group(row, market_group_id="g1")
+    device(meter(meter_id="m2"), external_id="pack-2")
+
+    shown = viewer.get(f"/api/v1/{resource}/", {"meter_id": "M1"}).json()
+
+    assert shown.get("count", 1) == 1, shown
+
+
 def test_a_change_keeps_the_id_and_makes_an_idle_meter_not_dispatchable(admin):
     device(meter(meter_id="m1"))
 

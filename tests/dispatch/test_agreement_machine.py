@@ -139,8 +139,8 @@ def test_after_one_search_the_portal_equals_the_ledger():
     run_state_machine_as_test(
         Agreement,
         settings=settings(
-            max_examples=100,
-            stateful_step_count=15,
+            max_examples=500,
+            stateful_step_count=12,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),

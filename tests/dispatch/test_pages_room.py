@@ -83,6 +83,21 @@ def test_readiness_counts_what_devices_confirmed(page):
     assert '<b>70 kW</b> <span class="quiet">/ 4,000 kW' in readiness
 
 
+def test_readiness_tells_trouble_and_no_reason_for_serving(page):
+    named = meter()
+    asked, to, told = group(), recipients(named), device(named)
+    ready = event(asked, to=to, start=at(2), end=at(3), energy_kw=60)
+    larger = event(asked, to=to, start=at(2), end=at(3), energy_kw=70, programs=["ELRP"], shortfall_kw=7)
+    schedule(told, ready, larger, kw=70)
+    overlap(told, ready, larger)
+    text = page("/")
+    readiness = text[text.index('id="readiness-title"') : text.index('id="needs"')]
+    lines = readiness.split("row-under")[1:]
+    assert "Both are served" not in readiness
+    assert [line.count("7 kW short of the request.") for line in lines] == [0, 1]
+    assert '<b>60 kW</b> <span class="quiet">/ 60 kW' in lines[0]
+
+
 def test_what_needs_someone_links_to_where_it_is_mended(page):
     named = meter()
     live = event(group(), to=recipients(named), unmapped_meters=2)

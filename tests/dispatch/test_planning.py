@@ -5,11 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
+from devices.domain.schedule import InvalidSchedule
 from devices.models import Command, DeviceSchedule, MeterDevice
 from dispatch import planning
 from dispatch.models import DispatchEvent, Overlap, Unserved
@@ -33,6 +34,27 @@ def test_event_becomes_schedules_and_is_let_go():
     assert (row.plan_requested_at, row.planned_at) == (None, at(0))
     assert (row.shortfall_kw, row.unmapped_meters) == (Decimal("5.500"), 1)
     assert plan() == 0
+
+
+def test_event_none_of_whose_meters_has_a_device_is_counted_unmapped():
+    lone = meter()
+    row = event("a", lone, "00000000-0000-4000-8000-000000000000", kw="25.5")
+
+    plan()
+    row.refresh_from_db()
+    assert (row.shortfall_kw, row.unmapped_meters) == (Decimal("25.500"), 2)
+
+    link = MeterDevice.objects.create(meter=lone, device=device())
+    request_plan(event_ids=[row.pk], now=at(1))
+    plan(1)
+    row.refresh_from_db()
+    assert row.unmapped_meters == 1
+
+    link.delete()
+    request_plan(event_ids=[row.pk], now=at(2))
+    plan(2)
+    row.refresh_from_db()
+    assert row.unmapped_meters == 2
 
 
 def test_planning_again_without_a_change_writes_nothing():
@@ -195,3 +217,40 @@ def test_request_wakes_planning_and_a_lost_wake_up_is_found():
     assert waiting(now=at(5)) == ()
     Meter.objects.update(plan_requested_at=at(5))
     assert waiting(now=at(5)) == ("dispatch.tasks.plan_waiting",)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("a bug"), InvalidSchedule("out of order")])
+def test_a_device_that_cannot_be_planned_keeps_only_its_own_events_waiting(failure, monkeypatch, page):
+    meters = [meter() for _ in range(5)]
+    devices = [device(one) for one in meters]
+    events = [event(f"event-{number}", one) for number, one in enumerate(meters)]
+    plan_fleet, bad = planning.plan_fleet, devices[3].pk
+
+    def stumble(fleet, *, device_ids, now):
+        if bad in device_ids:
+            raise failure
+        return plan_fleet(fleet, device_ids=device_ids, now=now)
+
+    monkeypatch.setattr(planning, "plan_fleet", stumble)
+    assert plan() == 4
+    assert list(DispatchEvent.objects.filter(plan_requested_at__isnull=False)) == [events[3]]
+    assert "wait to be planned" in page("/")
+
+    monkeypatch.setattr(planning, "plan_fleet", plan_fleet)
+    assert plan(1) == 1
+    assert "wait to be planned" not in page("/")
+
+
+def test_a_database_that_does_not_answer_is_not_asked_piece_by_piece(monkeypatch):
+    event("a", meter())
+    event("b", meter())
+    tries = []
+
+    def be_away(*_, **__):
+        tries.append(1)
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(planning, "load", be_away)
+    with pytest.raises(OperationalError):
+        plan()
+    assert len(tries) == 1

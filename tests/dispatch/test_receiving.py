@@ -6,17 +6,17 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from dispatch.intake import views
+from dispatch.intake import door
 from dispatch.models import RejectedDelivery
 
-DOOR = "/webhooks/leap/dispatch/"
+WEBHOOK = "/webhooks/leap/dispatch/"
 IMPATIENCE = {"sqlite": "PRAGMA busy_timeout = 500", "postgresql": "SET LOCAL lock_timeout = 500"}
 
 
 @pytest.mark.django_db
 def test_a_wrong_key_is_counted_only_if_that_takes_no_time(client):
     with CaptureQueriesContext(connection) as asked:
-        answer = client.post(DOOR, b"{}", "application/json", headers={"x-api-key": "wrong"})
+        answer = client.post(WEBHOOK, b"{}", "application/json", headers={"x-api-key": "wrong"})
     assert (answer.status_code, RejectedDelivery.objects.get().count) == (401, 1)
     statements = [query["sql"] for query in asked]
     counting = next(place for place, sql in enumerate(statements) if "rejecteddelivery" in sql)
@@ -28,6 +28,6 @@ def test_a_wrong_key_is_answered_though_it_cannot_be_counted(client, monkeypatch
     def busy(cause, *, at):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(views, "count_refusal", busy)
-    answer = client.post(DOOR, b"{}", "application/json", headers={"x-api-key": "wrong"})
+    monkeypatch.setattr(door, "count_refusal", busy)
+    answer = client.post(WEBHOOK, b"{}", "application/json", headers={"x-api-key": "wrong"})
     assert answer.status_code == 401

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from dispatch import lookups, recording
 from dispatch.history import recall
+from dispatch.intake.payloads import level_of
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -56,7 +57,8 @@ def hear(*documents: dict | bytes, source: Source = Source.WEBHOOK, start: float
 
 def store(document: dict | bytes, *, moment: datetime = NOW, source: Source = Source.WEBHOOK) -> int:
     sent = document if isinstance(document, bytes) else as_bytes(document)
-    return receive(body=sent, source=source, received_at=moment).notification_id
+    level = "" if isinstance(document, bytes) else level_of(document)
+    return receive(body=sent, source=source, received_at=moment, level=level).notification_id
 
 
 def said(**changes) -> dict:
@@ -200,6 +202,15 @@ def test_with_a_search_the_current_state_stays_until_it_is_asked(settings):
     assert (doubt.verdict, doubt.settled_at, doubt.settled_by) == ("KEPT", at(10), "")
 
 
+def test_no_search_is_waited_for_about_an_integration_test(settings):
+    """Leap stores none, so it would wait for ever."""
+    settings.LEAP_API_KEY = "a-key"
+    test = {"integration_test_notification": True}
+    hear(said() | test, said(energy_kw=12) | test, said() | test)
+    event = DispatchEvent.objects.get()
+    assert (event.energy_kw, event.revision) == (Decimal(10), 3)
+
+
 def test_what_no_webhook_brought_is_taken_from_the_search_and_noted():
     PollState.objects.create(level="METER", answered_at=NOW)
     hear(said())
@@ -214,6 +225,47 @@ def test_a_webhook_just_behind_the_search_is_no_sign_of_a_broken_push(minute, is
     hear({"results": said()["meter_dispatches"]}, source=Source.POLL, start=10)
     hear(said(), start=minute)
     assert (PollState.objects.get().found_unpushed_at is not None) == is_news
+
+
+def find(document: dict, *, minute: float) -> list[str]:
+    """Hear what a search found; return the levels at which the push path looks broken."""
+    [found] = document.values()
+    hear({"results": found}, source=Source.POLL, start=minute)
+    return levels_noted()
+
+
+def levels_noted() -> list[str]:
+    return list(PollState.objects.exclude(found_unpushed_at=None).values_list("level", flat=True))
+
+
+@pytest.mark.parametrize("is_search_first", [False, True], ids=["webhook first", "search first"])
+def test_the_twin_of_what_came_by_webhook_at_the_other_level_was_not_missed(is_search_first):
+    PollState.objects.create(level="GROUP", answered_at=NOW)
+    if not is_search_first:
+        hear(said())
+    assert find(group_body(), minute=10) == (["GROUP"] if is_search_first else [])
+    hear(said(), start=11)
+    assert levels_noted() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"start_time": text(at(300)), "end_time": text(at(360))},
+        {"programs": ["ELRP"]},
+    ],
+    ids=["another time", "another program"],
+)
+def test_what_has_no_twin_was_missed(changes):
+    PollState.objects.create(level="GROUP", answered_at=NOW)
+    hear(said())
+    assert find(group_body(timeslot(level="group", **changes)), minute=10) == ["GROUP"]
+
+
+def test_where_webhooks_come_at_both_levels_each_must_bring_its_own():
+    PollState.objects.create(level="GROUP", answered_at=NOW)
+    hear(said(), group_body(timeslot(OTHER_EVENT, level="group")))
+    assert find(group_body(), minute=10) == ["GROUP"]
 
 
 def test_what_was_found_and_changed_before_it_was_recorded_is_noted_all_the_same():
@@ -257,7 +309,7 @@ def test_several_waiting_notifications_are_recorded_in_the_order_they_came():
 
 def test_lateness_is_told_in_words():
     hear(said(), start=250)
-    assert DispatchEvent.objects.get().flags == ["late by 600 s"]
+    assert DispatchEvent.objects.get().flags == ["received 10 min after its start"]
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("a bug"), OperationalError("too many SQL variables")])

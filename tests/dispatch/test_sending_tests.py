@@ -15,7 +15,9 @@ from dispatch.queries import waiting
 from dispatch.queue import SEND_TESTS
 from dispatch.recording import record_waiting
 from dispatch.sending_tests import ask_for_test, send_waiting
+from leapvpp.leap.client import LeapClient
 from leapvpp.leap.simulator.server import LeapSimulator
+from leapvpp.leap.values import IntegrationTestResult
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 from tests.people import person
@@ -119,6 +121,16 @@ def test_a_leap_that_does_not_answer_fails_the_test_and_it_is_not_sent_again(set
     assert (send_waiting(now=timezone.now()), send_waiting(now=timezone.now())) == (1, 0)
     test.refresh_from_db()
     assert (test.state, bool(test.detail)) == ("FAILED", True)
+
+
+@pytest.mark.django_db
+def test_a_null_character_in_leaps_answer_harms_nothing(leap, monkeypatch):
+    answer = IntegrationTestResult(sent_time=timezone.now(), error_message="no\0route")
+    monkeypatch.setattr(LeapClient, "send_integration_test", lambda *_, **__: answer)
+    test = asked(meter())
+    send_waiting(now=timezone.now())
+    test.refresh_from_db()
+    assert (test.state, test.detail) == ("ANSWERED", "no\N{REPLACEMENT CHARACTER}route")
 
 
 @pytest.mark.django_db

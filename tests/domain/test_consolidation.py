@@ -94,7 +94,7 @@ def test_overlap_is_told_with_order_cap_commitment_and_reason():
 
 TOLD = {
     "one alone": (
-        [ask("a", 17, 18, "2480", rank=2, programs=("NYISO-SCR", "CCA"))],
+        [ask("a", 17, 18, "2480.12", rank=2, programs=("NYISO-SCR", "CCA"))],
         "Serves SCR + CCA, rank 2, a commitment: its share of 2,480 kW.",
     ),
     "as much as it can": (
@@ -103,7 +103,7 @@ TOLD = {
     ),
     "inside the larger share": (
         [ask("a", 17, 18, "8", programs=("CCA",)), ask("b", 17, 18, "9", rank=2, programs=("DLRP",))],
-        "CCA (rank 1, 8 kW) is met inside the share of DLRP (rank 2, 9 kW), the largest here. "
+        "CCA (rank 1, 8 kW) is met inside DLRP's share (rank 2, 9 kW). "
         "CCA comes first: rank 1 before rank 2. Paid up to nomination.",
     ),
     "one program twice is told apart by start": (
@@ -113,7 +113,7 @@ TOLD = {
     ),
     "one program twice at once is told apart by id": (
         [ask("a", 17, 18, programs=("CCA",)), ask("b", 17, 18, programs=("CCA",))],
-        "CCA b (rank 1, 8 kW) is met inside the share of CCA a (rank 1, 8 kW), the largest here. "
+        "CCA b (rank 1, 8 kW) is met inside CCA a's share (rank 1, 8 kW). "
         "CCA a comes first: the lower event id. Paid up to nomination.",
     ),
 }

@@ -54,11 +54,15 @@ def test_a_long_window_is_asked_in_pieces_of_31_days_without_gaps(scripted: Scri
     ]
 
 
-def test_ids_are_asked_in_batches_and_no_ids_ask_nothing(scripted: ScriptedServer) -> None:
+def test_ids_are_asked_in_batches_and_no_ids_of_leaps_ask_nothing(scripted: ScriptedServer) -> None:
     scripted.answers = [EMPTY] * 2
-    search(scripted.client(), event_ids=[f"e{number:03}" for number in range(501)])
+    search(
+        scripted.client(),
+        event_ids=[f"f4cfced0-16f4-4fb7-b72e-5ff939ae5{number:03}" for number in range(501)],
+    )
     assert [len(body["meter_event_ids"]) for body in scripted.bodies()] == [500, 1]
     assert search(scripted.client(), event_ids=[]) == []
+    assert search(scripted.client(), event_ids=["no-uuid"]) == [], "Leap would refuse all for one"
     assert len(scripted.requests) == 2
 
 
@@ -85,6 +89,14 @@ def test_a_refusal_is_typed_permanent_and_not_repeated(scripted: ScriptedServer,
     assert (refusal.value.status, refusal.value.code) == (status, "DISPATCH_INVALID_INPUT")
     assert refusal.value.is_permanent
     assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [{"code": "A\0", "message": "b\0"}, b"not\0json"], ids=["json", "other"])
+def test_an_error_has_no_character_that_a_database_refuses(scripted: ScriptedServer, answer: object) -> None:
+    scripted.answers = [(400, answer)]
+    with pytest.raises(LeapRefused) as refusal:
+        search(scripted.client())
+    assert "\0" not in str(refusal.value)
 
 
 def test_the_key_is_in_no_error_repr_or_log_line(

@@ -75,11 +75,12 @@ def test_a_search_page_can_walk_the_webhooks_way_and_one_bad_slot_spoils_nothing
         "timeslots": [],
     }
     result["timeslots"] = [{"market_group_event_id": "e"} | SLOT, {"odd": True}]
-    page = SearchPage.from_body(level=Level.GROUP, body=json.dumps({"results": [result]}).encode())
+    results = [{"odd": True}, result]
+    page = SearchPage.from_body(level=Level.GROUP, body=json.dumps({"results": results}).encode())
     (dispatch,) = page.dispatches()
     assert (dispatch.recipient_id, dispatch.meter_ids) == ("g", ("m1", "m2"))
     assert [bool(slot.timeslot) for slot in dispatch.timeslots] == [True, False]
-    assert json.loads(page.as_notification()) == {"group_dispatches": [result]}
+    assert json.loads(page.as_notification()) == {"group_dispatches": results}
 
 
 @pytest.mark.parametrize("name", ["next_page_token", "page_token"])

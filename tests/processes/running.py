@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +52,29 @@ def empty_database(folder: Path) -> Iterator[str]:
             yield parts._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def web_server(folder: Path, *, settings: str = "tests.settings") -> Iterator[tuple[int, str]]:
+    """Run the web server alone, as `manage.py up` does, on an empty database; give port and database."""
+    with empty_database(folder) as address, socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        environment = os.environ | {"DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+        with (folder / "server.log").open("wb") as log:
+            server = subprocess.Popen(
+                import_module("leapvpp.management.commands.up").web_command(listener.fileno()),
+                cwd=ROOT,
+                env=environment | {"DJANGO_SETTINGS_MODULE": settings},
+                pass_fds=[listener.fileno()],
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield listener.getsockname()[1], address
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
 
 
 class Portal:

@@ -9,10 +9,7 @@ import gzip
 import hashlib
 import http.client
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -24,7 +21,7 @@ import psycopg
 import pytest
 
 from tests.bodies import EVENT, OTHER_EVENT, as_bytes, body, group_body, meter_body, timeslot
-from tests.processes.running import ROOT, empty_database
+from tests.processes.running import web_server
 
 URL = "/webhooks/leap/dispatch/"
 KEY = {"X-Api-Key": "key-one"}
@@ -73,39 +70,8 @@ class Portal:
 
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory) -> Iterator[Portal]:
-    folder = tmp_path_factory.mktemp("portal")
-    with empty_database(folder) as address, socket.create_server(("127.0.0.1", 0)) as listener:
-        environment = os.environ | {"DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-            cwd=ROOT,
-            env=environment,
-            check=True,
-        )
-        command = [sys.executable, "-m", "gunicorn", "leapvpp.wsgi:application"]
-        options = [
-            "--bind",
-            f"fd://{listener.fileno()}",
-            "--worker-class",
-            "gthread",
-            "--threads",
-            "4",
-            "--no-control-socket",
-        ]
-        with (folder / "server.log").open("wb") as log:
-            server = subprocess.Popen(
-                [*command, *options],
-                cwd=ROOT,
-                env=environment,
-                pass_fds=[listener.fileno()],
-                stdout=log,
-                stderr=log,
-            )
-            try:
-                yield Portal(listener.getsockname()[1], address)
-            finally:
-                server.terminate()
-                server.wait(timeout=60)
+    with web_server(tmp_path_factory.mktemp("portal")) as (port, database):
+        yield Portal(port, database)
 
 
 @dataclass(frozen=True)
