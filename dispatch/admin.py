@@ -1,7 +1,7 @@
 """The stock admin, cared for: looking up what was asked and pressing the same buttons as the pages.
 
-Everything of dispatch is a fact or a decision, so nothing here is edited but the levels of programs: no
-adding, no deleting.
+Everything of dispatch is a fact or a decision, so nothing here is edited but the levels of programs and the
+response policies: no adding, no deleting.
 The actions call the functions the pages call.
 """
 
@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dispatch import levels, overrides, planning, recording
+from dispatch import levels, overrides, planning, policies, recording
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -37,8 +37,10 @@ from dispatch.models import (
     RejectedDelivery,
     TestKind,
 )
+from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
 from dispatch.reading.notifications import pretty
 from dispatch.reading.words import counted, power
+from dispatch.views.policy_forms import PolicyForm
 from meters.admin import ReadOnly
 
 Lookup = list[tuple[str, str]]
@@ -415,6 +417,48 @@ class ProgramLevelAdmin(ReadOnly):
         """Decide by hand, and have the program's open events planned again."""
         levels.choose_level(program=obj.program, level=obj.level, now=timezone.now())
         obj.pk = ProgramLevel.objects.get(program=obj.program).pk
+
+
+class VersionInline(ReadOnlyInline):
+    model = PolicyVersion
+    show_change_link = False
+    fields = ["number", "content", "changed_at", "changed_by"]
+    ordering = ["-number"]
+
+
+class AssignmentInline(ReadOnlyInline):
+    """Given and taken away on the policy's page."""
+
+    model = PolicyAssignment
+    show_change_link = False
+    fields = ["scope", "target"]
+    ordering = ["scope", "target"]
+
+
+@admin.register(ResponsePolicy)
+class ResponsePolicyAdmin(ReadOnly):
+    """Written as on its page: each change is a version, and its devices are planned again. For admins."""
+
+    form = PolicyForm
+    list_display = ["name", "version", "strategy", "longest_run_minutes", "hours_a_day", "events_a_day"]
+    list_filter = ["strategy"]
+    search_fields = ["name"]
+    ordering = ["name"]
+    inlines = [AssignmentInline, VersionInline]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("dispatch.administer")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("dispatch.administer")
+
+    def save_model(self, request: HttpRequest, obj: ResponsePolicy, form: Any, change: Any) -> None:
+        """Make or change it as the page does."""
+        by = request.user.get_username()
+        saved = policies.save_policy(
+            policy_id=obj.pk if change else None, content=form.cleaned_data, by=by, now=timezone.now()
+        )
+        obj.pk, obj.version = saved.pk, saved.version
 
 
 @admin.register(Doubt)

@@ -13,6 +13,7 @@ from dispatch.api.views import (
     NotificationViewSet,
     OverlapViewSet,
     OverrideViewSet,
+    PolicyViewSet,
     PreviewView,
 )
 from leapvpp.access import RolePermission
@@ -27,6 +28,7 @@ router.register("doubts", DoubtViewSet, basename="doubt")
 router.register("notifications", NotificationViewSet, basename="notification")
 router.register("overlaps", OverlapViewSet, basename="overlap")
 router.register("overrides", OverrideViewSet, basename="override")
+router.register("policies", PolicyViewSet, basename="policy")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("commands", CommandViewSet, basename="command")
 router.register("devices", DeviceViewSet, basename="device")

@@ -30,7 +30,7 @@ class DeviceOut(serializers.Serializer):
     rated_power_kw = serializers.FloatField(help_text="Power it can reduce or give, in kW.")
     energy_capacity_kwh = serializers.FloatField(allow_null=True, help_text="Of storage, in kWh.")
     may_export = serializers.BooleanField(help_text="Its site may send power to the grid.")
-    policy = serializers.CharField()
+    policy = serializers.CharField(help_text="The response policy of this device alone, by name; or empty.")
     online = serializers.BooleanField(source="is_online")
     last_seen_at = serializers.DateTimeField(allow_null=True)
 
@@ -63,7 +63,12 @@ class DeviceIn(serializers.Serializer):
     rated_power_kw = KilowattField(help_text="In kW.")
     energy_capacity_kwh = KilowattField(required=False, allow_null=True, help_text="In kWh.")
     may_export = serializers.BooleanField(required=False)
-    policy = serializers.CharField(max_length=64, required=False, allow_blank=True)
+    policy = serializers.CharField(
+        max_length=64,
+        required=False,
+        allow_blank=True,
+        help_text="A response policy for this device alone, by name; an unknown one counts for nothing.",
+    )
 
     def validate_driver(self, value: str) -> str:
         """Accept the drivers that are set up."""
@@ -114,6 +119,9 @@ class ScheduleOut(serializers.Serializer):
     created_at = serializers.DateTimeField(source="schedule.created_at", default=None, allow_null=True)
     acknowledged_at = serializers.DateTimeField(
         source="schedule.acknowledged_at", default=None, allow_null=True
+    )
+    policy = serializers.CharField(
+        source="schedule.policy", default="", help_text="Response policy and version it was made under."
     )
 
 

@@ -21,6 +21,7 @@ from dispatch.models import (
     Source,
     TestKind,
 )
+from dispatch.policy_models import PolicyScope, PolicyStrategy, ResponsePolicy
 from dispatch.preview import PlanPreview
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading.levels import read_twins
@@ -217,6 +218,41 @@ class OverrideOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
     ended_at = serializers.DateTimeField(allow_null=True, help_text="When someone ended it before its time.")
     ended_by = serializers.CharField()
+
+
+class AssignmentOut(serializers.Serializer):
+    """Whom a policy is for."""
+
+    scope = CodeField(PolicyScope)
+    target = serializers.CharField(help_text="Leap's id of the meter or group; empty for the fleet.")
+
+
+class PolicyOut(serializers.Serializer):
+    """What devices may be asked. The nearest counts: device, meter, market group, fleet."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField(help_text="What a device's own `policy` names.")
+    version = serializers.IntegerField(help_text="Numbered from 1; each change is one.")
+    strategy = CodeField(PolicyStrategy)
+    longest_run_minutes = serializers.IntegerField(allow_null=True, help_text="Null is no limit.")
+    rest_minutes = serializers.IntegerField(help_text="Between two runs.")
+    hours_a_day = serializers.FloatField(
+        allow_null=True, help_text="In the site's local day; null is no limit."
+    )
+    events_a_day = serializers.IntegerField(
+        allow_null=True, help_text="Runs that begin in the site's local day; null is no limit."
+    )
+    blackouts = serializers.SerializerMethodField(help_text="As 22:00-06:00 or 07:00-09:00 Mon Tue.")
+    notice_minutes = serializers.IntegerField(help_text="From hearing of an event to serving it.")
+    ignore_below_kw = serializers.FloatField(help_text="Less is not moved for, in kW.")
+    assigned_to = AssignmentOut(
+        source="assignments", many=True, help_text="Devices of their own name it in `policy` instead."
+    )
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_blackouts(self, policy: ResponsePolicy) -> list[str]:
+        """List them."""
+        return policy.blackouts.splitlines()
 
 
 class OverrideIn(serializers.Serializer):

@@ -29,6 +29,7 @@ from dispatch.api.serializers import (
     OverlapOut,
     OverrideIn,
     OverrideOut,
+    PolicyOut,
     PreviewOut,
     RevisionOut,
     SettleIn,
@@ -44,6 +45,7 @@ from dispatch.models import (
     Overlap,
     Override,
 )
+from dispatch.policy_models import PolicyAssignment, ResponsePolicy
 from dispatch.preview import preview
 from meters.api.filters import moment_asked
 
@@ -224,6 +226,20 @@ class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericV
         with refusals_as_problems():
             ended = overrides.end_override(override_id=override.pk, now=timezone.now(), by=by)
         return Response(self.get_serializer(ended).data)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List policies", description="By name."),
+    retrieve=extend_schema(summary="Show a policy"),
+)
+class PolicyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
+    """Response policies in their current version; written on the portal's pages and in the admin."""
+
+    serializer_class = PolicyOut
+    lookup_value_regex = ROW_ID
+    queryset = ResponsePolicy.objects.prefetch_related(
+        Prefetch("assignments", PolicyAssignment.objects.order_by("scope", "target"))
+    ).order_by("name")
 
 
 class PreviewView(APIView):

@@ -23,9 +23,11 @@ from devices.models import (
     SimulatedDevice,
 )
 from dispatch.models import Overlap, Unserved
+from dispatch.policy_models import ResponsePolicy
 from dispatch.reading import commands, words
 from dispatch.reading.device_lanes import DeviceLanes, read_lanes
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
+from dispatch.terms import nearest_policies
 from meters.models import Meter
 
 STANDING_TABS = {
@@ -244,6 +246,8 @@ class DeviceDetail:
     lanes: DeviceLanes
     segments: tuple[SegmentRow, ...]
     acknowledged_at: datetime | None
+    policy: ResponsePolicy | None
+    made_under: str
     commands: tuple[commands.Row, ...]
     command_count: int
     overlaps: tuple[Overlap, ...]
@@ -268,6 +272,8 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
         lanes=read_lanes(device, meters=device.known_meters, now=now, zone=zone),
         segments=tuple(_segment(each, now=now) for each in schedule.segments_left) if schedule else (),
         acknowledged_at=schedule.acknowledged_at if schedule else None,
+        policy=nearest_policies([device], now=now).get(device.pk),
+        made_under=schedule.policy if schedule else "",
         commands=commands.rows_of(newest, now=now),
         command_count=told.count(),
         overlaps=tuple(device.overlaps.filter(ends_at__gt=now).order_by("starts_at")[:10]),

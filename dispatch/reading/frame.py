@@ -157,6 +157,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/devices/", "Devices", "device"),
             ("/commands/", "Commands", "terminal"),
             ("/overrides/", "Overrides", "pause"),
+            ("/policies/", "Policies", "clock"),
             ("/tests/", "Tests", "flask"),
         ),
         (("/certification/", "Certification", "signal"),),

@@ -18,15 +18,17 @@ LISTS = [
     "/devices/",
     "/commands/",
     "/overrides/",
+    "/policies/",
     "/tests/",
     "/preview/",
 ]
-FORMS = ["/overrides/add/", "/meters/import/"]
+FORMS = ["/overrides/add/", "/policies/add/?template=smart-thermostat", "/meters/import/"]
 DETAILS = [
     "/notifications/{notification}/",
     "/meters/{meter}/",
     "/groups/{group}/",
     "/devices/{device}/",
+    "/policies/{policy}/",
 ]
 
 

@@ -7,7 +7,9 @@ from datetime import timedelta
 from django.utils import timezone
 
 from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegment
+from dispatch.domain.policies import NOTHING
 from dispatch.models import DispatchNotification, NotificationItem, Overlap, Override, TestSend, Unserved
+from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 
@@ -65,9 +67,15 @@ def grow(number: int) -> dict[str, object]:
         answered_at=now,
         detail="Our webhook answered 202.",
     )
+    policy = ResponsePolicy.objects.create(name=f"Policy {number}", hours_a_day=4, blackouts="22:00-06:00")
+    PolicyVersion.objects.create(
+        policy=policy, number=1, content=NOTHING | {"hours_a_day": 4.0, "ignore_below_kw": 0}, changed_at=now
+    )
+    PolicyAssignment.objects.create(policy=policy, scope="METER", target=one.meter_id)
     return {
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
         "notification": told.pk,
+        "policy": policy.pk,
     }

@@ -19,11 +19,18 @@ LISTS = [
     "/devices/?kind=load&sort=-rated",
     "/commands/?q=b&sort=due",
     "/overrides/",
+    "/policies/",
     "/tests/",
     "/meters/export/",
     "/devices/export/",
 ]
-DETAILS = ["/notifications/{notification}/", "/meters/{meter}/", "/groups/{group}/", "/devices/{device}/"]
+DETAILS = [
+    "/notifications/{notification}/",
+    "/meters/{meter}/",
+    "/groups/{group}/",
+    "/devices/{device}/",
+    "/policies/{policy}/",
+]
 
 
 def test_the_number_of_queries_does_not_grow_with_the_rows(client):

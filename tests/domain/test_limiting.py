@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import product
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,7 +20,7 @@ from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
 
 HOUR = timedelta(hours=1)
 CASES = int(os.environ.get("BRUTE_FORCE_CASES", "2000"))
-VOLUNTARY = {"is_voluntary": True}
+VOLUNTARY: dict[str, Any] = {"is_voluntary": True}
 HOME = Limits("Home battery v3", longest_run=4 * HOUR, rest=HOUR, a_day=4 * HOUR)
 
 
@@ -231,7 +232,8 @@ def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reaso
 
 def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:
     """A few slices of quarter-hours around midnight, with limits that hurt."""
-    slots, start = [], at(22) + timedelta(minutes=random.choice([0, 5]))
+    slots: list[Slot] = []
+    start = at(22) + timedelta(minutes=random.choice([0, 5]))
     now = start + timedelta(minutes=random.choice([-30, 0, 20]))
     ran = (Window(now - HOUR, now - timedelta(minutes=random.choice([0, 15]))),)
     while (total := sum((one.window.end - one.window.start for one in slots), timedelta())) < 1.75 * HOUR:
@@ -254,7 +256,7 @@ def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:
 
 def _worth(atoms, slots, choice) -> list[float]:
     """kWh by class, the best class first."""
-    classes = {}
+    classes: dict[tuple[bool, int], int] = {}
     for atom, runs in zip(atoms, choice, strict=True):
         if atom.slot is None:
             continue

@@ -34,6 +34,11 @@ ADMINS_ONLY = {
     "dispatch:meter-import",
     "dispatch:meter-map",
     "dispatch:meter-unmap",
+    "dispatch:policy-add",
+    "dispatch:policy-assign",
+    "dispatch:policy-delete",
+    "dispatch:policy-edit",
+    "dispatch:policy-unassign",
 }
 """Unsafe methods are the admin's: what is mapped to what."""
 NOT_FOR_VIEWERS = {
@@ -41,6 +46,8 @@ NOT_FOR_VIEWERS = {
     "dispatch:meter-import",
     "dispatch:notification-body",
     "dispatch:override-add",
+    "dispatch:policy-add",
+    "dispatch:policy-edit",
 }
 """A form that a viewer could not send, and the bytes as Leap sent them: not even shown."""
 

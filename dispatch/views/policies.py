@@ -1,0 +1,126 @@
+"""Response policies: the list, one of them, writing it, and giving it to devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from dispatch import policies
+from dispatch.domain.policies import NOTHING, TEMPLATES, InvalidPolicy
+from dispatch.policy_models import ResponsePolicy
+from dispatch.reading import policies as reading
+from dispatch.reading.zones import page_zone
+from dispatch.views.policy_forms import AssignForm, PolicyForm, add_problems
+
+FOLLOW = "Its devices are planned again; only those whose schedule differs get a new one."
+admins_only = permission_required("dispatch.administer", raise_exception=True)
+
+
+@require_GET
+def policy_list(request: HttpRequest) -> HttpResponse:
+    """List policies, and offer templates for a new one."""
+    context = {"rows": reading.read_list(), "templates": reading.templates()}
+    return render(request, "dispatch/policies.html", context)
+
+
+@require_GET
+def policy_detail(request: HttpRequest, policy_id: int) -> HttpResponse:
+    """Show one policy."""
+    return _show(request, policy_id, form=AssignForm())
+
+
+def _show(request: HttpRequest, policy_id: int, *, form: AssignForm) -> HttpResponse:
+    try:
+        detail = reading.read_detail(policy_id)
+    except ResponsePolicy.DoesNotExist as error:
+        raise Http404("There is no such policy.") from error
+    context = {"detail": detail, "form": form, "zone": page_zone(request)}
+    return render(request, "dispatch/policy.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@admins_only
+def policy_add(request: HttpRequest) -> HttpResponse:
+    """Write a policy, from nothing or from a template."""
+    if request.method == "POST":
+        return _save(request, PolicyForm(request.POST), policy=None)
+    template = TEMPLATES.get(request.GET.get("template", ""), {})
+    return _ask(request, PolicyForm(initial={**NOTHING, **template}), policy=None)
+
+
+@require_http_methods(["GET", "POST"])
+@admins_only
+def policy_edit(request: HttpRequest, policy_id: int) -> HttpResponse:
+    """Change a policy; each change is a version."""
+    policy = get_object_or_404(ResponsePolicy, pk=policy_id)
+    if request.method == "POST":
+        held = ResponsePolicy.objects.get(pk=policy_id)  # the form writes its answers into what it is given
+        return _save(request, PolicyForm(request.POST, instance=held), policy=policy)
+    return _ask(request, PolicyForm(instance=policy), policy=policy)
+
+
+def _ask(request: HttpRequest, form: PolicyForm, *, policy: ResponsePolicy | None) -> HttpResponse:
+    context: dict[str, Any] = {"form": form, "policy": policy}
+    return render(request, "dispatch/policy_edit.html", context, status=422 if form.errors else 200)
+
+
+def _save(request: HttpRequest, form: PolicyForm, *, policy: ResponsePolicy | None) -> HttpResponse:
+    if form.is_valid():
+        try:
+            saved = policies.save_policy(
+                policy_id=policy.pk if policy else None,
+                content=form.cleaned_data,
+                by=request.user.get_username(),
+                now=timezone.now(),
+            )
+        except InvalidPolicy as invalid:
+            add_problems(form, invalid)
+        else:
+            messages.success(request, f"Saved as {saved}. {FOLLOW}")
+            return redirect("dispatch:policy-detail", saved.pk)
+    return _ask(request, form, policy=policy)
+
+
+@require_POST
+@admins_only
+def policy_delete(request: HttpRequest, policy_id: int) -> HttpResponse:
+    """Take a policy away."""
+    policy = get_object_or_404(ResponsePolicy, pk=policy_id)
+    policies.delete_policy(policy_id=policy.pk, now=timezone.now())
+    messages.success(request, f"{policy.name} is gone. {FOLLOW}")
+    return redirect("dispatch:policies")
+
+
+@require_POST
+@admins_only
+def policy_assign(request: HttpRequest, policy_id: int) -> HttpResponse:
+    """Give a policy to the fleet, a group, a meter or a device."""
+    policy = get_object_or_404(ResponsePolicy, pk=policy_id)
+    form = AssignForm(request.POST)
+    if form.is_valid():
+        try:
+            policies.assign_policy(policy_id=policy.pk, **form.cleaned_data, now=timezone.now())
+        except InvalidPolicy as invalid:
+            add_problems(form, invalid)
+        else:
+            messages.success(request, f"Given. {FOLLOW}")
+            return redirect("dispatch:policy-detail", policy.pk)
+    return _show(request, policy_id, form=form)
+
+
+@require_POST
+@admins_only
+def policy_unassign(request: HttpRequest, policy_id: int) -> HttpResponse:
+    """Take a policy from somebody."""
+    policy = get_object_or_404(ResponsePolicy, pk=policy_id)
+    form = AssignForm(request.POST)
+    if form.is_valid():
+        policies.unassign_policy(policy_id=policy.pk, **form.cleaned_data, now=timezone.now())
+        messages.success(request, f"Taken away. {FOLLOW}")
+    return redirect("dispatch:policy-detail", policy.pk)

@@ -1,0 +1,52 @@
+"""The forms in which a policy is written and given to somebody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from dispatch.domain.policies import NOTHING, InvalidPolicy, check
+from dispatch.policy_models import PolicyScope, ResponsePolicy
+
+
+class PolicyForm(forms.ModelForm):
+    """What a policy says. It is saved by `dispatch.policies`, never by the form."""
+
+    class Meta:
+        model = ResponsePolicy
+        fields = list(NOTHING)
+        widgets = {"blackouts": forms.Textarea(attrs={"rows": 3})}
+
+    def clean_blackouts(self) -> str:
+        """Write lines as the portal keeps them."""
+        return "\n".join(line.strip() for line in self.cleaned_data["blackouts"].splitlines() if line.strip())
+
+    def clean(self) -> dict[str, Any]:
+        """Say what makes no policy, at the field it is about."""
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                check(cleaned)
+            except InvalidPolicy as invalid:
+                add_problems(self, invalid)
+        return cleaned
+
+
+class AssignForm(forms.Form):
+    """Whom a policy is for."""
+
+    scope = forms.ChoiceField(label="Whom", choices=PolicyScope.choices, initial=PolicyScope.DEVICE)
+    target = forms.CharField(
+        label="Id",
+        max_length=128,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="The device's external id, or Leap's id of the meter or group. Empty for the whole fleet.",
+    )
+
+
+def add_problems(form: forms.BaseForm, invalid: InvalidPolicy) -> None:
+    """Put each sentence at its field."""
+    for field, sentence in invalid.problems.items():
+        form.add_error(field, sentence)
