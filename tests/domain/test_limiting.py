@@ -11,11 +11,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dispatch.domain.events import Window
 from dispatch.domain.limiting import Slot, blackout_windows, choose, cut_atoms, limit
 from dispatch.domain.overruling import Action
-from dispatch.domain.policies import Blackout, Limits, Terms
+from dispatch.domain.policies import QUARTER, Blackout, Limits, Terms
 from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
 
 HOUR = timedelta(hours=1)
@@ -228,6 +230,41 @@ def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reaso
     ]
     kept = [replace(slots[each.slot], window=each.window) for each in outcomes if not each.reason]
     assert not any(each.reason for each in limit(kept, terms=under, now=now))
+
+
+@st.composite
+def limited(draw):
+    """Slices of whole quarter-hours over two days, and limits."""
+    slots, start = [], at(0)
+    for name in range(draw(st.integers(1, 8))):
+        start += draw(st.integers(0, 24)) * QUARTER
+        end = start + draw(st.integers(1, 24)) * QUARTER
+        rank, watts = draw(st.integers(1, 3)), draw(st.integers(1, 9000))
+        slots.append(Slot(Window(start, end), draw(st.booleans()), rank, watts, (str(name),)))
+        start = end
+    run = draw(st.one_of(st.none(), st.integers(1, 16)))
+    limits = Limits(
+        "Any v1",
+        longest_run=run and run * QUARTER,
+        a_day=draw(st.one_of(st.none(), st.integers(1, 32).map(lambda number: number * QUARTER))),
+        events_a_day=draw(st.one_of(st.none(), st.integers(1, 3))),
+        rest=draw(st.integers(1 if run else 0, 12)) * QUARTER,
+    )
+    return slots, Terms(limits, draw(st.sampled_from(["UTC", "America/Los_Angeles", "Asia/Kathmandu"])))
+
+
+@settings(max_examples=150)
+@given(limited())
+def test_limits_are_never_exceeded_and_cost_no_commitment_for_a_voluntary_event(case):
+    slots, under = case
+    now = at(-1)
+    atoms = cut_atoms(slots, terms=under, now=now)
+    chosen = choose(atoms, limits=under.limits)
+    assert _keeps(atoms, chosen, under.limits)
+    committed = [slot for slot in slots if slot.is_commitment]
+    alone = cut_atoms(committed, terms=under, now=now)
+    best = _worth(alone, committed, choose(alone, limits=under.limits))
+    assert _worth(atoms, slots, chosen)[: len(best)] >= best
 
 
 def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:
