@@ -13,6 +13,7 @@ from django.db.models import F
 
 from devices.models import Device
 from dispatch.domain.policies import InvalidPolicy, check
+from dispatch.lookups import batches
 from dispatch.overrides import OverrideRefused, find_target
 from dispatch.planning import request_plan
 from dispatch.policy_models import PolicyAssignment, PolicyScope, PolicyVersion, ResponsePolicy
@@ -44,34 +45,32 @@ def save_policy(
             raise InvalidPolicy({"name": "Another policy is called so."})
         if policy_id is None:
             policy = ResponsePolicy.objects.create(**content)
+            _plan_again(policy, own=policy.name, now=now)
         else:
-            policy = ResponsePolicy.objects.select_for_update().get(pk=policy_id)
+            policy = _held(policy_id)
             if policy.content() == content:
                 return policy
-            Device.objects.filter(policy=policy.name).update(policy=content["name"])
+            _plan_again(policy, own=content["name"], now=now)
             ResponsePolicy.objects.filter(pk=policy.pk).update(**content, version=F("version") + 1)
             policy.refresh_from_db()
         PolicyVersion.objects.create(
             policy=policy,
             number=policy.version,
             content={
-                key: float(value) if isinstance(value, Decimal) else value for key, value in content.items()
+                key: float(said) if isinstance(said, Decimal) else said for key, said in content.items()
             },
             changed_at=now,
             changed_by=by,
         )
-        request_plan(device_ids=_reached_by(policy, now=now), now=now)
     return policy
 
 
 def delete_policy(*, policy_id: int, now: datetime) -> None:
     """Take a policy away; the devices it reached are planned again under the next nearest."""
     with transaction.atomic():
-        policy = ResponsePolicy.objects.select_for_update().get(pk=policy_id)
-        reached = _reached_by(policy, now=now)
-        Device.objects.filter(policy=policy.name).update(policy="")
+        policy = _held(policy_id)
+        _plan_again(policy, own="", now=now)
         policy.delete()
-        request_plan(device_ids=reached, now=now)
 
 
 def assign_policy(*, policy_id: int, scope: str, target: str, now: datetime) -> None:
@@ -108,8 +107,19 @@ def unassign_policy(*, policy_id: int, scope: str, target: str, now: datetime) -
             request_plan(device_ids=devices_reached([_Reach(scope, target)], now=now), now=now)
 
 
-def _reached_by(policy: ResponsePolicy, *, now: datetime) -> frozenset[int]:
-    """Return the devices for which a policy may be the nearest."""
+def _held(policy_id: int) -> ResponsePolicy:
+    return ResponsePolicy.objects.select_for_update(no_key=True).get(pk=policy_id)
+
+
+def _plan_again(policy: ResponsePolicy, *, own: str, now: datetime) -> None:
+    """Ask for plans of all devices a policy may be the nearest of, and write its new name on its own ones.
+
+    A device may name a policy before there is one.
+    In this order: asking takes the devices in order of id, as everybody takes them.
+    """
     given = [_Reach(row.scope, row.target) for row in policy.assignments.order_by("pk")]
-    own = Device.objects.filter(policy=policy.name).values_list("pk", flat=True)
-    return devices_reached(given, now=now) | frozenset(own)
+    devices = Device.objects.filter(policy__in={policy.name, own} - {""})
+    named = frozenset(devices.values_list("pk", flat=True))
+    request_plan(device_ids=devices_reached(given, now=now) | named, now=now)
+    for batch in batches(named):
+        Device.objects.filter(pk__in=batch).update(policy=own)

@@ -83,9 +83,9 @@ def test_each_change_is_a_version_and_no_change_is_none():
 
 
 def test_a_devices_own_policy_follows_its_name_and_goes_with_it():
-    battery = device(meter())
+    device(meter(), policy="Home battery")  # named before there was one
     made = policy()
-    give(made, "DEVICE", battery.external_id)
+    assert Device.objects.get().plan_requested_at == NOW
     policy("Pack", policy_id=made.pk)
     assert Device.objects.get().policy == "Pack"
     Device.objects.update(plan_requested_at=None)
