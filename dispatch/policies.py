@@ -65,11 +65,16 @@ def save_policy(
     return policy
 
 
-def delete_policy(*, policy_id: int, now: datetime) -> None:
-    """Take a policy away; the devices it reached are planned again under the next nearest."""
+def delete_policy(*, policy_id: int) -> None:
+    """Delete a policy that nobody has.
+
+    Raises:
+        InvalidPolicy: somebody has it.
+    """
     with transaction.atomic():
         policy = _held(policy_id)
-        _plan_again(policy, own="", now=now)
+        if policy.assignments.exists() or Device.objects.filter(policy=policy.name).exists():
+            raise InvalidPolicy({"name": "Somebody is under this policy; take it away from everybody first."})
         policy.delete()
 
 
@@ -118,7 +123,7 @@ def _plan_again(policy: ResponsePolicy, *, own: str, now: datetime) -> None:
     In this order: asking takes the devices in order of id, as everybody takes them.
     """
     given = [_Reach(row.scope, row.target) for row in policy.assignments.order_by("pk")]
-    devices = Device.objects.filter(policy__in={policy.name, own} - {""})
+    devices = Device.objects.filter(policy__in={policy.name, own})
     named = frozenset(devices.values_list("pk", flat=True))
     request_plan(device_ids=devices_reached(given, now=now) | named, now=now)
     for batch in batches(named):

@@ -90,10 +90,14 @@ def _save(request: HttpRequest, form: PolicyForm, *, policy: ResponsePolicy | No
 @require_POST
 @admins_only
 def policy_delete(request: HttpRequest, policy_id: int) -> HttpResponse:
-    """Take a policy away."""
+    """Delete a policy that nobody has."""
     policy = get_object_or_404(ResponsePolicy, pk=policy_id)
-    policies.delete_policy(policy_id=policy.pk, now=timezone.now())
-    messages.success(request, f"{policy.name} is gone. {FOLLOW}")
+    try:
+        policies.delete_policy(policy_id=policy.pk)
+    except InvalidPolicy as invalid:
+        messages.warning(request, f"{invalid} Nothing was changed.")
+        return redirect("dispatch:policy-detail", policy.pk)
+    messages.success(request, f"{policy.name} is deleted.")
     return redirect("dispatch:policies")
 
 

@@ -43,6 +43,7 @@ def test_a_template_fills_the_form_and_what_is_typed_becomes_a_policy(admin):
     made = add(admin)
     shown = admin.get(f"/policies/{made.pk}/").content.decode()
     assert "At most 180 min in a run." in shown
+    assert "At most 4 h a day." in shown
     assert "Never at 22:00-06:00, 07:00-09:00 Mon." in shown
     assert "Cool house" in admin.get("/policies/").content.decode()
 
@@ -73,6 +74,9 @@ def test_a_policy_is_given_shown_on_its_device_and_taken_away(admin):
     assert Device.objects.get().plan_requested_at
     assert "Cool house v1" in admin.get(f"/devices/{battery.pk}/").content.decode()
     assert "pack-1" in admin.get(path).content.decode()
+    admin.post(path + "delete/")
+    assert ResponsePolicy.objects.exists()
+    admin.post(path + "unassign/", {"scope": "FLEET"})
     admin.post(path + "unassign/", {"scope": "DEVICE", "target": "pack-1"})
     assert Device.objects.get().policy == ""
     admin.post(path + "delete/")

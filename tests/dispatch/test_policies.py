@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from devices.models import Device, DeviceSchedule
 from dispatch.domain.policies import NOTHING, InvalidPolicy
 from dispatch.models import Unserved
-from dispatch.policies import assign_policy, delete_policy, save_policy, unassign_policy
+from dispatch.policies import assign_policy, save_policy, unassign_policy
 from dispatch.policy_models import PolicyVersion, ResponsePolicy
 from dispatch.preview import preview_event
 from dispatch.terms import load_terms, nearest_policies
@@ -82,15 +82,12 @@ def test_each_change_is_a_version_and_no_change_is_none():
     assert list(rows) == [(1, 1.0), (2, 2.0)]
 
 
-def test_a_devices_own_policy_follows_its_name_and_goes_with_it():
+def test_a_devices_own_policy_may_be_named_first_and_follows_its_name():
     device(meter(), policy="Home battery")  # named before there was one
     made = policy()
     assert Device.objects.get().plan_requested_at == NOW
     policy("Pack", policy_id=made.pk)
     assert Device.objects.get().policy == "Pack"
-    Device.objects.update(plan_requested_at=None)
-    delete_policy(policy_id=made.pk, now=NOW)
-    assert (Device.objects.get().policy, Device.objects.get().plan_requested_at) == ("", NOW)
 
 
 def test_what_ran_today_counts_whatever_became_of_its_event():
