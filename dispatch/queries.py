@@ -31,7 +31,7 @@ SEARCH_EVERY = timedelta(seconds=60)
 SEARCH_AGAIN_AFTER = timedelta(seconds=30)
 # A doubt is asked about at once, but not more often than this. A search that a slow Leap draws out may still
 # be going on then; two at once are harmless.
-SOONEST_SEARCH = timedelta(seconds=15)
+SOONEST_SEARCH = timedelta(seconds=5)
 TEST_GIVEN_UP_AFTER = timedelta(seconds=120)
 """How long asking Leap for a test may take at the very most."""
 

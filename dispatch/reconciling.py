@@ -8,7 +8,7 @@ Source: Leap, "Dispatch Event Polling": once a minute is within the limits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -64,6 +64,7 @@ class _Open:
     leap_event_id: str
     starts_at: datetime
     ends_at: datetime
+    is_confirmed: bool
 
 
 def open_client() -> AbstractContextManager[Searcher]:
@@ -122,27 +123,37 @@ def _claim(*, now: datetime) -> bool:
 
 
 def ask(leap: Searcher, level: Level, *, until: datetime, clock: Callable[[], datetime]) -> datetime:
-    """Ask about the window, then by id about what is open and was not mentioned; return when answered.
+    """Ask by id about what is in doubt, then about the window, then by id about what it left unmentioned.
 
     The answers are stored for recording; PollState is left alone. Raises LeapError.
     """
     asked_at = clock()
-    start, end = asked_at - LOOK_BACK, asked_at + LOOK_AHEAD
-    wanted = {one.leap_event_id: one for one in _open_events(level, now=asked_at)}
-    pages = leap.search_dispatches(level=_LEVELS[level], window_start=start, window_end=end)
-    for page in _in_time(pages, until=until, clock=clock):
-        for leap_event_id in _feed(page, level=level, asked_at=asked_at):
-            wanted.pop(leap_event_id, None)
-    if wanted:
-        pages = leap.search_dispatches(
-            level=_LEVELS[level],
-            window_start=min(start, *(one.starts_at - LOOK_BACK for one in wanted.values())),
-            window_end=max(end, *(one.ends_at + LOOK_BACK for one in wanted.values())),
-            event_ids=list(wanted),
+
+    def feed(pages: Iterator[SearchPage]) -> set[str]:
+        fed = (
+            _feed(page, level=level, asked_at=asked_at) for page in _in_time(pages, until=until, clock=clock)
         )
-        for page in _in_time(pages, until=until, clock=clock):
-            _feed(page, level=level, asked_at=asked_at)
+        return {leap_event_id for mentioned in fed for leap_event_id in mentioned}
+
+    events = _open_events(level, now=asked_at)
+    if doubted := [one for one in events if not one.is_confirmed]:
+        feed(_search_by_id(leap, level, doubted))
+    start, end = asked_at - LOOK_BACK, asked_at + LOOK_AHEAD
+    mentioned = feed(leap.search_dispatches(level=_LEVELS[level], window_start=start, window_end=end))
+    rest = [one for one in events if one.is_confirmed and one.leap_event_id not in mentioned]
+    if rest:
+        feed(_search_by_id(leap, level, rest))
     return clock()
+
+
+def _search_by_id(leap: Searcher, level: Level, events: Sequence[_Open]) -> Iterator[SearchPage]:
+    """Ask about these events; one that Leap moved by more than a day is for the search of the window."""
+    return leap.search_dispatches(
+        level=_LEVELS[level],
+        window_start=min(one.starts_at for one in events) - LOOK_BACK,
+        window_end=max(one.ends_at for one in events) + LOOK_BACK,
+        event_ids=[one.leap_event_id for one in events],
+    )
 
 
 def _in_time(
@@ -167,7 +178,8 @@ def _open_events(level: Level, *, now: datetime) -> list[_Open]:
     is_live = Q(ends_at__gt=now, is_cancelled=False)
     is_doubted = Q(ends_at__gt=now - DOUBT_ASKED_FOR, is_confirmed=False)
     rows = DispatchEvent.objects.filter(is_live | is_doubted, level=level).exclude(test=TestKind.INTEGRATION)
-    return [_Open(*row) for row in rows.values_list("leap_event_id", "starts_at", "ends_at")]
+    columns = ("leap_event_id", "starts_at", "ends_at", "is_confirmed")
+    return [_Open(*row) for row in rows.values_list(*columns)]
 
 
 def _feed(page: SearchPage, *, level: Level, asked_at: datetime) -> list[str]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from django.apps import apps
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Min, Q
 
 from devices.models import Device
 from dispatch.models import DispatchNotification, PollState, Source
@@ -208,7 +208,7 @@ def _pulses(*, now: datetime, zone: tzinfo) -> tuple[Pulse, ...]:
     """Say when Leap last spoke to us, we to Leap, and the worker at all. Three queries."""
     webhooks = DispatchNotification.objects.filter(source=Source.WEBHOOK)
     last = webhooks.order_by("-received_at").values_list("received_at", flat=True).first()
-    polled = PollState.objects.aggregate(latest=Max("answered_at"))["latest"]
+    polled = PollState.objects.aggregate(oldest=Min("answered_at"))["oldest"]
     # The heartbeat is a row of the project, which stands above this app: asked for by name.
     beats = apps.get_model("leapvpp", "Heartbeat").objects.filter(name="worker")
     beat = beats.values_list("beat_at", flat=True).first()

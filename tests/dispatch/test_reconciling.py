@@ -66,8 +66,10 @@ def test_a_doubt_is_asked_about_at_once_and_settled(leap):
     ask(leap, minute=0)
     push(timeslot(), minute=0.3)
     assert not DispatchEvent.objects.get().is_confirmed
-    assert is_search_due(now=at(0.5))
-    ask(leap, minute=0.5)
+    assert is_search_due(now=at(0.4))
+    leap.asked.clear()
+    ask(leap, minute=0.4)
+    assert leap.asked == [[EVENT], None], "by id, and first of all"
     event = DispatchEvent.objects.get()
     assert (event.is_cancelled, event.is_confirmed, event.revision) == (True, True, 1)
     assert Doubt.objects.get().verdict == "KEPT"
@@ -86,7 +88,7 @@ def test_a_doubt_that_leap_never_mentions_is_left_to_the_operator_after_a_week(l
     doubted()
     over = 300 + 7 * 24 * 60
     ask(leap, minute=over - 1)
-    assert leap.asked == [None, [EVENT]]
+    assert leap.asked == [[EVENT], None]
     ask(leap, minute=over + 1)
     assert leap.asked[2:] == [None]
     assert Doubt.objects.filter(settled_at__isnull=True).exists()
