@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import datetime, timedelta
 
+from django.db import OperationalError
 from django.db.models import Q
 
 from leapvpp.models import ApiKey, Role
+
+logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "vpp_"
 SHOWN_CHARACTERS = 12
@@ -40,8 +44,16 @@ def find_api_key(key: str, *, now: datetime) -> ApiKey | None:
     live = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=now))
     row = ApiKey.objects.filter(live, digest=digest_of(key)).first()
     if row and (row.last_used_at is None or row.last_used_at < now - USE_IS_NOTED_EVERY):
-        ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
+        _note_use(row, now=now)
     return row
+
+
+def _note_use(row: ApiKey, *, now: datetime) -> None:
+    """Note that a key is in use, if the database can write now: reading must not fail for a note."""
+    try:
+        ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
+    except OperationalError:
+        logger.warning("The use of a key could not be noted: the database is busy")
 
 
 def digest_of(key: str) -> str:
