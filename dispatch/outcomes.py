@@ -6,6 +6,7 @@ ended now.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ _OVERLAPS = _Table(
     ("device_id", "starts_at"),
     ("ends_at", "event_ids", "leap_event_ids", "served", "not_served", "reason"),
 )
+_WORTH_A_STATEMENT = 50  # events with the same numbers
 _NUMBERS = ("shortfall_kw", "unmapped_meters", "is_overlapping", "is_unserved")
 _UNSERVED = _Table(Unserved, ("event_id", "device_id", "starts_at"), ("ends_at", "reason", "is_shaded"))
 
@@ -127,7 +129,25 @@ def save_numbers(numbers: Mapping[int, EventNumbers], *, replanned: Collection[i
         _count(event, numbers.get(event.pk), overlapping=overlapping, unserved=unserved)
         if before != [getattr(event, name) for name in _NUMBERS]:
             changed.append(event)
-    DispatchEvent.objects.bulk_update(changed, _NUMBERS, batch_size=500)
+    _write_numbers(changed)
+
+
+def _write_numbers(events: Iterable[DispatchEvent]) -> None:
+    """Store events' numbers. Where many have the same, as in a large body, one statement serves them all.
+
+    A statement that names each row's own numbers takes about half a millisecond a row to build.
+    """
+    by_numbers: defaultdict[tuple[object, ...], list[DispatchEvent]] = defaultdict(list)
+    for event in events:
+        by_numbers[tuple([getattr(event, name) for name in _NUMBERS])].append(event)
+    others = []
+    for numbers, alike in by_numbers.items():
+        if len(alike) < _WORTH_A_STATEMENT:
+            others += alike
+            continue
+        for batch in batches([event.pk for event in alike]):
+            DispatchEvent.objects.filter(pk__in=batch).update(**dict(zip(_NUMBERS, numbers, strict=True)))
+    DispatchEvent.objects.bulk_update(others, _NUMBERS, batch_size=500)
 
 
 def _not_being_written(event_ids: Sequence[int]) -> QuerySet[DispatchEvent]:

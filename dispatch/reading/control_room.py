@@ -283,7 +283,7 @@ def _setup(*, has_device: bool, has_webhook: bool) -> tuple[SetupStep, ...]:
         SetupStep(
             icon="gauge",
             title="Bring in the meters",
-            text="With LEAP_API_KEY set they come by themselves. Without it, import a CSV.",
+            text="Import a CSV of the meters you enrolled with Leap, or send them to the REST API.",
             verb="Open meters",
             href="/meters/",
             is_done=Meter.objects.exists(),

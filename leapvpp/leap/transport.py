@@ -4,8 +4,12 @@ A repeat is only made where it is harmless (``read``); ``act`` sends once. Redir
 followed, as they would carry the key elsewhere.
 """
 
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +22,7 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
 DEADLINE_SECONDS = 30.0
 LARGEST_ANSWER_BYTES = 100 * 1024 * 1024
+_TOO_LONG = "Leap's answer did not end within the time it was given"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -29,7 +34,7 @@ class LeapTransport:
     ) -> None:
         """Prepare connections to one of Leap's environments, or to the simulator.
 
-        ``total_seconds``: after that long a request whose answer still drips in is cut off.
+        ``total_seconds``: after that long a request whose answer still drips in, headers or body, is cut off.
 
         Raises ``ValueError`` when ``base_url`` is not scheme and host alone, is not https (plain
         http is for loopback), or when the key could not stand in a header.
@@ -41,6 +46,7 @@ class LeapTransport:
         self._api_key = api_key
         self._attempts = attempts
         self._total_seconds = total_seconds
+        self._connection: Any = None
         self._http = httpx.Client(
             base_url=self.base_url,
             headers={"authorization": f"Bearer {api_key}", "accept": "application/json"},
@@ -83,10 +89,18 @@ class LeapTransport:
         headers = {} if body is None else {"content-type": "application/json"}
         timeout = httpx.Timeout(min(read_seconds, self._total_seconds), connect=CONNECT_SECONDS)
         deadline = time.monotonic() + self._total_seconds
+        watched = {"trace": self._trace}
         try:
-            with self._http.stream(method, path, content=body, headers=headers, timeout=timeout) as response:
+            with (
+                self._alarm(),
+                self._http.stream(
+                    method, path, content=body, headers=headers, timeout=timeout, extensions=watched
+                ) as response,
+            ):
                 answer = _read_within_limits(response, deadline=deadline, clock=time.monotonic)
         except httpx.HTTPError as error:
+            if time.monotonic() > deadline:
+                raise LeapUnreachable(_TOO_LONG) from error
             name = type(error).__name__
             raise LeapUnreachable(f"no answer to {method} {path}: {name} {error}") from error
         if not response.is_success:
@@ -97,6 +111,29 @@ class LeapTransport:
                 message=message.replace(self._api_key, "***"),
             )
         return answer
+
+    @contextmanager
+    def _alarm(self) -> Iterator[None]:
+        """End the connection when the time is over: headers that drip in reset every other time limit."""
+        alarm = threading.Timer(self._total_seconds, self._hang_up)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            yield
+        finally:
+            alarm.cancel()
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Remember the connection; there is one at a time, as requests are made one after the other."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._connection = info["return_value"]
+
+    def _hang_up(self) -> None:
+        connected = self._connection and self._connection.get_extra_info("socket")
+        if connected:
+            with suppress(OSError):  # closed meanwhile
+                # Not the method of a TLS socket, which takes the session from under who reads it.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 def check_base_url(base_url: str) -> str:
@@ -118,7 +155,7 @@ def _read_within_limits(response: httpx.Response, *, deadline: float, clock: Cal
     for piece in response.iter_bytes():
         pieces += piece
         if clock() > deadline:
-            raise LeapUnreachable("Leap's answer did not end within the time it was given")
+            raise LeapUnreachable(_TOO_LONG)
         if len(pieces) > LARGEST_ANSWER_BYTES:
             raise UnreadableAnswer("Leap's answer is too large")
     return bytes(pieces)

@@ -57,6 +57,19 @@ def test_event_none_of_whose_meters_has_a_device_is_counted_unmapped():
     assert row.unmapped_meters == 2
 
 
+def test_events_of_a_large_body_get_their_numbers_each():
+    lone, mapped = meter(), meter()
+    device(mapped)
+    many = [event(f"many-{n}", lone, kw="25.5") for n in range(60)]
+    few = [event(f"few-{n}", lone, mapped, kw=str(20 + n)) for n in range(3)]
+
+    plan()
+
+    stored = {row.pk: (row.shortfall_kw, row.unmapped_meters) for row in DispatchEvent.objects.all()}
+    assert [stored[row.pk] for row in many] == [(Decimal("25.500"), 1)] * 60
+    assert [stored[row.pk] for row in few] == [(Decimal(10 + n), 1) for n in range(3)]
+
+
 def test_planning_again_without_a_change_writes_nothing():
     one = meter()
     device(one)

@@ -22,7 +22,7 @@ API_KEY = "secret-key-of-the-account"
 class ScriptedServer:
     """Answers requests from ``answers`` in order, then with ``otherwise``; remembers what was asked.
 
-    ``drip_seconds``: pause before every byte of an answer's body.
+    ``drip_seconds``: pause before every byte of an answer's body, and of its headers if ``drips_headers``.
     """
 
     answers: list[tuple[int, object]] = field(default_factory=list)
@@ -30,6 +30,7 @@ class ScriptedServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
     drip_seconds: float = 0.0
+    drips_headers: bool = False
 
     def client(self) -> LeapClient:
         return LeapClient(base_url=self.url, api_key=API_KEY)
@@ -55,6 +56,9 @@ def scripted() -> Iterator[ScriptedServer]:
             )
             status, content = script.answers.pop(0) if script.answers else script.otherwise
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            if script.drips_headers:
+                self.drip(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 50)
+                return
             self.send_response(status)
             if 300 <= status < 400:
                 self.send_header("location", "/elsewhere")
@@ -63,6 +67,9 @@ def scripted() -> Iterator[ScriptedServer]:
             if not script.drip_seconds:
                 self.wfile.write(data)
                 return
+            self.drip(data)
+
+        def drip(self, data: bytes) -> None:
             with suppress(ConnectionError):
                 for place in range(len(data)):
                     time.sleep(script.drip_seconds)

@@ -132,6 +132,13 @@ def test_an_answer_that_drips_is_cut_off(scripted: ScriptedServer) -> None:
         search(client)
 
 
+def test_headers_that_drip_are_cut_off(scripted: ScriptedServer) -> None:
+    scripted.drips_headers, scripted.drip_seconds = True, 0.02
+    client = LeapClient(base_url=scripted.url, api_key=API_KEY, attempts=1, total_seconds=0.5)
+    with pytest.raises(LeapUnreachable, match="did not end within"):
+        search(client)
+
+
 @pytest.mark.parametrize(
     "base_url",
     [
