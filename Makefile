@@ -9,13 +9,12 @@ POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 run: .venv/run-ready .env
 	@PORT=$(PORT) exec $(BIN)/python manage.py up --demo
 
-# On SQLite everything; then on PostgreSQL whatever touches the database. The decisions and Leap's client
-# touch none, and what a page looks like does not depend on it.
+# Everything on SQLite, then everything again on PostgreSQL.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 test: .venv/dev-ready
 	@unset DATABASE_URL; $(PYTEST)
 	@if $(BIN)/python -m tests.ask_postgres $(POSTGRES_URL); then \
-		DATABASE_URL=$(POSTGRES_URL) $(PYTEST) --ignore tests/domain --ignore tests/leap --ignore tests/browser; \
+		DATABASE_URL=$(POSTGRES_URL) $(PYTEST); \
 	else echo "No PostgreSQL answers at $(POSTGRES_URL): the tests ran on SQLite only."; fi
 
 check: .venv/dev-ready
