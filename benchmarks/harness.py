@@ -53,9 +53,8 @@ def report(name: str, *, portal: float, reference: float, unit: str, **more: obj
         "python": platform.python_version(),
         **more,
     }
-    file = (
-        RESULTS / f"{'-'.join([name, *(str(more[key]) for key in ('database', 'size') if key in more)])}.json"
-    )
+    parts = [*name.split(), *(str(more[key]) for key in ("database", "size") if key in more)]
+    file = RESULTS / f"{'-'.join(parts)}.json"
     file.write_text(json.dumps(content, indent=2, default=str) + "\n")
 
 

@@ -1,0 +1,87 @@
+"""B3 policies: the fleet of B3 under response policies and overlaps, in the pure core, with reasons.
+
+Of four devices one has no policy, the others those of home batteries, commercial batteries and thermostats,
+and ran an hour before. Reference: B3's
+sweep of each device by itself, then the hours of a day given first come, first served: no rest, no best
+choice, no reasons.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from benchmarks.b3_planning import DEVICES, NOW, fleet, sweep_all
+from benchmarks.harness import best_of, report
+from dispatch.domain.events import Window
+from dispatch.domain.fleet import Fleet, plan_fleet
+from dispatch.domain.policies import NOTHING, TEMPLATES, Terms, limits_of
+
+HOUR = timedelta(hours=1)
+ZONES = ("America/Los_Angeles", "America/New_York")
+
+
+def limited_fleet() -> Fleet:
+    """Three quarters of the devices have limits, in two zones, with one of six pasts."""
+    of = fleet()
+    kinds = [
+        limits_of({**NOTHING, **TEMPLATES[key]}, label=f"{TEMPLATES[key]['name']} v1")
+        for key in ("home-battery", "commercial-battery", "smart-thermostat")
+    ]
+    terms = {}
+    for number in of.devices:
+        limits = ([*kinds, None])[number % 4]
+        if limits is not None:
+            began = NOW - (2 + number % 6) * HOUR
+            terms[number] = Terms(limits, ZONES[number % 8 // 4], (Window(began, began + HOUR),))
+    return replace(of, terms=terms)
+
+
+Segment = tuple[datetime, datetime, float]
+
+
+def first_come(segments: list[Segment], *, terms: Terms | None) -> list[Segment]:
+    """Keep a device's segments until the hours of the local day are used up."""
+    if terms is None or terms.limits.a_day is None:
+        return segments
+    zone, used, kept = ZoneInfo(terms.zone), defaultdict[date, timedelta](timedelta), []
+    for window in terms.ran:
+        used[window.start.astimezone(zone).date()] += window.end - window.start
+    for start, end, kw in segments:
+        day = start.astimezone(zone).date()
+        length = min(end - start, terms.limits.a_day - used[day])
+        if length > timedelta():
+            used[day] += length
+            kept.append((start, start + length, kw))
+    return kept
+
+
+def sweep_limited(of: Fleet) -> list[list[Segment]]:
+    """The reference."""
+    return [
+        first_come(segments, terms=of.terms.get(number))
+        for number, segments in zip(of.devices, sweep_all(of), strict=True)
+    ]
+
+
+def main() -> None:
+    """Measure both, best of three."""
+    of = limited_fleet()
+    result = plan_fleet(of, device_ids=list(of.devices), now=NOW)
+    portal = best_of(3, lambda: plan_fleet(of, device_ids=list(of.devices), now=NOW))
+    reference = best_of(3, lambda: sweep_limited(of))
+    report(
+        "B3 policies",
+        portal=portal,
+        reference=reference,
+        unit="s",
+        slots_per_second=int(DEVICES * 24 / portal),
+        distinct=len({id(plan) for plan in result.plans.values()}),
+        dropped=sum(len(plan.unserved) for plan in result.plans.values()),
+    )
+
+
+if __name__ == "__main__":
+    main()
