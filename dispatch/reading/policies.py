@@ -113,7 +113,10 @@ def in_words(content: Mapping[str, Any]) -> tuple[str, ...]:
         (content["longest_run_minutes"], "At most {} min in a run."),
         (content["rest_minutes"], "Rests {} min between runs."),
         (content["hours_a_day"] and f"{float(content['hours_a_day']):g}", "At most {} h a day."),
-        (content["events_a_day"], "At most {} events a day."),
+        (
+            content["events_a_day"],
+            "At most 1 event a day." if content["events_a_day"] == 1 else "At most {} events a day.",
+        ),
         (dark, "Never at {}."),
         (content["notice_minutes"], "Needs {} min of notice."),
         (content["ignore_below_kw"] and f"{float(content['ignore_below_kw']):g}", "Ignores less than {} kW."),
