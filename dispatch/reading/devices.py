@@ -232,6 +232,7 @@ class Refusal:
 
     event_id: int
     leap_event_id: str
+    name: str
     starts_at: datetime
     ends_at: datetime
     reason: str
@@ -303,6 +304,7 @@ def _refusals(device: Device, *, now: datetime) -> tuple[Refusal, ...]:
         Refusal(
             event_id=row.event_id,
             leap_event_id=row.event.leap_event_id,
+            name=words.programs(row.event.programs),
             starts_at=row.starts_at,
             ends_at=row.ends_at,
             reason=row.reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -17,6 +18,11 @@ class PolicyForm(forms.ModelForm):
         model = ResponsePolicy
         fields = list(NOTHING)
         widgets = {"blackouts": forms.Textarea(attrs={"rows": 3})}
+
+    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
+        """Write decimals without the zeros that storing adds."""
+        said = super().get_initial_for_field(field, field_name)
+        return f"{said.normalize():f}" if isinstance(said, Decimal) else said
 
     def clean_blackouts(self) -> str:
         """Write lines as the portal keeps them."""
