@@ -85,7 +85,8 @@ def copy_rows(*models: type[Model], beyond: Mapping[type[Model], int] = NOTHING)
             chosen = f"SELECT {', '.join(columns)} FROM {table} WHERE id > %s"  # noqa: S608 - our models' names
             cursor.execute(chosen, [beyond.get(model, 0)])
             tables.append((table, columns, cursor.fetchall()))
-    for model in (Command, *reversed(models)):
+    gone: list[type[Model]] = [Command, *reversed(models)]
+    for model in gone:
         model._default_manager.filter(pk__gt=beyond.get(model, 0)).delete()
     return seconds(lambda: _copy_all(tables))[0]
 

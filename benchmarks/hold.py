@@ -54,7 +54,8 @@ def measure(size: int) -> None:
     build(size)
     record_waiting(now=NOW)
     plan_waiting(now=NOW)
-    before = {model: latest(model) for model in (*WRITTEN, Command)}
+    tables: list[type[Model]] = [*WRITTEN, Command]
+    before = {model: latest(model) for model in tables}
     hold()
     planning, planned = seconds(lambda: plan_waiting(now=NOW + MINUTE))
     told = Command.objects.filter(pk__gt=before[Command]).count()
