@@ -120,7 +120,7 @@ def test_a_programs_hold_shows_its_own_commitments_and_the_lane_of_who_is_called
     chosen = form(scope="PROGRAM", target="nyiso-scr")
     first = words(client.post("/overrides/add/", chosen))
     assert "Hold 1 device?" in first
-    assert "6 kW of commitments are given up on 1 device" in first
+    assert "6 kW of commitments is given up on 1 device" in first
     client.post("/overrides/add/", chosen | {"stage": "confirm"})
     held = Override.objects.get()
     assert (held.scope, held.target) == ("PROGRAM", "NYISO-SCR")
