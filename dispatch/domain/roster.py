@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import pairwise
 
 from dispatch.domain.allocation import Allocation, Claim, Spreader, spread
@@ -66,7 +67,8 @@ class Roster:
         for device_id in self.device_ids:
             if mine := rulings.get(device_id):
                 self._ruled[mine].append(device_id)
-        self._crews: dict[frozenset[int], _Crew] = {}
+        self._latest: tuple[frozenset[int], _Crew] | None = None
+        self._whole: dict[int, tuple[Sequence[int], int]] = {}
 
     def _arm(self, meter: MeterFacts) -> None:
         """Note how long a device may move for an integration test: as long as any of its meters."""
@@ -129,23 +131,33 @@ class Roster:
         """
         if total is MAXIMUM:
             return [MAXIMUM] * len(self.device_ids), None
+        if total not in self._whole:
+            self._whole[total] = self._everyone.allocate(total)
+        if not out:
+            return self._whole[total]
         shares, shortfall = self._crew(out).allocate(total)
-        if out:
-            whole, _ = self._crew(frozenset()).allocate(total)
-            shares = [
-                forgone if device_id in out else share
-                for device_id, share, forgone in zip(self.device_ids, shares, whole, strict=True)
-            ]
-        return shares, shortfall
+        forgone = self._whole[total][0]
+        return [
+            forgone[place] if device_id in out else shares[place]
+            for place, device_id in enumerate(self.device_ids)
+        ], shortfall
+
+    @cached_property
+    def _everyone(self) -> _Crew:
+        return self._crew_without(frozenset())
 
     def _crew(self, out: frozenset[int]) -> _Crew:
-        if out not in self._crews:
-            rated = {
-                device_id: 0 if device_id in out else self._devices[device_id].rated_watts
-                for device_id in self.device_ids
-            }
-            self._crews[out] = _Crew(self._homes, rated=rated)
-        return self._crews[out]
+        """Return who gives while some are out; only the latest is kept, as there may be many."""
+        if self._latest is None or self._latest[0] != out:
+            self._latest = (out, self._crew_without(out))
+        return self._latest[1]
+
+    def _crew_without(self, out: frozenset[int]) -> _Crew:
+        rated = {
+            device_id: 0 if device_id in out else self._devices[device_id].rated_watts
+            for device_id in self.device_ids
+        }
+        return _Crew(self._homes, rated=rated)
 
 
 class _Crew:
