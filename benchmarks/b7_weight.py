@@ -8,7 +8,6 @@ platform's fresh install was measured at (FlexMeasures), which this run does not
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -24,9 +23,8 @@ from uuid import uuid4
 
 import httpx
 
+from benchmarks.harness import ROOT, report
 from leapvpp.supervision.children import family
-
-ROOT = Path(__file__).parents[1]
 
 REFERENCE = {"seconds": 165, "rest_mb": 1500, "packages": 166}
 KEY = "a-key-for-this-run-only"
@@ -190,16 +188,17 @@ def main() -> None:
             raise
         finally:
             clone.stop()
-    ratio = figures["seconds"] / REFERENCE["seconds"]
-    print(
-        f"B7 portal={figures['seconds']}s reference={REFERENCE['seconds']}s ratio={ratio:.2f}"
-        f" rest={figures['rest_mb']}MB with_10000_devices={figures['devices_10000_mb']}MB"
-        f" packages={figures['packages']} reference_rest={REFERENCE['rest_mb']}MB"
-        f" reference_packages={REFERENCE['packages']} cores={os.cpu_count()}"
+    report(
+        "B7",
+        portal=figures["seconds"],
+        reference=REFERENCE["seconds"],
+        unit="s",
+        rest_mb=figures["rest_mb"],
+        with_10000_devices_mb=figures["devices_10000_mb"],
+        packages=figures["packages"],
+        reference_rest_mb=REFERENCE["rest_mb"],
+        reference_packages=REFERENCE["packages"],
     )
-    out = ROOT / "build" / "bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "b7.json").write_text(json.dumps({"portal": figures, "reference": REFERENCE}, indent=1))
 
 
 if __name__ == "__main__":
