@@ -14,6 +14,11 @@ os.environ["LEAP_WEBHOOK_KEYS"] = "key-one,key-two"
 os.environ["LEAP_API_KEY"] = ""
 
 from leapvpp.settings import *  # noqa: E402, F403 - the values above must stand first
+from leapvpp.settings import DATABASES  # noqa: E402 - as above
+
+if DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    # A thread of the live server would keep its connection open, and the test database could not be dropped.
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 WHITENOISE_AUTOREFRESH = True  # else every test client would list all static files first
