@@ -18,6 +18,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='override',
             name='target',
-            field=models.CharField(blank=True, help_text="External id, Leap's id or program; empty for the fleet.", max_length=128),
+            field=models.CharField(blank=True, help_text='Its id or code; empty for the fleet.', max_length=128),
         ),
     ]
