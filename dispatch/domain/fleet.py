@@ -1,7 +1,8 @@
 """All devices at once: live events and their recipients → a plan per device, numbers per event.
 
 Rule 1 here, 4 in `limiting`, 7 in `roster`, 9 in `levels`, the rest in `consolidation`. Events over for
-less than a day are consolidated too, so that a segment merged from touching timeslots stays what it is while it runs.
+less than a day are consolidated too, so that a segment merged from touching timeslots stays what it is
+while it runs.
 
 Events that share a set of recipients share its roster, and devices with the same requests, rulings and
 traits share one plan: the cost follows the number of distinct cases, not of devices.
