@@ -13,7 +13,8 @@ from itertools import pairwise
 from benchmarks.harness import best_of, report
 from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Event, Window
-from dispatch.domain.fleet import Fleet, MeterFacts, plan_fleet
+from dispatch.domain.fleet import Fleet, plan_fleet
+from dispatch.domain.roster import MeterFacts
 
 DEVICES = 10_000
 NOW = datetime(2026, 7, 20, 12, tzinfo=UTC)

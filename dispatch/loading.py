@@ -16,7 +16,8 @@ from django.db.models import Q
 from devices.models import Device, DeviceKind
 from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Event, Window, to_watts
-from dispatch.domain.fleet import LOOK_BACK, Fleet, MeterFacts
+from dispatch.domain.fleet import LOOK_BACK, Fleet
+from dispatch.domain.roster import MeterFacts
 from dispatch.levels import load_policy
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.models import DispatchEvent, RecipientMember, RecipientSet, TestKind
@@ -57,12 +58,11 @@ _RECIPIENT_COLUMNS = ("recipients_id", "planned_recipients_id")
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """What changed: our events, Leap's meter ids, our devices, and devices that are only overruled."""
+    """What changed: our events, Leap's meter ids, our devices."""
 
     event_ids: frozenset[int] = frozenset()
     meter_ids: frozenset[str] = frozenset()
     device_ids: frozenset[int] = frozenset()
-    overruled_ids: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -87,8 +87,8 @@ class _Scope:
 def load(seeds: Seeds, *, now: datetime) -> Loaded:
     """Read everything needed to plan what the seeds reach.
 
-    1. Changed meters and devices change how the power of their events is shared: those events count as
-       changed. An override changes no share. 2. All devices of changed events are planned. 3. Whatever else
+    1. Changed meters and devices, overruled ones too, change how the power of their events is shared: those
+       events count as changed. 2. All devices of changed events are planned. 3. Whatever else
        is live on those devices is read too, with all who share it; and what names changed meters, though
        none of them may have a device.
     """
@@ -105,7 +105,7 @@ def load(seeds: Seeds, *, now: datetime) -> Loaded:
         recipients=recipients,
         meters=meters,
         devices={device.pk: traits_of(device) for device in devices},
-        rulings=load_rulings(devices, meters=meters, now=now),
+        rulings=load_rulings(devices, now=now),
         policy=load_policy(),
         terms=terms,
     )
@@ -123,8 +123,7 @@ def traits_of(device: Device) -> Traits:
 
 def _reach(seeds: Seeds, *, now: datetime) -> _Scope:
     """Follow the seeds to the devices that may have to do something else."""
-    planned = set(seeds.device_ids | seeds.overruled_ids)
-    scope = _Scope(set(seeds.meter_ids), planned, set(seeds.event_ids))
+    scope = _Scope(set(seeds.meter_ids), set(seeds.device_ids), set(seeds.event_ids))
     scope.meter_ids |= {meter_id for meter_id, _ in links_of(device_ids=seeds.device_ids)}
     scope.event_ids |= {event.event_id for event in _live_events(scope.meter_ids, now=now)}
     named = columns_of(

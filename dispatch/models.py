@@ -351,6 +351,7 @@ class OverrideScope(models.TextChoices):
     """Whom an override reaches."""
 
     FLEET = "FLEET", "Whole fleet"
+    PROGRAM = "PROGRAM", "Program"
     MARKET_GROUP = "MARKET_GROUP", "Market group"
     METER = "METER", "Meter"
     DEVICE = "DEVICE", "Device"
@@ -368,9 +369,7 @@ class Override(models.Model):
     """A person's word over the plan, with who, why, from and until. Ends by itself."""
 
     scope = models.CharField(max_length=16, choices=OverrideScope.choices)
-    target = models.CharField(
-        max_length=128, blank=True, help_text="External id or Leap's id; empty for the fleet."
-    )
+    target = models.CharField(max_length=128, blank=True, help_text="Its id or code; empty for the fleet.")
     action = models.CharField(max_length=16, choices=OverrideAction.choices)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()

@@ -46,8 +46,9 @@ def add_override(
 ) -> Override:
     """Store an override and have the devices it reaches planned anew.
 
-    `target` is a device's external id (or number), a meter's or market group's Leap id, empty for the
-    fleet. `target_kw` goes with FORCE alone; without it the rated power is meant.
+    `target` is a device's external id (or number), a meter's or market group's Leap id, a program's code,
+    empty for the fleet. A program's override is about its events alone. `target_kw` goes with FORCE alone;
+    without it the rated power is meant.
 
     Raises:
         OverrideRefused: nothing is called so, the window is empty or over, the power makes no sense, or
@@ -104,12 +105,22 @@ def find_target(scope: str, target: str) -> str:
             found = Device.objects.filter(pk=int(target)).values_list("external_id", flat=True).first()
     elif scope == OverrideScope.METER:
         found = Meter.objects.filter(meter_id=target.lower()).values_list("meter_id", flat=True).first()
+    elif scope == OverrideScope.PROGRAM:
+        found = _program_called(target)
     else:
         named = MarketGroup.objects.filter(market_group_id__in=[target, target.lower()])
         found = named.values_list("market_group_id", flat=True).first()
     if not found:
         raise OverrideRefused(f"No {OverrideScope(scope).label.lower()} is called “{target}”.")
     return found
+
+
+def _program_called(target: str) -> str:
+    """Return Leap's code of a program that events or market groups have, in whatever case it was typed."""
+    lists = DispatchEvent.objects.order_by().values_list("programs", flat=True).distinct()
+    known = {program for programs in lists for program in programs}
+    known.update(MarketGroup.objects.order_by().values_list("program", flat=True).distinct())
+    return next((program for program in sorted(known) if program.lower() == target.lower()), "")
 
 
 def _check_commitments(override: Override, *, now: datetime) -> None:
@@ -132,7 +143,14 @@ def _commitments(override: Override, *, now: datetime) -> list[str]:
         starts_at__lt=override.ends_at,
         ends_at__gt=max(override.starts_at, now),
     ).exclude(test=TestKind.INTEGRATION)
-    rows = list(events.order_by("starts_at", "leap_event_id").values_list("leap_event_id", "recipients_id"))
+    columns = ("leap_event_id", "recipients_id", "programs")
+    rows = [
+        (leap_event_id, recipients)
+        for leap_event_id, recipients, programs in events.order_by("starts_at", "leap_event_id").values_list(
+            *columns
+        )
+        if override.scope != OverrideScope.PROGRAM or override.target in programs
+    ]
     if override.scope == OverrideScope.FLEET or not rows:
         return [leap_event_id for leap_event_id, _ in rows]
     meter_ids = _meters_behind(override, now=now)
@@ -158,7 +176,9 @@ def _check(
 ) -> None:
     """Refuse what makes no sense whoever is meant."""
     if scope not in OverrideScope or action not in OverrideAction:
-        raise OverrideRefused("An override holds, opts out or forces a fleet, market group, meter or device.")
+        raise OverrideRefused(
+            "An override holds, opts out or forces a fleet, program, market group, meter or device."
+        )
     if ends_at <= starts_at:
         raise OverrideRefused("The override ends before it begins.")
     if ends_at <= now:

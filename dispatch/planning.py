@@ -125,11 +125,11 @@ def _seeds(waiting: Waiting, *, now: datetime) -> Seeds:
     """Return what the rows' change is about."""
     meters = columns_of(waiting[Meter], lambda ids: Meter.objects.filter(pk__in=ids), ("meter_id",))
     overrides = Override.objects.filter(pk__in=waiting[Override])
+    overruled = devices_reached(list(overrides), now=now) if waiting[Override] else frozenset()
     return Seeds(
         event_ids=frozenset(waiting[DispatchEvent]),
         meter_ids=frozenset(meter_id for (meter_id,) in meters),
-        device_ids=frozenset(waiting[Device]),
-        overruled_ids=devices_reached(list(overrides), now=now) if waiting[Override] else frozenset(),
+        device_ids=frozenset(waiting[Device]) | overruled,
     )
 
 

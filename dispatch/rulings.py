@@ -15,10 +15,10 @@ from django.db.models import Q
 
 from devices.models import Device
 from dispatch.domain.events import Window, to_watts
-from dispatch.domain.fleet import LOOK_BACK, MeterFacts
+from dispatch.domain.fleet import LOOK_BACK
 from dispatch.domain.overruling import Action, Ruling
-from dispatch.lookups import links_of
-from dispatch.models import DispatchEvent, Override, OverrideScope
+from dispatch.lookups import columns_of, links_of
+from dispatch.models import DispatchEvent, Override, OverrideScope, RecipientSet
 from meters.models import MarketGroupMembership
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -27,18 +27,25 @@ Members = Mapping[str, Collection[tuple[str, Window | None]]]
 """Per market group: Leap's meter ids with the time of membership; None is always."""
 
 
-def load_rulings(
-    devices: Sequence[Device], *, meters: Mapping[str, MeterFacts], now: datetime
-) -> dict[int, tuple[Ruling, ...]]:
-    """Return what overrides say about each of the devices, from a day ago on."""
+def load_rulings(devices: Sequence[Device], *, now: datetime) -> dict[int, tuple[Ruling, ...]]:
+    """Return what overrides say about each of the devices, from a day ago on.
+
+    A program's word is handed to every device: planning finds by their events whom it concerns.
+    """
     overrides = list(Override.objects.filter(ends_at__gt=now - LOOK_BACK).order_by("pk"))
     groups = {each.target for each in overrides if each.scope == OverrideScope.MARKET_GROUP}
     members = group_members(groups, now=now) if groups else {}
+    named = {each.target for each in overrides if each.scope == OverrideScope.METER}
+    named |= {meter_id for of in members.values() for meter_id, _ in of}
+    behind: defaultdict[str, list[int]] = defaultdict(list)
+    for meter_id, device_id in links_of(meter_ids=named):
+        behind[meter_id].append(device_id)
+    loaded = {device.pk for device in devices}
     by_external_id = {device.external_id: device.pk for device in devices}
     found: defaultdict[int, dict[Ruling, None]] = defaultdict(dict)
     for override in overrides:
-        for device_id, within in _reached(override, by_external_id, meters=meters, members=members):
-            if ruling := ruling_of(override, within=within):
+        for device_id, within in _reached(override, by_external_id, behind=behind, members=members):
+            if device_id in loaded and (ruling := ruling_of(override, within=within)):
                 found[device_id][ruling] = None
     return {device_id: tuple(rulings) for device_id, rulings in found.items()}
 
@@ -63,7 +70,7 @@ def group_members(groups: Collection[str], *, now: datetime) -> Members:
 
 
 class Aimed(Protocol):
-    """Something that is for the fleet, a market group, a meter or a device, as an override or a policy is."""
+    """Something for the fleet, a program, a market group, a meter or a device: an override or a policy."""
 
     @property
     def scope(self) -> str: ...
@@ -80,9 +87,23 @@ def devices_reached(aimed: Collection[Aimed], *, now: datetime) -> frozenset[int
     meter_ids = set(targets[OverrideScope.METER])
     if groups := targets[OverrideScope.MARKET_GROUP]:
         meter_ids |= {meter_id for named in group_members(groups, now=now).values() for meter_id, _ in named}
+    if programs := targets[OverrideScope.PROGRAM]:
+        meter_ids |= meters_called(programs, since=now - LOOK_BACK)
     devices = Device.objects.filter(external_id__in=targets[OverrideScope.DEVICE])
     behind = {device_id for _, device_id in links_of(meter_ids=meter_ids)}
     return frozenset(devices.values_list("pk", flat=True)) | behind
+
+
+def meters_called(
+    programs: Collection[str], *, since: datetime, until: datetime = FOR_EVER
+) -> frozenset[str]:
+    """Return Leap's ids of the meters that events of the programs name in a window, cancelled ones aside."""
+    events = DispatchEvent.objects.filter(is_cancelled=False, ends_at__gt=since, starts_at__lt=until)
+    # SQLite cannot look inside a JSON list; distinct kinds of events are few.
+    kinds = events.order_by("recipients_id").values_list("recipients_id", "programs").distinct()
+    sets = {recipients for recipients, mine in kinds if not set(programs).isdisjoint(mine)}
+    found = columns_of(sets, lambda ids: RecipientSet.objects.filter(pk__in=ids), ("meter_ids",))
+    return frozenset(meter_id for (meter_ids,) in found for meter_id in meter_ids)
 
 
 def ruling_of(override: Override, *, within: Window | None = None) -> Ruling | None:
@@ -100,6 +121,7 @@ def ruling_of(override: Override, *, within: Window | None = None) -> Ruling | N
         why=override.reason,
         watts=None if override.target_kw is None else to_watts(override.target_kw),
         is_commitment_confirmed=override.is_commitment_confirmed,
+        program=override.target if override.scope == OverrideScope.PROGRAM else "",
     )
 
 
@@ -107,12 +129,12 @@ def _reached(
     override: Override,
     devices: Mapping[str, int],
     *,
-    meters: Mapping[str, MeterFacts],
+    behind: Mapping[str, Sequence[int]],
     members: Members,
 ) -> Iterable[tuple[int, Window | None]]:
     """Return the devices that an override reaches, and during which time if not always."""
     match override.scope:
-        case OverrideScope.FLEET:
+        case OverrideScope.FLEET | OverrideScope.PROGRAM:
             return [(device_id, None) for device_id in devices.values()]
         case OverrideScope.DEVICE:
             return [(devices[override.target], None)] if override.target in devices else []
@@ -120,9 +142,4 @@ def _reached(
             named: Collection[tuple[str, Window | None]] = [(override.target, None)]
         case _:
             named = members.get(override.target, [])
-    return [
-        (device_id, within)
-        for meter_id, within in named
-        if meter_id in meters
-        for device_id in meters[meter_id].device_ids
-    ]
+    return [(device_id, within) for meter_id, within in named for device_id in behind.get(meter_id, ())]

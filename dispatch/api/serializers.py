@@ -207,7 +207,8 @@ class OverrideOut(serializers.Serializer):
     id = serializers.IntegerField()
     scope = CodeField(OverrideScope)
     target = serializers.CharField(
-        help_text="The device's external_id, the meter's or group's Leap id; empty for the fleet."
+        help_text="The device's external_id, the meter's or group's Leap id, the program's code; "
+        "empty for the fleet."
     )
     action = CodeField(OverrideAction)
     starts_at = serializers.DateTimeField()
@@ -263,7 +264,8 @@ class OverrideIn(serializers.Serializer):
         max_length=128,
         allow_blank=True,
         default="",
-        help_text="The device's external_id or id, the meter's or group's Leap id; empty for the fleet.",
+        help_text="The device's external_id or id, the meter's or group's Leap id, the program's code "
+        "(its events alone are meant); empty for the fleet.",
     )
     action = CodeField(OverrideAction)
     starts_at = serializers.DateTimeField(required=False, help_text="Now when left out.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from dispatch.domain import sentences
 from dispatch.domain.envelope import Request
-from dispatch.domain.events import MAXIMUM, Window
+from dispatch.domain.events import MAXIMUM, Event, Window
 
 
 class Action(IntEnum):
@@ -21,7 +21,10 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One override as it reaches one device; `watts` None with a force is the rated power."""
+    """One override as it reaches one device; `watts` None with a force is the rated power.
+
+    With a `program` it is about events of that program alone.
+    """
 
     override_id: int
     action: Action
@@ -30,6 +33,7 @@ class Ruling:
     why: str
     watts: int | None = None
     is_commitment_confirmed: bool = False
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,56 @@ class Ruled:
     reason: str = ""
 
 
+def stops(ruling: Ruling, event: Event) -> bool:
+    """Say whether the device does nothing for the event while the ruling lasts."""
+    if ruling.program and ruling.program not in event.programs:
+        return False
+    if ruling.action is Action.OPT_OUT:
+        return event.is_voluntary or ruling.is_commitment_confirmed
+    return ruling.action is Action.HOLD
+
+
 def overrule(requests: Sequence[Request], rulings: Sequence[Ruling], *, rated_watts: int) -> Ruled:
-    """Apply the strongest ruling of a slice.
+    """Take out what programs' rulings stop, and apply the strongest of the others to the rest of a slice.
 
     A hold stops everything. An opt-out stops everything when its maker confirmed that a commitment may
     be broken, and voluntary requests otherwise. A force sets the power, never above the rated power;
-    requests it does not reach are refused.
+    requests it does not reach are refused. A program's force runs while a request of the program does.
     """
     if not rulings:
         return Ruled(kept=tuple(requests))
-    ruling = min(rulings, key=lambda ruling: (ruling.action, ruling.override_id))
+    stopped = _stopped(requests, [ruling for ruling in rulings if ruling.program])
+    left = [request for request in requests if all(each.request is not request for each in stopped)]
+    programs = {"", *(program for request in left for program in request.event.programs)}
+    spoken = [
+        ruling
+        for ruling in rulings
+        if ruling.program in programs and (not ruling.program or ruling.action is Action.FORCE)
+    ]
+    ruled = _strongest(left, spoken, rated_watts=rated_watts)
+    return replace(ruled, refused=(*stopped, *ruled.refused))
+
+
+def _stopped(requests: Sequence[Request], rulings: Sequence[Ruling]) -> list[Refusal]:
+    """Refuse what the rulings of programs stop."""
+    refused = []
+    for request in requests:
+        if about := [ruling for ruling in rulings if stops(ruling, request.event)]:
+            ruling = min(about, key=_turn)
+            say = sentences.held if ruling.action is Action.HOLD else sentences.opted_out
+            refused.append(Refusal(request, say(ruling.who, ruling.why)))
+    return refused
+
+
+def _turn(ruling: Ruling) -> tuple[Action, int]:
+    return ruling.action, ruling.override_id
+
+
+def _strongest(requests: Sequence[Request], rulings: Sequence[Ruling], *, rated_watts: int) -> Ruled:
+    """Apply the strongest of the rulings."""
+    if not rulings:
+        return Ruled(kept=tuple(requests))
+    ruling = min(rulings, key=_turn)
     if ruling.action is Action.HOLD:
         return Ruled((), _refuse(requests, sentences.held(ruling.who, ruling.why)))
     if ruling.action is Action.OPT_OUT:

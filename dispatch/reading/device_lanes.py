@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -66,14 +66,15 @@ class DeviceLanes:
 
 
 def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: tzinfo) -> DeviceLanes:
-    """Read what is asked of a device around now, and what it does. Eight queries."""
+    """Read what is asked of a device around now, and what it does. Nine queries."""
     meter_ids = [meter.meter_id for meter in meters]
     naming = DispatchEvent.objects.filter(recipients__members__meter_id__in=meter_ids).distinct()
     axis = _axis(naming, now=now, zone=zone)
     asked = naming.filter(pk__in=events_between(axis.start, axis.end).values("pk"))
     requests = read_requests(asked, now=now, zone=zone)
     refused = _refusals(device, axis=axis)
-    overrides = _overrides(device, meters=meters, axis=axis)
+    programs = {program for mine in asked.values_list("programs", flat=True) for program in mine}
+    overrides = _overrides(device, meters=meters, programs=programs, axis=axis)
     rows = read_final(
         start=axis.start, end=axis.end, device_ids=Device.objects.filter(pk=device.pk).values("pk")
     )
@@ -140,14 +141,17 @@ def _request_lane(request: Request, *, axis: Axis, refused: Mapping[int, str]) -
     )
 
 
-def _overrides(device: Device, *, meters: Sequence[Meter], axis: Axis) -> list[Override]:
-    """Read the overrides that reach this device in the window. Two queries."""
+def _overrides(
+    device: Device, *, meters: Sequence[Meter], programs: Collection[str], axis: Axis
+) -> list[Override]:
+    """Read the overrides that reach this device in the window; a program's where it is called. One query."""
     groups = MarketGroup.objects.filter(memberships__meter__in=[meter.pk for meter in meters]).distinct()
     reached = (
         Q(scope=OverrideScope.FLEET)
         | Q(scope=OverrideScope.DEVICE, target=device.external_id)
         | Q(scope=OverrideScope.METER, target__in=[meter.meter_id for meter in meters])
         | Q(scope=OverrideScope.MARKET_GROUP, target__in=groups.values("market_group_id"))
+        | Q(scope=OverrideScope.PROGRAM, target__in=programs)
     )
     rows = Override.objects.filter(reached, starts_at__lt=axis.end, ends_at__gt=axis.start)
     still = rows.filter(Q(ended_at__isnull=True) | Q(ended_at__gt=axis.start))

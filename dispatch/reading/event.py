@@ -148,6 +148,8 @@ def _facts(event: Any, *, ledger: Ledger, status: str, now: datetime) -> list[Fa
         Fact("Paid up to", words.cap(event.cap)),
         Fact("Priority", str(event.priority_rank)),
     ]
+    if event.shortfall_kw:
+        facts.insert(1, Fact("Short of it", words.power(event.shortfall_kw)))
     if status == EventStatus.SCHEDULED:
         facts.append(Fact("Starts in", words.length(event.starts_at - now)))
     elif status == EventStatus.ACTIVE:

@@ -24,6 +24,8 @@ def hold_over(
     """Find the latest override that reaches any of these, by Leap's ids and external ids."""
     reached = {
         OverrideScope.FLEET: {""},
+        # A program's word stops its events alone, so it stands over nobody.
+        OverrideScope.PROGRAM: set(),
         OverrideScope.MARKET_GROUP: set(groups),
         OverrideScope.METER: set(meters),
         OverrideScope.DEVICE: set(devices),

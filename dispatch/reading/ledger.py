@@ -118,7 +118,7 @@ def _own_reasons(event: DispatchEvent) -> list[Reason]:
         found.append(Reason("warn", "warn", lead, "Nothing there can deliver until one is mapped."))
     if event.shortfall_kw:
         lead = f"{words.power(event.shortfall_kw)} short of the award."
-        found.append(Reason("warn", "warn", lead, "The devices behind these meters are rated below it."))
+        found.append(Reason("warn", "warn", lead, "At the worst, those who take part are rated below it."))
     if event.test:
         found.append(
             Reason(

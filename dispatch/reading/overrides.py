@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 from django.http import QueryDict
 
 from devices.models import Device, MeterDevice, ScheduleSegment, SegmentMode
-from dispatch.models import Override, OverrideAction, OverrideScope, RecipientMember
+from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope, RecipientMember
 from dispatch.reading.listing import Tab, chosen, page_of, tabs
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
@@ -153,6 +153,8 @@ def read_reach(*, scope: str, target: str, starts_at: datetime, ends_at: datetim
         ends_at__gt=starts_at,
         device_id__in=devices.values("pk"),
     ).exclude(mode=SegmentMode.IDLE)
+    if scope == OverrideScope.PROGRAM:
+        segments = _serving(segments, program=target, starts_at=starts_at, ends_at=ends_at)
     power_kw = Coalesce(F("target_kw"), F("device__rated_power_kw"), output_field=POWER)
     committed = Q(is_commitment=True)
     summed = segments.aggregate(
@@ -166,6 +168,21 @@ def read_reach(*, scope: str, target: str, starts_at: datetime, ends_at: datetim
         forgone_kw=_fullest(segments.filter(committed).annotate(kw=power_kw)),
         events=_events_of(segments.filter(committed)),
     )
+
+
+def _called(*, program: str, starts_at: datetime, ends_at: datetime) -> list[DispatchEvent]:
+    """Find the events of a program that a window meets. SQLite cannot look inside a JSON list."""
+    events = DispatchEvent.objects.filter(is_cancelled=False, starts_at__lt=ends_at, ends_at__gt=starts_at)
+    return [event for event in events.only("leap_event_id", "programs") if program in event.programs]
+
+
+def _serving(
+    segments: QuerySet[Any], *, program: str, starts_at: datetime, ends_at: datetime
+) -> QuerySet[Any]:
+    """Keep the segments that serve an event of the program. Segments name many events in few ways."""
+    called = {event.leap_event_id for event in _called(program=program, starts_at=starts_at, ends_at=ends_at)}
+    ways = segments.order_by().values_list("leap_event_ids", flat=True).distinct()
+    return segments.filter(leap_event_ids__in=[ids for ids in ways if not called.isdisjoint(ids)])
 
 
 def _fullest(segments: QuerySet[Any]) -> Decimal:
@@ -191,6 +208,12 @@ def devices_reached(*, scope: str, target: str, starts_at: datetime, ends_at: da
         return Device.objects.filter(external_id=target)
     if scope == OverrideScope.METER:
         return Device.objects.filter(meters__meter_id=target)
+    if scope == OverrideScope.PROGRAM:
+        called = [event.pk for event in _called(program=target, starts_at=starts_at, ends_at=ends_at)]
+        behind = RecipientMember.objects.filter(recipients__events__in=called).values("meter_id")
+        return Device.objects.filter(
+            pk__in=MeterDevice.objects.filter(meter__meter_id__in=behind).values("device_id")
+        )
     members = MarketGroupMembership.objects.filter(
         Q(ends_at__isnull=True) | Q(ends_at__gt=starts_at),
         group__market_group_id=target,

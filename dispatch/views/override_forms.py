@@ -63,7 +63,7 @@ class DeviceOverrideForm(forms.Form):
 
 
 class OverrideForm(DeviceOverrideForm):
-    """The same for a device, a meter, a market group or the whole fleet, now or later."""
+    """The same for a device, a meter, a market group, a program or the whole fleet, now or later."""
 
     scope = forms.ChoiceField(label="Whom", choices=OverrideScope.choices, initial=OverrideScope.DEVICE)
     target = forms.CharField(
@@ -71,7 +71,8 @@ class OverrideForm(DeviceOverrideForm):
         max_length=128,
         required=False,
         widget=forms.TextInput(attrs={"list": "groups", "autocomplete": "off"}),
-        help_text="The device's external id, or Leap's id of the meter or group. Empty for the whole fleet.",
+        help_text="The device's external id, Leap's id of the meter or group, or the program's code, as CCA: "
+        "then its events alone are meant. Empty for the whole fleet.",
     )
     starts_at = forms.DateTimeField(
         label="From", required=False, widget=WHEN, help_text="Empty: from now on."

@@ -26,6 +26,15 @@ def override(**fields) -> dict[str, object]:
     } | fields
 
 
+def test_a_program_is_found_by_its_code_in_any_case(operator):
+    event(programs=["CCA"])
+    answer = operator.post("/api/v1/overrides/", override(scope="program", target="cca"))
+    assert (answer.status_code, answer.json()["scope"], answer.json()["target"]) == (201, "program", "CCA")
+    unknown = operator.post("/api/v1/overrides/", override(scope="program", target="ELRP"))
+    assert unknown.status_code == 400
+    assert "No program is called" in unknown.content.decode()
+
+
 def test_a_hold_is_stored_with_who_made_it_and_waits_to_be_planned(operator):
     device(external_id="pack-1")
 

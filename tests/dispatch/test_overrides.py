@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from dispatch.models import DispatchEvent, Override, Unserved
+from devices.models import ScheduleSegment
+from dispatch.models import DispatchEvent, Overlap, Override, Unserved
 from dispatch.overrides import OverrideRefused, add_override, end_override
 from tests.builders import at, device, group, meter
 from tests.dispatch.decided import change, event, lanes, plan
@@ -57,6 +58,88 @@ def test_hold_reaches_its_target_alone_and_ends(target_of):
     assert not Unserved.objects.exists()
     with pytest.raises(OverrideRefused, match="ended already"):
         end_override(override_id=row.pk, now=at(3), by="bo")
+
+
+def test_program_hold_stops_its_events_alone_also_those_that_come_later():
+    one, two = meter(), meter()
+    called, other = device(one), device(two)
+    event("a", one, kw="20", programs=["CCA"])
+    event("b", one, two, kw="8", programs=["ELRP"])
+    plan()
+    assert lanes(called) == ["60-120 10 a+b"]
+    row = override(scope="PROGRAM", target="cca")
+    plan(1)
+    event("c", two, start=120, end=180, programs=["CCA"])
+    plan(2)
+    assert row.target == "CCA"
+    assert (lanes(called), lanes(other)) == (["60-120 4 b"], ["60-120 4 b"])
+    assert set(Unserved.objects.values_list("event__leap_event_id", flat=True)) == {"a", "c"}
+    end_override(override_id=row.pk, now=at(3), by="bo")
+    plan(3)
+    assert (lanes(called), lanes(other)) == (["60-120 10 a+b"], ["60-120 4 b", "120-180 8 c"])
+
+
+def test_opt_out_of_a_program_asks_about_its_own_commitments_alone():
+    one = meter()
+    device(one)
+    event("a", one, programs=["CCA"])
+    event("b", one, programs=["ELRP"], is_voluntary=True)
+    with pytest.raises(OverrideRefused, match=r"breaks a commitment \(a\);"):
+        override("OPT_OUT", "PROGRAM", "CCA")
+    assert override("OPT_OUT", "PROGRAM", "ELRP").pk
+
+
+def test_group_gives_for_a_device_that_is_held_and_is_short_by_the_rest():
+    meters = [meter(), meter(), meter()]
+    held, *others = [device(one) for one in meters]
+    row = event("a", *meters, kw="24")
+    plan()
+    hold = override(scope="DEVICE", target=held.external_id, starts_at=at(90))
+    plan(1)
+    row.refresh_from_db()
+    assert [lanes(each) for each in (held, *others)] == [
+        ["60-90 8 a"],
+        *[["60-90 8 a", "90-120 10 a"]] * 2,
+    ]
+    assert row.shortfall_kw == 4
+    end_override(override_id=hold.pk, now=at(2), by="bo")
+    plan(2)
+    row.refresh_from_db()
+    assert [lanes(each) for each in (held, *others)] == [["60-120 8 a"]] * 3
+    assert row.shortfall_kw == 0
+
+
+GIVES_WAY = {
+    "cancelled": (lambda row: change(row, is_cancelled=True), ["60-120 4 loser"]),
+    "shortened": (lambda row: change(row, ends_at=at(90)), ["60-90 8 winner+loser", "90-120 4 loser"]),
+    "moved": (lambda row: change(row, starts_at=at(100)), ["60-100 4 loser", "100-120 8 winner+loser"]),
+    "its program held": (
+        lambda row: override(scope="PROGRAM", target="CCA", starts_at=at(100)),
+        ["60-100 8 winner+loser", "100-120 4 loser"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("happens", "expected"), GIVES_WAY.values(), ids=GIVES_WAY.keys())
+def test_loser_takes_over_by_itself_and_the_change_is_seen(happens, expected):
+    one = meter()
+    battery = device(one)
+    winner = event("winner", one, kw="8", programs=["CCA"])
+    event("loser", one, kw="4", programs=["ELRP"], priority_rank=2)
+    plan()
+    assert lanes(battery) == ["60-120 8 winner+loser"]
+    met = Overlap.objects.get()
+    assert "ELRP (rank 2, 4 kW) is met inside CCA's share" in met.reason
+    happens(winner)
+    plan(1)
+    assert lanes(battery) == expected
+    assert battery.schedules.count() == 2
+    alone = [each for each in expected if each.endswith(" loser")]
+    said = ScheduleSegment.objects.filter(schedule__superseded_at=None, leap_event_ids=["loser"])
+    assert {each.reason.startswith("Serves ELRP, rank 2") for each in said} == {True}
+    assert len(said) == len(alone)
+    told = list(Overlap.objects.order_by("starts_at").values_list("starts_at", "ends_at", "reason"))
+    assert told != [(met.starts_at, met.ends_at, met.reason)]
 
 
 def test_group_hold_reaches_meters_that_only_a_call_named():

@@ -46,6 +46,12 @@ def test_the_address_chooses_the_events(page, events, query, names):
     assert {name for name in events if f">{name}</a>" in text} == names
 
 
+def test_the_page_of_a_coming_event_shows_what_it_is_short_of(page):
+    short = event(group("Short"), start=at(5), end=at(6), shortfall_kw="3.5")
+    assert "Short of it" in page(f"/events/{short.pk}/")
+    assert "3.5 kW short of the award." in page(f"/events/{short.pk}/")
+
+
 def test_an_event_page_shows_gaps_ledger_and_history(page):
     good, bad, bare = meter("Good"), meter("Bad"), meter("Bare")
     live = event(group(), to=recipients(good, bad, bare), revision=2)

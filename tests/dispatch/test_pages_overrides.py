@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from devices.models import DeviceSchedule, ScheduleSegment
-from dispatch.models import Override
+from dispatch.models import DispatchEvent, Override
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 from tests.people import person
@@ -112,6 +112,22 @@ def test_a_groups_hold_is_asked_once_and_can_be_ended(client):
     assert (held.ended_by, held.ended_at is not None) == ("a-operator", True)
     again = client.post(f"/overrides/{held.pk}/end/", follow=True)
     assert "has ended already" in words(again)
+
+
+def test_a_programs_hold_shows_its_own_commitments_and_the_lane_of_who_is_called(client):
+    of_program, other = moving(kw="6"), moving(kw="4")
+    DispatchEvent.objects.filter(leap_event_id=f"event-{of_program.pk}").update(programs=["NYISO-SCR"])
+    chosen = form(scope="PROGRAM", target="nyiso-scr")
+    first = words(client.post("/overrides/add/", chosen))
+    assert "Hold 1 device?" in first
+    assert "6 kW of commitments is given up on 1 device" in first
+    client.post("/overrides/add/", chosen | {"stage": "confirm"})
+    held = Override.objects.get()
+    assert (held.scope, held.target) == ("PROGRAM", "NYISO-SCR")
+    lane = f'href="/overrides/{held.pk}/"'
+    assert "NYISO-SCR" in words(client.get("/overrides/"))
+    assert lane in client.get(f"/devices/{of_program.pk}/").content.decode()
+    assert lane not in client.get(f"/devices/{other.pk}/").content.decode()
 
 
 @pytest.mark.parametrize(

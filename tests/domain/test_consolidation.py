@@ -159,6 +159,21 @@ RULED = {
         ["17-17.5 discharge 8 a"],
         ["a 17.5-18 Held by ana"],
     ),
+    "hold of its program": (
+        [ruling(Action.HOLD, 17, 18, program="CCA")],
+        [],
+        ["a 17-18 Held by ana"],
+    ),
+    "force of its program runs with the program alone": (
+        [ruling(Action.FORCE, 17, 20, watts=20_000, program="CCA")],
+        ["17-18 discharge 20 a"],
+        [],
+    ),
+    "override of another program": (
+        [ruling(Action.HOLD, 17, 18, program="ELRP"), ruling(Action.FORCE, 17, 18, program="ELRP")],
+        ["17-18 discharge 8 a"],
+        [],
+    ),
     "hold beats force": (
         [ruling(Action.FORCE, 17, 18), ruling(Action.HOLD, 17, 18, override_id=2)],
         [],
@@ -204,7 +219,7 @@ RULED = {
 
 @pytest.mark.parametrize(("rulings", "expected", "unserved"), RULED.values(), ids=RULED.keys())
 def test_a_persons_word_comes_last(rulings, expected, unserved):
-    plan = plan_one([ask("a", 17, 18)], rulings=tuple(rulings))
+    plan = plan_one([ask("a", 17, 18, programs=("CCA",))], rulings=tuple(rulings))
     assert lanes(plan) == expected
     told = [f"a {hours(each.window.start)}-{hours(each.window.end)} {each.reason}" for each in plan.unserved]
     assert len(told) == len(unserved)
@@ -217,6 +232,13 @@ def test_opt_out_drops_only_what_is_voluntary():
     assert lanes(plan) == ["17-18 discharge 8 a"]
     assert plan.overlaps[0].not_served == (("b", "Opted out by ana: maintenance."),)
     assert "does not confirm" in plan.segments[0].reason
+
+
+def test_programs_hold_leaves_the_other_program_of_the_slice():
+    events = [ask("a", 17, 18, "20", programs=("CCA",)), ask("b", 17, 18, "8", programs=("ELRP",))]
+    plan = plan_one(events, rulings=(ruling(Action.HOLD, 17, 18, program="CCA"),))
+    assert lanes(plan) == ["17-18 discharge 8 b"]
+    assert plan.overlaps[0].not_served == (("a", "Held by ana: maintenance."),)
 
 
 ARMED = {

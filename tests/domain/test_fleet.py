@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from dispatch.domain.allocation import Claim, spread
 from dispatch.domain.consolidation import Traits
-from dispatch.domain.fleet import Fleet, MeterFacts, plan_fleet
-from tests.domain.asks import NOW, ask, lanes
+from dispatch.domain.fleet import Fleet, plan_fleet
+from dispatch.domain.overruling import Action
+from dispatch.domain.roster import MeterFacts
+from tests.domain.asks import NOW, ask, lanes, ruling
 
 SPREAD = {
     "by weight": (6_000, [(1, 9_000), (2, 9_000)], (2_000, 4_000)),
@@ -90,6 +93,57 @@ def test_share_of_nothing_is_told():
     assert lanes(plan.plans[1]) == ["17-18 curtail 0.001 a"]
     assert plan.plans[2].segments == ()
     assert "share is 0 kW" in plan.plans[2].unserved[0].reason
+
+
+OUT = {
+    "held in between": (
+        {1: [ruling(Action.HOLD, 17, 18)]},
+        ["16-17 curtail 3 a", "18-19 curtail 3 a"],
+        ["16-17 curtail 3 a", "17-18 curtail 5 a", "18-19 curtail 3 a"],
+        1_000,
+    ),
+    "opted out of a commitment, confirmed": (
+        {1: [ruling(Action.OPT_OUT, 16, 19, is_commitment_confirmed=True)]},
+        [],
+        ["16-19 curtail 5 a"],
+        1_000,
+    ),
+    "opted out of what is voluntary alone": (
+        {1: [ruling(Action.OPT_OUT, 16, 19)]},
+        ["16-19 curtail 3 a"],
+        ["16-19 curtail 3 a"],
+        0,
+    ),
+    "its program held": (
+        {1: [ruling(Action.HOLD, 16, 19, program="CCA")]},
+        [],
+        ["16-19 curtail 5 a"],
+        1_000,
+    ),
+    "another program held": (
+        {1: [ruling(Action.HOLD, 16, 19, program="ELRP")]},
+        ["16-19 curtail 3 a"],
+        ["16-19 curtail 3 a"],
+        0,
+    ),
+    "both held, for a time together": (
+        {1: [ruling(Action.HOLD, 16, 18)], 2: [ruling(Action.HOLD, 17, 19)]},
+        ["18-19 curtail 5 a"],
+        ["16-17 curtail 5 a"],
+        6_000,
+    ),
+}
+
+
+@pytest.mark.parametrize(("rulings", "one", "two", "short"), OUT.values(), ids=OUT.keys())
+def test_the_others_give_what_one_who_is_out_cannot(rulings, one, two, short):
+    meters = {"m1": MeterFacts("m1", (1,)), "m2": MeterFacts("m2", (2,))}
+    of = fleet(meters, {1: 5, 2: 5}, ask("a", 16, 19, "6", programs=("CCA",)))
+    of = replace(of, rulings={device_id: tuple(said) for device_id, said in rulings.items()})
+    plan = plan_fleet(of, device_ids=[1, 2], now=NOW)
+    assert (lanes(plan.plans[1]), lanes(plan.plans[2])) == (one, two)
+    (numbers,) = plan.numbers.values()
+    assert numbers.shortfall_watts == short
 
 
 def test_equal_devices_share_one_plan():

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from dispatch.domain.allocation import Claim, Spreader
 from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Window, is_live, to_kw
-from dispatch.domain.fleet import Fleet, FleetPlan, MeterFacts, plan_fleet
+from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.levels import Policy
 from dispatch.domain.overruling import Action
+from dispatch.domain.roster import MeterFacts
 from tests.domain.asks import NOW, ask, at, ruling
 
 many = settings(deadline=None, derandomize=True, max_examples=80)
@@ -54,6 +55,7 @@ def rulings(draw):
         watts=draw(st.one_of(st.none(), st.integers(0, 50_000))),
         override_id=draw(st.integers(1, 5)),
         is_commitment_confirmed=draw(st.booleans()),
+        program=draw(st.sampled_from(["", "", "CCA"])),
     )
 
 
@@ -183,3 +185,21 @@ def test_devices_together_give_what_a_lone_event_asks(fleet, watts):
     result = plan(replace(fleet, events=(lone,), rulings={}))
     given_kw = sum((each.target_kw for of in result.plans.values() for each in of.segments), Decimal(0))
     assert given_kw + to_kw(result.numbers[lone.event_id].shortfall_watts) == to_kw(watts)
+
+
+@many
+@given(fleets(), st.integers(1, 200_000), st.booleans())
+def test_what_is_short_in_the_worst_hour_is_the_shortfall_whoever_is_out(fleet, watts, is_voluntary):
+    lone = ask("z", 1, 6, recipients=0, energy_kw=to_kw(watts), is_voluntary=is_voluntary, programs=("CCA",))
+    out = {
+        device_id: tuple(each for each in said if each.action is not Action.FORCE)
+        for device_id, said in fleet.rulings.items()
+    }
+    result = plan(replace(fleet, events=(lone,), rulings=out))
+    segments = [each for of in result.plans.values() for each in of.segments]
+    given_kw = [
+        sum((each.target_kw for each in segments if each.start <= at(hour) < each.end), Decimal(0))
+        for hour in range(1, 6)
+    ]
+    assert to_kw(watts) - min(given_kw) == to_kw(result.numbers[lone.event_id].shortfall_watts)
+    assert max(given_kw) <= to_kw(watts)
