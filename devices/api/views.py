@@ -29,6 +29,7 @@ from meters.api.csv_import import (
     Values,
     repeated,
     run_import,
+    store_or_count,
 )
 from meters.api.filters import moment_asked
 from meters.models import Meter, Site
@@ -125,11 +126,9 @@ def check_rows(rows: Sequence[Values]) -> RowErrors:
 
 def apply_rows(rows: Sequence[Values], is_commit: bool) -> tuple[int, int]:  # noqa: FBT001 - the importer's callback
     """Store imported devices when asked to; count the new and the known either way."""
-    wanted = {row["external_id"]: {k: v for k, v in row.items() if k != "external_id"} for row in rows}
-    if is_commit:
-        return register_devices(wanted=wanted, now=timezone.now())
-    known = Device.objects.filter(external_id__in=wanted).count()
-    return len(wanted) - known, known
+    return store_or_count(
+        rows, key="external_id", model=Device, register=register_devices, is_commit=is_commit
+    )
 
 
 @dataclass(frozen=True, slots=True)

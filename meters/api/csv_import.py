@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
+from django.db.models import Model
 from django.http import QueryDict
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser, MultiPartParser
@@ -141,6 +143,25 @@ def _values(row: Mapping[str, Any], *, fields: Mapping[str, serializers.Field]) 
 
 def _refused(sentence: str) -> serializers.ValidationError:
     return serializers.ValidationError({"file": [sentence]})
+
+
+def store_or_count(
+    rows: Sequence[Values],
+    *,
+    key: str,
+    model: type[Model],
+    register: Callable[..., tuple[int, int]],
+    is_commit: bool,
+) -> tuple[int, int]:
+    """Store rows under their key when asked to; count the new and the known either way.
+
+    `register` takes `wanted={key: fields}` and `now`, and answers what it created and changed.
+    """
+    wanted = {row[key]: {name: value for name, value in row.items() if name != key} for row in rows}
+    if is_commit:
+        return register(wanted=wanted, now=timezone.now())
+    known = model._default_manager.filter(**{f"{key}__in": wanted}).count()
+    return len(wanted) - known, known
 
 
 def repeated(rows: Sequence[Values], *, key: str) -> RowErrors:

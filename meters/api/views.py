@@ -15,7 +15,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from meters.api.csv_import import COMMIT, CSV_BODY, CSV_PARSERS, ImportOut, Values, repeated, run_import
+from meters.api.csv_import import (
+    COMMIT,
+    CSV_BODY,
+    CSV_PARSERS,
+    ImportOut,
+    Values,
+    repeated,
+    run_import,
+    store_or_count,
+)
 from meters.api.filters import LeapIdFilter, MeterIdFilter, stored_leap_id
 from meters.api.serializers import MarketGroupOut, MeterIn, MeterOut
 from meters.models import MarketGroup, MarketGroupMembership, Meter
@@ -122,11 +131,7 @@ class MeterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericView
 
 def apply_rows(rows: Sequence[Values], is_commit: bool) -> tuple[int, int]:  # noqa: FBT001 - the importer's callback
     """Store imported meters when asked to; count the new and the known either way."""
-    wanted = {row["meter_id"]: {k: v for k, v in row.items() if k != "meter_id"} for row in rows}
-    if is_commit:
-        return register_meters(wanted=wanted, now=timezone.now())
-    known = Meter.objects.filter(meter_id__in=wanted).count()
-    return len(wanted) - known, known
+    return store_or_count(rows, key="meter_id", model=Meter, register=register_meters, is_commit=is_commit)
 
 
 class MarketGroupFilter(filters.FilterSet):
