@@ -44,7 +44,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Eight queries, whatever there is."""
+    """Collect everything that waits for a person. Seven queries, whatever there is."""
     found = [
         *_commands(now=now),
         *_planning(now=now),
@@ -182,7 +182,7 @@ def _events(*, now: datetime) -> list[Need]:
                 icon="warn",
                 kind="warn",
                 title=f"{words.power(row['short_kw'])} short of what was asked",
-                text=f"In {events} the devices are rated below the request.",
+                text=f"In {events} those who take part are, at the worst, rated below the request.",
                 verb="See",
                 href="/events/?unserved=yes",
                 due_at=row["short_due"],
