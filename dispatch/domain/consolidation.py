@@ -6,7 +6,7 @@ segments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -80,6 +80,9 @@ class _Choice:
     is_forced: bool = False
 
 
+_Live = Request | Ruling | UnservedSlice
+
+
 class _Timed(Protocol):
     @property
     def window(self) -> Window: ...
@@ -94,14 +97,18 @@ def consolidate(
     rulings: Sequence[Ruling] = (),
     traits: Traits,
     terms: Terms | None = None,
+    settled: Sequence[UnservedSlice] = (),
     now: datetime,
 ) -> DevicePlan:
-    """Plan one device: every slice of every request is served or listed as unserved."""
+    """Plan one device: every slice of every request is served or listed as unserved.
+
+    `settled`: what an earlier plan of the same requests left undone; it stays so, for the same reasons.
+    """
     ordered = sorted(requests, key=order)
     limits = terms.limits if terms else None
     ordered, late = _after_notice(ordered, limits=limits) if limits else (ordered, [])
-    items: list[tuple[Window, Request | Ruling]] = [(request.window, request) for request in ordered]
-    items += [(ruling.window, ruling) for ruling in rulings]
+    items: list[tuple[Window, _Live]] = [(request.window, request) for request in ordered]
+    items += [(each.window, each) for each in (*rulings, *settled)]
     choices = [_choose(window, live, traits=traits) for window, live in cut(items)]
     if terms and limits:
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
@@ -170,11 +177,12 @@ def still_to_come(plan: DevicePlan, *, now: datetime) -> DevicePlan:
     )
 
 
-def _choose(window: Window, live: Sequence[Request | Ruling], *, traits: Traits) -> _Choice:
+def _choose(window: Window, live: Sequence[_Live], *, traits: Traits) -> _Choice:
     """Decide one slice."""
     requests = tuple(item for item in live if isinstance(item, Request))
     rulings = [item for item in live if isinstance(item, Ruling)]
     ruled = overrule(requests, rulings, rated_watts=traits.rated_watts)
+    ruled = _settle(ruled, {item.event_id: item.reason for item in live if isinstance(item, UnservedSlice)})
     still = _Choice(window, requests, ruled.kept, ruled.refused, ruled.reason, bool(ruled.reason))
     if not ruled.kept:
         return _force_alone(still, ruled, traits=traits)
@@ -189,6 +197,16 @@ def _choose(window: Window, live: Sequence[Request | Ruling], *, traits: Traits)
         is_forced=forced,
         reason=" ".join(filter(None, [whole.reason, ruled.reason])),
     )
+
+
+def _settle(ruled: Ruled, reasons: Mapping[int, str]) -> Ruled:
+    """Refuse what was settled to be left undone, by event."""
+    if not reasons:
+        return ruled
+    undone = [request for request in ruled.kept if request.event.event_id in reasons]
+    refused = tuple(Refusal(request, reasons[request.event.event_id]) for request in undone)
+    kept = tuple(request for request in ruled.kept if request.event.event_id not in reasons)
+    return replace(ruled, kept=kept, refused=(*ruled.refused, *refused))
 
 
 def _force_alone(still: _Choice, ruled: Ruled, *, traits: Traits) -> _Choice:
