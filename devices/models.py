@@ -28,7 +28,8 @@ class Device(models.Model):
     """One thing that can be told what to do.
 
     `schedule_version` is the newest version made for it and only grows (the fence: a device refuses an
-    older one); `plan_requested_at` as on a meter. `settings` belong to the driver.
+    older one); `plan_requested_at` as on a meter, but may lie ahead. `settings` belong to the driver.
+    `failing_since` and `recovered_at`: `devices.failing`.
     """
 
     external_id = models.CharField(max_length=128, unique=True)
@@ -57,6 +58,8 @@ class Device(models.Model):
     last_seen_at = models.DateTimeField(null=True, blank=True)
     schedule_version = models.PositiveIntegerField(default=0, editable=False)
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    recovered_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

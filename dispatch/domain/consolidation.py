@@ -108,7 +108,8 @@ def consolidate(
     limits = terms.limits if terms else None
     ordered, late = _after_notice(ordered, limits=limits) if limits else (ordered, [])
     items: list[tuple[Window, _Live]] = [(request.window, request) for request in ordered]
-    items += [(each.window, each) for each in (*rulings, *settled)]
+    items += [(ruling.window, ruling) for ruling in rulings]
+    items += [(each.window, each) for each in settled]
     choices = [_choose(window, live, traits=traits) for window, live in cut(items)]
     if terms and limits:
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
