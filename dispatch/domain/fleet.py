@@ -11,24 +11,23 @@ traits share one plan: the cost follows the number of distinct cases, not of dev
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
 
-from dispatch.domain import sentences
+from dispatch.domain.asking import Asking
 from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate, still_to_come
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import Event, Window, is_live
 from dispatch.domain.lacking import Lack, lacks
-from dispatch.domain.levels import Policy, Shade, Shades, lit, shade
+from dispatch.domain.levels import Policy, Shades, shade
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Ruling
-from dispatch.domain.roster import Absence, MeterFacts, Roster, Slice
+from dispatch.domain.roster import Absence, MeterFacts, Roster
 from dispatch.domain.sharing import Call, Part, Shared, Sliced, parts_by_device, share, share_again
+from dispatch.domain.stretches import Stretches
 from dispatch.domain.terms import Terms
 
 LOOK_BACK: Final = timedelta(days=1)
@@ -206,7 +205,7 @@ def _plan_devices(
 
     What a device left undone `earlier` stays undone; where it is asked the same again, its case stays.
     """
-    parts = parts_by_device(shared)
+    parts, asking, stretches = parts_by_device(shared), Asking(), Stretches(now=now)
     done: dict[tuple[object, ...], _Case] = {}
     cases = {}
     for device_id in device_ids:
@@ -219,7 +218,15 @@ def _plan_devices(
         rated = traits.rated_watts if rulings or terms else 0
         key = (mine, rulings, terms, traits.is_storage, traits.may_export, rated, before)
         if key not in done:
-            done[key] = _plan_case(mine, rulings=rulings, traits=traits, terms=terms, before=before, now=now)
+            done[key] = _plan_case(
+                *asking.requests(mine),
+                rulings=rulings,
+                traits=traits,
+                terms=terms,
+                before=before,
+                stretches=stretches,
+                now=now,
+            )
         cases[device_id] = done[key]
     return cases
 
@@ -233,85 +240,24 @@ def _about(rulings: tuple[Ruling, ...], parts: Sequence[Part]) -> tuple[Ruling, 
 
 
 def _plan_case(
-    parts: Sequence[Part],
+    requests: tuple[Request, ...],
+    refused: Sequence[UnservedSlice],
     *,
     rulings: tuple[Ruling, ...],
     traits: Traits,
     terms: Terms | None,
     before: _Case | None,
+    stretches: Stretches,
     now: datetime,
 ) -> _Case:
-    """Turn parts into requests and refusals, and consolidate them."""
-    asked, refused = _requests(parts)
-    requests = tuple(asked)
+    """Consolidate what is asked, and add what is refused beforehand."""
     if before and before.requests == requests:
         return before
-    plan = consolidate(
-        requests,
-        rulings=rulings,
-        traits=traits,
-        terms=terms,
-        settled=before.plan.unserved if before else (),
-        now=now,
-    )
+    if terms:
+        settled = before.plan.unserved if before else ()
+        plan = consolidate(requests, rulings=rulings, traits=traits, terms=terms, settled=settled, now=now)
+    else:
+        plan = stretches.consolidate(requests, rulings=rulings, traits=traits)
     undone = frozenset(lacks(requests, plan, rulings=rulings) if terms else ())
     plan = replace(plan, unserved=(*plan.unserved, *refused)) if refused else plan
     return _Case(requests, plan, still_to_come(plan, now=now), undone)
-
-
-def _requests(parts: Sequence[Part]) -> tuple[list[Request], list[UnservedSlice]]:
-    """Return what parts ask of a device, and what of it moves it in no case."""
-    requests: list[Request] = []
-    refused: list[UnservedSlice] = []
-    for part in parts:
-        shares = iter(part.shares)
-        for index, each in enumerate(part.asked):
-            event = each.event
-            if part.refusal:
-                refused.append(UnservedSlice(event.event_id, event.window, part.refusal))
-                continue
-            shades = part.shades[index] if part.shades else ()
-            refused += [
-                UnservedSlice(event.event_id, shade.window, shade.reason, is_shaded=True) for shade in shades
-            ]
-            for slice_, watts in _pieces(each.slices, shares):
-                for window in lit(slice_, _clipped(shades, slice_)):
-                    moved, still = _ask(Request(event, watts, window), armed_until=part.armed_until)
-                    requests += moved
-                    refused += still
-    return requests, refused
-
-
-def _pieces(slices: Iterable[Slice], shares: Iterator[int | None]) -> Iterable[tuple[Window, int | None]]:
-    """Give an event's slices their shares, touching ones with equal shares as one."""
-    for watts, alike in groupby(((each.window, next(shares)) for each in slices), key=itemgetter(1)):
-        run = [window for window, _ in alike]
-        yield Window(run[0].start, run[-1].end), watts
-
-
-def _clipped(shades: Sequence[Shade], window: Window) -> list[Shade]:
-    """Return what of shades lies in a window."""
-    return [
-        Shade(Window(start, end), each.reason)
-        for each in shades
-        if (start := max(each.window.start, window.start)) < (end := min(each.window.end, window.end))
-    ]
-
-
-def _ask(asked: Request, *, armed_until: datetime | None) -> tuple[list[Request], list[UnservedSlice]]:
-    """Return what of a request moves the device, and what does not."""
-    if asked.watts == 0:
-        return [], [UnservedSlice(asked.event.event_id, asked.window, sentences.no_share())]
-    if asked.event.is_integration_test:
-        return _test(asked, armed_until=armed_until)
-    return [asked], []
-
-
-def _test(asked: Request, *, armed_until: datetime | None) -> tuple[list[Request], list[UnservedSlice]]:
-    """Let an integration test move the device only until its meter's arming ends."""
-    start, end = asked.window.start, asked.window.end
-    turn = min(max(armed_until, start), end) if armed_until else start
-    moved = [replace(asked, window=Window(start, turn))] if start < turn else []
-    reason = sentences.not_armed(armed_until)
-    still = [UnservedSlice(asked.event.event_id, Window(turn, end), reason)] if turn < end else []
-    return moved, still

@@ -155,6 +155,8 @@ def test_saving_a_device_plans_it_and_leaves_a_workers_fields_alone(desk, monkey
 def test_saving_nothing_plans_nothing(desk):
     one, battery = full_house()
     Meter.objects.update(plan_requested_at=None)
+    Device.objects.update(plan_requested_at=None)
+    battery.refresh_from_db()
     for name, row in [("devices_device", battery), ("meters_meter", one)]:
         address = reverse(f"admin:{name}_change", args=[row.pk])
         assert desk.post(address, form_of(desk, address)).status_code == 302
