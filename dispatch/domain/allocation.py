@@ -7,8 +7,10 @@ goes one watt each to the first in this order: who is full soonest, the largest 
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,38 +37,38 @@ class Spreader:
     for a while costs only the regrouping of those who claimed the same.
     """
 
-    __slots__ = ("_claims", "_places", "_turns")
+    __slots__ = ("_claims", "_limits", "_places", "_turns")
 
     def __init__(self, claims: Sequence[Claim]) -> None:
         """Group the claims, and put the groups in the order in which they are full."""
         places: defaultdict[Claim, list[int]] = defaultdict(list)
         for place, claim in enumerate(claims):
             places[claim].append(place)
-        self._regroup(list(claims), dict(places))
-
-    def _regroup(self, claims: list[Claim], places: dict[Claim, list[int]]) -> None:
-        self._claims, self._places = claims, places
+        self._claims = list(claims)
+        self._limits = [claim.limit for claim in claims]
+        self._places = dict(places)
         self._turns = sorted(places, key=_turn)
 
     def changed(self, others: Mapping[int, Claim]) -> Spreader:
         """Return a spreader in which those at some places claim something else."""
-        claims, places = self._claims.copy(), self._places.copy()
-        come: defaultdict[Claim, list[int]] = defaultdict(list)
+        spreader = copy(self)
+        spreader._claims, spreader._limits = self._claims.copy(), self._limits.copy()
+        touched = {*others.values(), *(self._claims[place] for place in others)}
+        regrouped = {claim: self._places.get(claim, []).copy() for claim in touched}
         for place, claim in others.items():
-            come[claim].append(place)
-            claims[place] = claim
-        for claim in {self._claims[place] for place in others}:
-            places[claim] = [place for place in places[claim] if place not in others]
-        for claim, new in come.items():
-            places[claim] = sorted([*places.get(claim, ()), *new])
-        spreader = Spreader(())
-        spreader._regroup(claims, {claim: of for claim, of in places.items() if of})
+            before = regrouped[self._claims[place]]
+            del before[bisect_left(before, place)]
+            insort(regrouped[claim], place)
+            spreader._claims[place], spreader._limits[place] = claim, claim.limit
+        places = {**self._places, **regrouped}
+        spreader._places = {claim: of for claim, of in places.items() if of}
+        spreader._turns = sorted(spreader._places, key=_turn)
         return spreader
 
     def spread(self, total: int) -> Allocation:
         """Return everyone's share of `total` watts; shares and shortfall sum to it exactly."""
         left, weight = total, sum(claim.weight * len(of) for claim, of in self._places.items())
-        shares = [claim.limit for claim in self._claims]
+        shares = self._limits.copy()
         full = 0
         for claim in self._turns:
             if claim.weight and left * claim.weight < claim.limit * weight:

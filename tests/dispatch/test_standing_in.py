@@ -41,7 +41,7 @@ def limited(row: Device, name: str = "Tired", **content) -> None:
     assign_policy(policy_id=made.pk, scope="DEVICE", target=row.external_id, now=NOW)
 
 
-def shortfall(of: DispatchEvent) -> Decimal:
+def shortfall(of: DispatchEvent) -> Decimal | None:
     return DispatchEvent.objects.get(pk=of.pk).shortfall_kw
 
 
@@ -161,9 +161,9 @@ def test_planning_again_changes_nothing():
     assert [shortfall(row) for row in rows] == [0, Decimal(2)]
 
 
-def everything() -> tuple[list, list, list]:
+def everything() -> list[list[object]]:
     tables = (DeviceSchedule, Unserved, Overlap)
-    return tuple([list(table.objects.order_by("pk").values()) for table in tables])
+    return [list(table.objects.order_by("pk").values()) for table in tables]
 
 
 def test_statements_do_not_grow_with_devices_that_share_with_limited_ones():
