@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from random import Random
 
 import pytest
 from django.db import connection
@@ -181,3 +182,30 @@ def test_statements_do_not_grow_with_devices_that_share_with_limited_ones():
             assert plan(2) == 3 * size
         counts.append(sum(not query["sql"].startswith("INSERT") for query in captured))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("seed", [1, 17, 25])
+def test_planning_what_a_change_reaches_is_as_planning_everything(seed):
+    random = Random(seed)  # noqa: S311 - a table of cases
+    meters = [meter() for _ in range(6)]
+    rows = [device(one, rated_power_kw=random.randint(3, 12)) for one in meters]
+    for number, row in enumerate(random.sample(rows, 4)):
+        limited(row, name=f"Tired {number}", hours_a_day=Decimal(random.randint(1, 2)) / 2)
+    plan()
+    for step in range(8):
+        match random.choice(["ask", "ask", "cancel", "fail"]) if step else "ask":
+            case "ask":
+                start, kw = random.randint(1, 20) * 10, str(random.randint(4, 30))
+                asked = random.sample(meters, random.randint(2, 3))
+                event(f"e{step}", *asked, start=start, end=start + 60, kw=kw, priority_rank=step)
+            case "cancel":
+                change(random.choice(DispatchEvent.objects.order_by("pk")), is_cancelled=True)
+            case "fail":
+                row = Device.objects.filter(pk=random.choice(rows).pk)
+                row.update(failing_since=random.choice([None, at(0)]), plan_requested_at=at(0))
+        plan()
+        before = everything(), list(DispatchEvent.objects.order_by("pk").values_list("pk", "shortfall_kw"))
+        Device.objects.update(plan_requested_at=at(0))
+        assert plan() == 6
+        after = everything(), list(DispatchEvent.objects.order_by("pk").values_list("pk", "shortfall_kw"))
+        assert after == before
