@@ -197,7 +197,7 @@ def _plan_devices(
     shared: Iterable[Shared],
     *,
     fleet: Fleet,
-    device_ids: Iterable[int],
+    device_ids: Collection[int],
     earlier: Mapping[int, _Case] = MappingProxyType({}),
     now: datetime,
 ) -> dict[int, _Case]:
@@ -205,6 +205,8 @@ def _plan_devices(
 
     What a device left undone `earlier` stays undone; where it is asked the same again, its case stays.
     """
+    if not device_ids:
+        return {}
     parts, asking, stretches = parts_by_device(shared), Asking(), Stretches(now=now)
     done: dict[tuple[object, ...], _Case] = {}
     cases = {}
