@@ -12,12 +12,12 @@ from typing import Final
 
 from devices.models import Device, DeviceKind, MeterDevice, ScheduleSegment, SegmentMode
 from dispatch.domain.events import Window, to_watts
-from dispatch.domain.terms import Battery, Policy, Terms
+from dispatch.domain.terms import Battery, Delivery, Policy, Terms
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.policy_models import PolicyAssignment, PolicyScope, ProgramPrice, ResponsePolicy
 from dispatch.rulings import group_members
 
-LOOK_BACK: Final = timedelta(days=2)
+LOOK_BACK: Final = timedelta(days=2, hours=1)
 """A local day is at most 25 hours long, and a run may have begun on the one before."""
 
 
@@ -33,14 +33,14 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
     if not some:
         return {}, {pk: str(policy) for pk, policy in nearest.items()}
     zones = _zones(some)
-    ran = _ran([pk for pk, each in under.items() if each.limits and each.limits.counts_runs], now=now)
+    did = _delivered([pk for pk, each in under.items() if _counts(each)], now=now)
     prices = _prices()
     terms = {
         device.pk: _terms(
             device,
             under.get(device.pk, Policy()),
             zone=zones[device.pk],
-            ran=ran.get(device.pk, ()),
+            did=did.get(device.pk, ()),
             prices=prices,
         )
         for device in some
@@ -48,16 +48,22 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
     return terms, {pk: str(policy) for pk, policy in nearest.items()}
 
 
+def _counts(policy: Policy) -> bool:
+    """Say whether what a device did until now bears on what it may do."""
+    return bool(policy.storage or (policy.limits and policy.limits.counts_runs))
+
+
 def _terms(
     device: Device,
     policy: Policy,
     *,
     zone: str,
-    ran: tuple[Window, ...],
+    did: tuple[Delivery, ...],
     prices: tuple[tuple[str, int], ...],
 ) -> Terms:
     """Put together what bears on one device; what does not is left out, so that devices share plans."""
     flexibility = policy.flexibility
+    counts_runs = policy.limits and policy.limits.counts_runs
     is_weighed = policy.storage or (flexibility and flexibility.below_percent is not None)
     return Terms(
         zone=zone,
@@ -65,14 +71,14 @@ def _terms(
         storage=policy.storage,
         flexibility=flexibility,
         shape=policy.shape,
-        battery=_battery(device) if is_weighed else None,
+        battery=_battery(device, did=did if policy.storage else ()) if is_weighed else None,
         commitments_only=device.commitments_only,
         prices=prices if flexibility and flexibility.comfort_price is not None else (),
-        ran=ran,
+        ran=_windows(did) if counts_runs else (),
     )
 
 
-def _battery(device: Device) -> Battery | None:
+def _battery(device: Device, *, did: tuple[Delivery, ...]) -> Battery | None:
     """Return what a storage device holds; None where its capacity is not known."""
     if device.kind != DeviceKind.BATTERY or not device.energy_capacity_kwh:
         return None
@@ -80,6 +86,7 @@ def _battery(device: Device) -> Battery | None:
         capacity_watt_hours=to_watts(device.energy_capacity_kwh),
         percent=device.state_of_charge_percent,
         at=device.state_of_charge_at,
+        delivered=did,
     )
 
 
@@ -156,25 +163,34 @@ def _zones(devices: Sequence[Device]) -> dict[int, str]:
     return {pk: zones.get(pk, "UTC") for pk in ids}
 
 
-def _ran(device_ids: Collection[int], *, now: datetime) -> dict[int, tuple[Window, ...]]:
-    """Return when devices ran until now: their segments while the versions were in effect, merged."""
-    columns = ("starts_at", "ends_at", "schedule__created_at", "schedule__superseded_at")
-    windows: defaultdict[int, list[Window]] = defaultdict(list)
+def _delivered(device_ids: Collection[int], *, now: datetime) -> dict[int, tuple[Delivery, ...]]:
+    """Return what devices were to do until now: their segments while the versions were in effect."""
+    columns = ("starts_at", "ends_at", "schedule__created_at", "schedule__superseded_at", "target_kw")
+    found: defaultdict[int, list[Delivery]] = defaultdict(list)
     moved = ScheduleSegment.objects.filter(ends_at__gt=now - LOOK_BACK, starts_at__lt=now)
     for batch in batches(device_ids):
         rows = moved.filter(device_id__in=batch).exclude(mode=SegmentMode.IDLE).order_by("starts_at")
-        for device_id, start, end, since, until in rows.values_list("device_id", *columns):
+        for device_id, start, end, since, until, kw in rows.values_list("device_id", *columns):
             window = Window(max(start, since), min(end, until or now, now))
             if window.start < window.end:
-                windows[device_id].append(window)
-    return {device_id: _merged(found) for device_id, found in windows.items()}
+                found[device_id].append(Delivery(window, None if kw is None else to_watts(kw)))
+    return {device_id: _merged(each) for device_id, each in found.items()}
 
 
-def _merged(windows: Sequence[Window]) -> tuple[Window, ...]:
-    merged: list[Window] = []
-    for window in sorted(windows, key=lambda each: each.start):
-        if merged and window.start <= merged[-1].end:
-            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
+def _merged(deliveries: Sequence[Delivery]) -> tuple[Delivery, ...]:
+    """Put together what touches and has the same power."""
+    merged: list[Delivery] = []
+    for each in sorted(deliveries, key=lambda each: each.window.start):
+        latest = merged[-1] if merged else None
+        if latest and each.window.start <= latest.window.end and each.watts == latest.watts:
+            end = max(latest.window.end, each.window.end)
+            merged[-1] = Delivery(Window(latest.window.start, end), each.watts)
         else:
-            merged.append(window)
+            merged.append(each)
     return tuple(merged)
+
+
+def _windows(deliveries: Sequence[Delivery]) -> tuple[Window, ...]:
+    """Return when a device ran, whatever its power."""
+    alike = [Delivery(each.window, None) for each in deliveries]
+    return tuple(each.window for each in _merged(alike))

@@ -1,7 +1,7 @@
 """Per device: everything asked of it → the segments it runs, with the reason for every choice.
 
-Cut (rule 2), overrule (rule 8), combine (rule 3), limit (rule 4), then merge touching equal slices into
-segments.
+Cut (rule 2), overrule (rule 8), combine (rule 3), limit (rule 4), size (rule 5), then merge touching equal
+slices into segments.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from devices.domain.schedule import Mode, Segment
-from dispatch.domain import sentences
+from dispatch.domain import sentences, sizing
 from dispatch.domain.envelope import Request, combine, order
-from dispatch.domain.events import GRID_EXPORTS_ALLOWED, Event, Window, to_kw
+from dispatch.domain.events import GRID_EXPORTS_ALLOWED, MAXIMUM, Event, Window, to_kw
 from dispatch.domain.limiting import Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
@@ -55,17 +55,28 @@ class OverlapSlice:
 
 
 @dataclass(frozen=True, slots=True)
+class ReducedSlice:
+    """A window in which the device serves an event with less than the event's number asks of it."""
+
+    event_id: int
+    window: Window
+    asked_watts: int
+    watts: int
+
+
+@dataclass(frozen=True, slots=True)
 class DevicePlan:
     """The result: what the device does, where events met, and what it leaves undone."""
 
     segments: tuple[Segment, ...] = ()
     overlaps: tuple[OverlapSlice, ...] = ()
     unserved: tuple[UnservedSlice, ...] = ()
+    reduced: tuple[ReducedSlice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What the device does in one slice; without a mode it stays still."""
+    """What the device does in one slice; without a mode it stays still. `says`: more of the reason."""
 
     window: Window
     requests: tuple[Request, ...]
@@ -78,6 +89,7 @@ class _Choice:
     cap: str = ""
     is_commitment: bool = False
     is_forced: bool = False
+    says: tuple[str, ...] = ()
 
 
 class _Timed(Protocol):
@@ -99,17 +111,29 @@ def consolidate(
     """Plan one device: every slice of every request is served or listed as unserved."""
     ordered = sorted(requests, key=order)
     limits = terms.limits if terms else None
+    traits = _permitted(traits, terms=terms)
     ordered, late = _after_notice(ordered, limits=limits) if limits else (ordered, [])
     items: list[tuple[Window, Request | Ruling]] = [(request.window, request) for request in ordered]
     items += [(ruling.window, ruling) for ruling in rulings]
     choices = [_choose(window, live, traits=traits) for window, live in cut(items)]
+    busy = [choice.window for choice in choices if choice.mode]
     if terms and limits:
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
+    if pack := _storage(traits, terms=terms):
+        choices = _sized(choices, pack=pack, busy=busy, now=now)
     return DevicePlan(
         segments=tuple(_segments(choices)),
         overlaps=tuple(_overlaps(choices)),
         unserved=(*_unserved(choices), *late),
+        reduced=tuple(_reduced(choices)),
     )
+
+
+def _permitted(traits: Traits, *, terms: Terms | None) -> Traits:
+    """Let storage export only where its policy does too."""
+    if terms and terms.storage and not terms.storage.may_export:
+        return replace(traits, may_export=False)
+    return traits
 
 
 def _after_notice(
@@ -153,6 +177,42 @@ def _slot(choice: _Choice, *, traits: Traits) -> Slot:
     )
 
 
+def _storage(traits: Traits, *, terms: Terms | None) -> sizing.Pack | None:
+    """Return the storage whose energy is planned, None where there is none."""
+    if not (terms and terms.storage and terms.battery and traits.is_storage and traits.rated_watts):
+        return None
+    return sizing.Pack(
+        terms.storage, terms.battery, traits.rated_watts, may_export=traits.may_export, zone=terms.zone
+    )
+
+
+def _sized(
+    choices: Sequence[_Choice], *, pack: sizing.Pack, busy: Sequence[Window], now: datetime
+) -> list[_Choice]:
+    """Rule 5: give each slice the power for which there is energy, and refuse what gets none."""
+    moving = list(_whole([choice for choice in choices if choice.mode]))
+    slots = [
+        sizing.Slot(choice.window, choice.cap, choice.kept, choice.watts if choice.is_forced else None)
+        for choice in moving
+    ]
+    sized = [choice for choice in choices if not choice.mode]
+    for outcome in sizing.size(slots, pack=pack, busy=busy, now=now):
+        choice = replace(moving[outcome.slot], window=outcome.window)
+        if outcome.watts == 0:
+            sized.append(_dropped(choice, *outcome.says))
+        else:
+            sized.append(replace(choice, watts=outcome.watts, says=outcome.says))
+    return sorted(sized, key=lambda choice: choice.window.start)
+
+
+def _whole(choices: Sequence[_Choice]) -> Iterable[_Choice]:
+    """Put together what limits have cut."""
+    for run in _runs(
+        choices, key=lambda choice: (choice.kept, choice.refused, choice.requests, _doing(choice))
+    ):
+        yield replace(run[0], window=Window(run[0].window.start, run[-1].window.end))
+
+
 def _dropped(choice: _Choice, reason: str) -> _Choice:
     """Stay still in a slice, and refuse what it would have served."""
     refused = tuple(Refusal(request, reason) for request in choice.kept)
@@ -167,6 +227,7 @@ def still_to_come(plan: DevicePlan, *, now: datetime) -> DevicePlan:
         segments=tuple(each for each in plan.segments if each.end > now),
         overlaps=tuple(each for each in plan.overlaps if each.window.end > now),
         unserved=tuple(each for each in plan.unserved if each.window.end > now),
+        reduced=tuple(each for each in plan.reduced if each.window.end > now),
     )
 
 
@@ -228,25 +289,30 @@ def _doing(choice: _Choice) -> tuple[object, ...]:
 
 def _reason(run: Sequence[_Choice]) -> str:
     """Return the reason of merged slices; a plain row of events is said in one sentence."""
+    more = list(dict.fromkeys(said for choice in run for said in choice.says))
     plain = all(len(choice.requests) == len(choice.kept) == 1 and not choice.is_ruled for choice in run)
     events = list(dict.fromkeys(request.event for choice in run for request in choice.kept)) if plain else []
     if len(events) > 1:
-        return sentences.serves_in_turn(events)
-    return sentences.in_order([choice.reason for choice in run])
+        return " ".join([sentences.serves_in_turn(events), *more])
+    return " ".join(filter(None, [sentences.in_order([choice.reason for choice in run]), *more]))
 
 
 def _overlaps(choices: Sequence[_Choice]) -> Iterable[OverlapSlice]:
     """Return where two or more events are live, merged where nothing differs."""
     met = [choice for choice in choices if len(choice.requests) > 1]
-    for run in _runs(met, key=lambda choice: (choice.requests, choice.kept, choice.refused, choice.reason)):
+    for run in _runs(met, key=_told):
         first = run[0]
         yield OverlapSlice(
             window=Window(first.window.start, run[-1].window.end),
             events=tuple(request.event for request in first.requests),
             served=tuple(request.event.leap_event_id for request in first.kept),
             not_served=tuple((each.request.event.leap_event_id, each.reason) for each in first.refused),
-            reason=first.reason or first.refused[0].reason,
+            reason=" ".join([first.reason, *first.says]).strip() or first.refused[0].reason,
         )
+
+
+def _told(choice: _Choice) -> tuple[object, ...]:
+    return choice.requests, choice.kept, choice.refused, choice.reason, choice.says
 
 
 def _unserved(choices: Sequence[_Choice]) -> Iterable[UnservedSlice]:
@@ -259,6 +325,14 @@ def _unserved(choices: Sequence[_Choice]) -> Iterable[UnservedSlice]:
     slices.sort(key=lambda each: (each.event_id, each.window.start))
     for run in _runs(slices, key=lambda each: (each.event_id, each.reason)):
         yield replace(run[0], window=Window(run[0].window.start, run[-1].window.end))
+
+
+def _reduced(choices: Sequence[_Choice]) -> Iterable[ReducedSlice]:
+    """Return where less is given than a number that is served asks."""
+    for choice in choices:
+        for request in choice.kept:
+            if request.watts is not MAXIMUM and choice.watts is not None and choice.watts < request.watts:
+                yield ReducedSlice(request.event.event_id, choice.window, request.watts, choice.watts)
 
 
 def _runs(items: Sequence[T], *, key: Callable[[T], object]) -> list[list[T]]:

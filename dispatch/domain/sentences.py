@@ -188,6 +188,41 @@ def too_late(heard_at: datetime, notice: timedelta, *, label: str) -> str:
     return f"Dropped: it needs {_length(notice)} of notice and was told at {_at(heard_at)}. Policy {label}."
 
 
+def at_mark(mark: str, percent: int) -> str:
+    """Say down to where energy is given."""
+    return f"{mark} {percent} %"
+
+
+def kept_for(name: str, at: datetime, *, beside: datetime) -> str:
+    """Say which later run the energy is for; with the date where it is another one than `beside`."""
+    return f"the rest is kept for {name} at {_clock(at, beside=beside)}"
+
+
+def stops(at: datetime, why: str, *, label: str, is_less: bool) -> str:
+    """Say when energy ends before the run does, or is enough for less only.
+
+    >>> stops(datetime(2026, 7, 21, 20, 10), "reserve 20 %", label="Home battery v3", is_less=False)
+    'Stops at 20:10Z: reserve 20 %. Policy Home battery v3.'
+    """
+    what = f"Less from {_clock(at, beside=at)} on" if is_less else f"Stops at {_clock(at, beside=at)}"
+    return f"{what}: {why}. Policy {label}."
+
+
+def less_than_asked(names: Sequence[str], why: str, *, label: str) -> str:
+    """Say that a run has less power than events ask, so that its energy lasts."""
+    return f"Less than {_listed(names)} {'asks' if len(names) == 1 else 'ask'}: {why}. Policy {label}."
+
+
+def no_energy(why: str, *, label: str) -> str:
+    """Say that nothing is left for a run."""
+    return f"Dropped: no energy is left: {why}. Policy {label}."
+
+
+def beyond_award(event: Event, *, cap: str, label: str) -> str:
+    """Say that more is given than is asked."""
+    return f"Beyond the award, as {_label(event)} pays up to {cap_in_words(cap)}. Policy {label}."
+
+
 def did_not_run() -> str:
     """Say that a time has passed without the device running."""
     return "The time has passed, and the device did not run."
@@ -246,6 +281,10 @@ def _listed(names: Sequence[str]) -> str:
     """Join names, and count those that are too many to name."""
     named = list(names) if len(names) <= _MOST else [*names[: _MOST - 1], f"{len(names) - _MOST + 1} more"]
     return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+
+
+def _clock(time: datetime, *, beside: datetime) -> str:
+    return f"{time:%H:%M}Z" if time.date() == beside.date() else _at(time)
 
 
 def _at(time: datetime) -> str:

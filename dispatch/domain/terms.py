@@ -126,12 +126,24 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a device was to deliver in a window; `watts` None is the maximum."""
+
+    window: Window
+    watts: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Battery:
-    """What a storage device holds: `percent` as it said `at` a time, both None where it never did."""
+    """What a storage device holds: `percent` as it said `at` a time, both None where it never did.
+
+    `delivered`: what it was to do until now, in order; touching deliveries of equal power are one.
+    """
 
     capacity_watt_hours: int
     percent: Decimal | None = None
     at: datetime | None = None
+    delivered: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
