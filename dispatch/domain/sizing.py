@@ -401,7 +401,7 @@ class _Words:
         return outcomes
 
     def of_the_past(self, *, now: datetime) -> list[Outcome]:
-        """Return what was delivered of the slots; a run in progress has the same to say as its rest."""
+        """Return what was delivered of the slots; of a run in progress it says what is said of its rest."""
         past: list[Outcome] = []
         rest = self.of_the_coming()[:1]
         delivered = [(each.window, place) for place, each in enumerate(self._pack.battery.delivered)]
@@ -409,19 +409,23 @@ class _Words:
             window = self._slots[index].window
             for piece, place in reversed(in_span(delivered, window.start, min(window.end, now))):
                 watts = 0 if place is None else self._pack.battery.delivered[place].watts
-                after = past[-1] if past else rest[0] if rest else None
-                past.append(self._past(Outcome(index, piece, watts), after))
+                after = next(iter([*past[-1:], *rest]), None)
+                goes_on = after and after.window.start == piece.end and after.watts == watts
+                says = self._said(index, watts, after if goes_on else None)
+                past.append(Outcome(index, piece, watts, says))
         return past[::-1]
 
-    def _past(self, outcome: Outcome, after: Outcome | None) -> Outcome:
-        """Say of what was delivered what is said of what comes after it, where that is the same run."""
-        watts = self._pack.load_watts if outcome.watts is None else outcome.watts
-        says: tuple[str, ...] = (sentences.did_not_run(),) if watts == 0 else ()
-        if watts > self._asks[outcome.slot].asked:
-            says = self._beyond(outcome.slot)
-        elif after and after.window.start == outcome.window.end and after.watts == outcome.watts:
-            says = after.says
-        return Outcome(outcome.slot, outcome.window, outcome.watts, says)
+    def _said(self, slot: int, watts: int | None, after: Outcome | None) -> tuple[str, ...]:
+        """Say of what was delivered what was said before; `after`: what comes after it in the same run."""
+        if after and (after.slot == slot or watts == 0):
+            return after.says
+        counted, asked = self._pack.load_watts if watts is None else watts, self._asks[slot].asked
+        if counted == 0:
+            return (sentences.did_not_run(),)
+        if counted > asked:
+            return self._beyond(slot)
+        first = self._parts[0] if self._parts else None
+        return (self._less(slot, counted, first)) if after and first and counted < asked else ()
 
     def _says(self, part: _Part, watts: int, *, window: Window, after: int | None) -> Iterable[str]:
         """Say of a piece why it is less than what is asked, or more, or ends."""
@@ -434,7 +438,7 @@ class _Words:
         if watts == 0:
             yield sentences.no_energy(why, label=label)
         elif watts < asked:
-            yield sentences.less_than_asked(self._unmet(part, watts), why, label=label)
+            yield from self._less(part.slot, watts, part)
         if watts and after is not None and after < min(watts, asked):
             yield sentences.stops(window.end, why, label=label, is_less=after > 0)
 
@@ -457,14 +461,17 @@ class _Words:
             return sentences.at_mark("lowest", storage.lowest_percent)
         return sentences.at_mark("reserve", max(storage.reserve_percent, storage.lowest_percent))
 
-    def _unmet(self, part: _Part, watts: int) -> list[str]:
-        """Name the events that ask for more."""
-        slot = self._slots[part.slot]
-        return [
+    def _less(self, slot: int, watts: int, part: _Part) -> tuple[str, ...]:
+        """Name the events of a slot that ask for more than it gets, for the reason that a part has."""
+        if part.why is None:
+            return ()
+        of, rated = self._slots[slot], self._pack.rated_watts
+        unmet = [
             sentences.ranked(request.event)
-            for request in slot.requests
-            if min(_watts(request, slot, pack=self._pack), self._pack.rated_watts) > watts
+            for request in of.requests
+            if min(_watts(request, of, pack=self._pack), rated) > watts
         ]
+        return (sentences.less_than_asked(unmet, self._why(part, part.why), label=self._pack.storage.label),)
 
 
 def _target(ask: Ask, watts: int) -> int | None:

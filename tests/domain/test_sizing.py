@@ -518,7 +518,7 @@ def _totals(turns, division) -> list[int]:
     return list(totals.values())
 
 
-many = settings(max_examples=100)
+many = settings(max_examples=80)
 HABIT = st.fixed_dictionaries(
     {
         "expected_percent": st.integers(10, 100),
@@ -571,6 +571,16 @@ def test_nothing_goes_beyond_the_reserve_or_the_rated_power(events, policy, forc
         assert 0 < watts <= 10_000
         assert level >= (5 if is_forced else 20)
         end = each.end
+
+
+@many
+@given(asks(), HABIT, st.integers(0, 19 * 3600))
+def test_whatever_is_asked_a_later_plan_is_the_same(events, policy, seconds):
+    now = at(8) + timedelta(seconds=seconds)
+    before = plan(events, terms(**policy), now=at(8))
+    after = plan(events, terms(ran=tuple(_ran(before, until=now)), **policy), now=now)
+    assert _rest(after, now) == _rest(before, now)
+    assert _refused(after, now) == _refused(before, now)
 
 
 def _is_in(window: Window, time) -> bool:
