@@ -138,8 +138,7 @@ def size(slots: Sequence[Slot], *, pack: Pack, busy: Sequence[Window], now: date
         tank, pack.battery, pack.storage, busy=busy, maximum_watts=pack.load_watts, zone=pack.zone, now=now
     )
     _Division(parts, tank=tank, pack=pack, level=level, now=now).divide()
-    words = _Words(slots, asks, parts, pack=pack)
-    return words.of_the_past(now=now) + words.of_the_coming()
+    return _Words(slots, asks, parts, pack=pack).outcomes(now=now)
 
 
 def _ask(slot: Slot, *, pack: Pack) -> Ask:
@@ -388,8 +387,12 @@ class _Words:
     ) -> None:
         self._slots, self._asks, self._parts, self._pack = slots, asks, parts, pack
 
-    def of_the_coming(self) -> list[Outcome]:
-        """Return the outcomes of what is to come."""
+    def outcomes(self, *, now: datetime) -> list[Outcome]:
+        """Return what was delivered of the slots, and what is to come of them."""
+        coming = self._coming()
+        return self._past(coming[:1], now=now) + coming
+
+    def _coming(self) -> list[Outcome]:
         outcomes = []
         for part in self._parts:
             start, end = part.window.start, part.window.end
@@ -400,10 +403,9 @@ class _Words:
                 outcomes.append(Outcome(part.slot, window, _target(part.ask, watts), says))
         return outcomes
 
-    def of_the_past(self, *, now: datetime) -> list[Outcome]:
+    def _past(self, rest: Sequence[Outcome], *, now: datetime) -> list[Outcome]:
         """Return what was delivered of the slots; of a run in progress it says what is said of its rest."""
         past: list[Outcome] = []
-        rest = self.of_the_coming()[:1]
         delivered = [(each.window, place) for place, each in enumerate(self._pack.battery.delivered)]
         for index in reversed(range(len(self._slots))):
             window = self._slots[index].window
@@ -425,7 +427,7 @@ class _Words:
         if counted > asked:
             return self._beyond(slot)
         first = self._parts[0] if self._parts else None
-        return (self._less(slot, counted, first)) if after and first and counted < asked else ()
+        return self._less(slot, counted, first) if after and first and counted < asked else ()
 
     def _says(self, part: _Part, watts: int, *, window: Window, after: int | None) -> Iterable[str]:
         """Say of a piece why it is less than what is asked, or more, or ends."""
@@ -443,10 +445,10 @@ class _Words:
             yield sentences.stops(window.end, why, label=label, is_less=after > 0)
 
     def _beyond(self, slot: int) -> tuple[str, ...]:
-        best = min(_paying(self._slots[slot]), key=_turn)
-        return (
-            sentences.beyond_award(best.event, cap=self._slots[slot].cap, label=self._pack.storage.label),
-        )
+        """Say which event pays for more than is asked; nothing where more was delivered for none."""
+        of, label = self._slots[slot], self._pack.storage.label
+        best = min(_paying(of), key=_turn, default=None)
+        return (sentences.beyond_award(best.event, cap=of.cap, label=label),) if best else ()
 
     def _why(self, part: _Part, why: _Why) -> str:
         """Return which mark or which later event ends the energy."""
@@ -471,7 +473,8 @@ class _Words:
             for request in of.requests
             if min(_watts(request, of, pack=self._pack), rated) > watts
         ]
-        return (sentences.less_than_asked(unmet, self._why(part, part.why), label=self._pack.storage.label),)
+        why = self._why(part, part.why)
+        return (sentences.less_than_asked(unmet, why, label=self._pack.storage.label),) if unmet else ()
 
 
 def _target(ask: Ask, watts: int) -> int | None:

@@ -405,6 +405,15 @@ def _refused(of, now):
     ]
 
 
+def test_what_was_delivered_may_be_more_than_is_asked_since():
+    """A person forced it to 9 kW, and to 4 now; without an event there is nothing to say."""
+    rulings = (ruling(Action.FORCE, 17, 19, watts=4000),)
+    of = plan([], terms(ran=((17, 18, 9000),), percent=95, at=17), rulings=rulings, now=at(18))
+    assert lanes(of) == []  # it is at the lowest
+    of = plan([], terms(ran=((17, 18, 4500),), percent=95, at=17), rulings=rulings, now=at(18))
+    assert lanes(of) == ["18-19 discharge 4"]
+
+
 def test_what_a_device_says_during_a_run_counts():
     run = ((17, 17.5, 4000),)
     told_less = terms(ran=run, percent=40, at=17.25)  # of 40 %, 10 are delivered since and 20 are the reserve
