@@ -58,15 +58,16 @@ def _terms(
 ) -> Terms:
     """Put together what bears on one device; what does not is left out, so that devices share plans."""
     flexibility = policy.flexibility
-    is_weighed = policy.storage or (flexibility and flexibility.below_percent is not None)
+    is_weighed = flexibility and flexibility.below_percent is not None
     return Terms(
         zone=zone,
         limits=policy.limits,
         storage=policy.storage,
         flexibility=flexibility,
         shape=policy.shape,
-        battery=_battery(device) if is_weighed else None,
+        battery=_battery(device) if policy.storage else None,
         commitments_only=device.commitments_only,
+        charge_percent=device.state_of_charge_percent if is_weighed else None,
         prices=prices if flexibility and flexibility.comfort_price is not None else (),
         ran=ran,
     )
