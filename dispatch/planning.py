@@ -18,6 +18,7 @@ from django.db.models import Manager, Model
 from devices.models import Device
 from devices.scheduling import replace_schedules
 from dispatch import queue
+from dispatch.charging import note_planned
 from dispatch.domain.fleet import plan_fleet
 from dispatch.loading import Seeds, load
 from dispatch.locking import Stage, try_turn
@@ -98,6 +99,7 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
         replaced = replace_schedules(desired=desired, policies=loaded.policies, now=now)
+        note_planned(loaded.fleet.terms)
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
         save_numbers(plan.numbers, replanned=loaded.event_ids, now=now)
