@@ -85,7 +85,7 @@ class Device(models.Model):
                 name="device_plan_requested",
                 condition=Q(plan_requested_at__isnull=False),
             ),
-            # Reader: dispatch.charging, which readings nobody has weighed.
+            # Reader: dispatch.weighing, which readings nobody has weighed.
             models.Index(
                 fields=["weigh_requested_at"],
                 name="device_weigh_requested",

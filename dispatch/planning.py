@@ -18,7 +18,6 @@ from django.db.models import Manager, Model
 from devices.models import Device
 from devices.scheduling import replace_schedules
 from dispatch import queue
-from dispatch.charging import note_planned
 from dispatch.domain.fleet import plan_fleet
 from dispatch.loading import Seeds, load
 from dispatch.locking import Stage, try_turn
@@ -26,6 +25,7 @@ from dispatch.lookups import batches, columns_of
 from dispatch.models import DispatchEvent, Override
 from dispatch.outcomes import save_numbers, save_overlaps, save_unserved
 from dispatch.rulings import devices_reached
+from dispatch.weighing import note_planned
 from meters.models import Meter
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from devices.models import Device
 from devices.registering import register_devices
 from dispatch import queries, tasks
-from dispatch.charging import weigh_readings
 from dispatch.domain.policies import NOTHING
 from dispatch.models import Unserved
 from dispatch.policies import assign_policy, save_policy
 from dispatch.policy_models import ProgramPrice
 from dispatch.prices import remove_prices, set_price
 from dispatch.queue import PLAN_WAITING
+from dispatch.weighing import weigh_readings
 from tests.builders import NOW, at, device, meter
 from tests.dispatch.decided import event, lanes, plan
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from dispatch.domain.charging import bears_on_plan
 from dispatch.domain.terms import Flexibility, Limits, Policy, Storage, Voluntary
+from dispatch.domain.weighing import bears_on_plan
 
 BELOW_40 = Policy(flexibility=Flexibility("D", Voluntary.SKIP, below_percent=40))
 IN_HOURS = Policy(flexibility=Flexibility("D", Voluntary.SKIP))

@@ -14,8 +14,8 @@ from decimal import Decimal
 from django.db import transaction
 
 from devices.models import Device, ScheduleSegment
-from dispatch.domain.charging import bears_on_plan
 from dispatch.domain.terms import Terms
+from dispatch.domain.weighing import bears_on_plan
 from dispatch.lookups import batches
 from dispatch.models import Unserved
 from dispatch.terms import nearest_policies
