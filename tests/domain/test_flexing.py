@@ -195,6 +195,14 @@ def test_reasons_name_what_was_reduced_and_overlaps_what_was_skipped():
     assert [event.leap_event_id for event in overlap.events] == ["c", "e"]
 
 
+def test_what_comes_first_is_decided_by_what_is_left():
+    later = ask("m", 18, 19, None, **VOLUNTARY)  # first while it asks for the maximum
+    earlier = ask("n", 17, 19, "100", **VOLUNTARY | {"programs": ("CEC-DSGS",)})
+    (segment,) = plan_one([later, earlier], terms=terms(HALF)).segments
+    assert "DSGS comes first: the earlier start." in segment.reason
+    assert "ELRP and DSGS reduced to 50 %" in segment.reason
+
+
 @st.composite
 def slices(draw):
     window = Window(at(17), at(18))
