@@ -29,6 +29,8 @@ class Device(models.Model):
 
     `schedule_version` is the newest version made for it and only grows (the fence: a device refuses an
     older one); `plan_requested_at` as on a meter. `settings` belong to the driver.
+    `weigh_requested_at`: a reading of the state of charge waits for dispatch to say whether it bears on the
+    plan; `planned_percent` is the one that the latest plan weighed.
     """
 
     external_id = models.CharField(max_length=128, unique=True)
@@ -57,6 +59,10 @@ class Device(models.Model):
     last_seen_at = models.DateTimeField(null=True, blank=True)
     schedule_version = models.PositiveIntegerField(default=0, editable=False)
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    weigh_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    planned_percent = models.DecimalField(
+        max_digits=5, decimal_places=2, null=True, blank=True, editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -78,6 +84,12 @@ class Device(models.Model):
                 fields=["plan_requested_at"],
                 name="device_plan_requested",
                 condition=Q(plan_requested_at__isnull=False),
+            ),
+            # Reader: dispatch.weighing, which readings nobody has weighed.
+            models.Index(
+                fields=["weigh_requested_at"],
+                name="device_weigh_requested",
+                condition=Q(weigh_requested_at__isnull=False),
             ),
         ]
 

@@ -20,6 +20,7 @@ from dispatch.models import (
     RecipientSet,
     TestKind,
 )
+from dispatch.queries import known_programs
 from dispatch.rulings import devices_reached
 from meters.models import MarketGroup, Meter
 
@@ -117,10 +118,7 @@ def find_target(scope: str, target: str) -> str:
 
 def _program_called(target: str) -> str:
     """Return Leap's code of a program that events or market groups have, in whatever case it was typed."""
-    lists = DispatchEvent.objects.order_by().values_list("programs", flat=True).distinct()
-    known = {program for programs in lists for program in programs}
-    known.update(MarketGroup.objects.order_by().values_list("program", flat=True).distinct())
-    return next((program for program in sorted(known) if program.lower() == target.lower()), "")
+    return next((program for program in known_programs() if program.lower() == target.lower()), "")
 
 
 def _check_commitments(override: Override, *, now: datetime) -> None:

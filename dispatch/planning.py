@@ -25,6 +25,7 @@ from dispatch.lookups import batches, columns_of
 from dispatch.models import DispatchEvent, Override
 from dispatch.outcomes import save_numbers, save_overlaps, save_unserved
 from dispatch.rulings import devices_reached
+from dispatch.weighing import note_planned
 from meters.models import Meter
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
         replaced = replace_schedules(desired=desired, policies=loaded.policies, now=now)
+        note_planned(loaded.fleet.terms)
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
         save_numbers(plan.numbers, replanned=loaded.event_ids, now=now)

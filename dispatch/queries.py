@@ -23,7 +23,7 @@ from dispatch.models import (
     TestSendState,
 )
 from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, SEND_TESTS
-from meters.models import Meter
+from meters.models import MarketGroup, Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
 SEARCH_EVERY = timedelta(seconds=60)
@@ -81,6 +81,14 @@ def of_program(events: QuerySet[DispatchEvent], *, program: str) -> QuerySet[Dis
     return as_text.filter(Q(programs_text__icontains=escaped) | Q(programs_text__icontains=plain))
 
 
+def known_programs() -> list[str]:
+    """Return Leap's codes of the programs that events or market groups have."""
+    lists = DispatchEvent.objects.order_by().values_list("programs", flat=True).distinct()
+    known = {program for programs in lists for program in programs}
+    known.update(MarketGroup.objects.order_by().values_list("program", flat=True).distinct())
+    return sorted(known - {""})
+
+
 def waiting(*, now: datetime) -> tuple[str, ...]:
     """Return the tasks that have work waiting and whose wake-up is lost, or that nobody wakes; indexed.
 
@@ -94,6 +102,7 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         rows.filter(plan_requested_at__lte=lost) for rows in (DispatchEvent.objects, Override.objects)
     ]
     asked += [rows.filter(plan_requested_at__isnull=False) for rows in (Meter.objects, Device.objects)]
+    asked.append(Device.objects.filter(weigh_requested_at__isnull=False))
     tasks = []
     if received.exists() or repeated.exists():
         tasks.append(RECORD_WAITING)

@@ -64,15 +64,16 @@ def _terms(
     """Put together what bears on one device; what does not is left out, so that devices share plans."""
     flexibility = policy.flexibility
     counts_runs = policy.limits and policy.limits.counts_runs
-    is_weighed = policy.storage or (flexibility and flexibility.below_percent is not None)
+    is_weighed = flexibility and flexibility.below_percent is not None
     return Terms(
         zone=zone,
         limits=policy.limits,
         storage=policy.storage,
         flexibility=flexibility,
         shape=policy.shape,
-        battery=_battery(device, did=did if policy.storage else ()) if is_weighed else None,
+        battery=_battery(device, did=did) if policy.storage else None,
         commitments_only=device.commitments_only,
+        charge_percent=device.state_of_charge_percent if is_weighed else None,
         prices=prices if flexibility and flexibility.comfort_price is not None else (),
         ran=_windows(did) if counts_runs else (),
     )

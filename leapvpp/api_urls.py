@@ -15,6 +15,7 @@ from dispatch.api.views import (
     OverrideViewSet,
     PolicyViewSet,
     PreviewView,
+    ProgramPriceViewSet,
 )
 from leapvpp.access import RolePermission
 from meters.api.views import MarketGroupViewSet, MeterViewSet
@@ -29,6 +30,7 @@ router.register("notifications", NotificationViewSet, basename="notification")
 router.register("overlaps", OverlapViewSet, basename="overlap")
 router.register("overrides", OverrideViewSet, basename="override")
 router.register("policies", PolicyViewSet, basename="policy")
+router.register("program-prices", ProgramPriceViewSet, basename="program-price")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("commands", CommandViewSet, basename="command")
 router.register("devices", DeviceViewSet, basename="device")

@@ -296,6 +296,13 @@ class PolicyOut(serializers.Serializer):
         return list(policy.to_value().strategies)
 
 
+class ProgramPriceOut(serializers.Serializer):
+    """What a program pays, as an admin knows it."""
+
+    program = serializers.CharField(help_text="Leap's code.")
+    usd_per_kwh = serializers.FloatField(help_text="In dollars per kWh.")
+
+
 class OverrideIn(serializers.Serializer):
     """An override to make. Hold and opt-out stop devices; force runs them."""
 

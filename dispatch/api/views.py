@@ -31,6 +31,7 @@ from dispatch.api.serializers import (
     OverrideOut,
     PolicyOut,
     PreviewOut,
+    ProgramPriceOut,
     RevisionOut,
     SettleIn,
 )
@@ -45,7 +46,7 @@ from dispatch.models import (
     Overlap,
     Override,
 )
-from dispatch.policy_models import PolicyAssignment, ResponsePolicy
+from dispatch.policy_models import PolicyAssignment, ProgramPrice, ResponsePolicy
 from dispatch.preview import preview
 from meters.api.filters import moment_asked
 
@@ -240,6 +241,14 @@ class PolicyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
     queryset = ResponsePolicy.objects.prefetch_related(
         Prefetch("assignments", PolicyAssignment.objects.order_by("scope", "target"))
     ).order_by("name")
+
+
+@extend_schema_view(list=extend_schema(summary="List program prices", description="By program."))
+class ProgramPriceViewSet(mixins.ListModelMixin, GenericViewSet):
+    """What programs pay: policies with a price of comfort measure by it, as Leap's dispatches carry none."""
+
+    serializer_class = ProgramPriceOut
+    queryset = ProgramPrice.objects.order_by("program")
 
 
 class PreviewView(APIView):

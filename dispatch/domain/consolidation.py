@@ -1,7 +1,7 @@
 """Per device: everything asked of it → the segments it runs, with the reason for every choice.
 
-Cut (rule 2), overrule (rule 8), combine (rule 3), limit (rule 4), size (rule 5), then merge touching equal
-slices into segments.
+Cut (rule 2), overrule (rule 8), flex (rule 6), combine (rule 3), limit (rule 4), size (rule 5), then merge
+touching equal slices into segments.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from devices.domain.schedule import Mode, Segment
 from dispatch.domain import sentences, sizing
 from dispatch.domain.envelope import Request, combine, order
 from dispatch.domain.events import GRID_EXPORTS_ALLOWED, MAXIMUM, Event, Window, to_kw
+from dispatch.domain.flexing import Flexed, flex, flexible_hours
 from dispatch.domain.limiting import Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
-from dispatch.domain.terms import Limits, Terms
+from dispatch.domain.terms import Flexibility, Limits, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ class _Timed(Protocol):
 
 T = TypeVar("T", bound=_Timed)
 
+_Live = Request | Ruling | Flexibility
+"""What bears on a slice; a policy's flexibility does in its hours."""
+
 
 def consolidate(
     requests: Iterable[Request],
@@ -113,9 +117,11 @@ def consolidate(
     limits = terms.limits if terms else None
     traits = _permitted(traits, terms=terms)
     ordered, late = _after_notice(ordered, limits=limits) if limits else (ordered, [])
-    items: list[tuple[Window, Request | Ruling]] = [(request.window, request) for request in ordered]
+    items: list[tuple[Window, _Live]] = [(request.window, request) for request in ordered]
     items += [(ruling.window, ruling) for ruling in rulings]
-    choices = [_choose(window, live, traits=traits) for window, live in cut(items)]
+    if terms and terms.flexibility:
+        items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
+    choices = [_choose(window, live, traits=traits, terms=terms) for window, live in cut(items)]
     busy = [choice.window for choice in choices if choice.mode]
     if terms and limits:
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
@@ -231,15 +237,17 @@ def still_to_come(plan: DevicePlan, *, now: datetime) -> DevicePlan:
     )
 
 
-def _choose(window: Window, live: Sequence[Request | Ruling], *, traits: Traits) -> _Choice:
+def _choose(window: Window, live: Sequence[_Live], *, traits: Traits, terms: Terms | None) -> _Choice:
     """Decide one slice."""
     requests = tuple(item for item in live if isinstance(item, Request))
     rulings = [item for item in live if isinstance(item, Ruling)]
     ruled = overrule(requests, rulings, rated_watts=traits.rated_watts)
-    still = _Choice(window, requests, ruled.kept, ruled.refused, ruled.reason, bool(ruled.reason))
-    if not ruled.kept:
+    flexed = _flexed(ruled, live, traits=traits, terms=terms)
+    said = " ".join(filter(None, [flexed.reason, ruled.reason]))
+    still = _Choice(window, requests, flexed.kept, (*ruled.refused, *flexed.refused), said, bool(said))
+    if not flexed.kept:
         return _force_alone(still, ruled, traits=traits)
-    whole = combine(ruled.kept)
+    whole = combine(flexed.kept)
     forced = ruled.forced_watts is not None
     return replace(
         still,
@@ -248,8 +256,16 @@ def _choose(window: Window, live: Sequence[Request | Ruling], *, traits: Traits)
         cap=whole.cap,
         is_commitment=whole.is_commitment,
         is_forced=forced,
-        reason=" ".join(filter(None, [whole.reason, ruled.reason])),
+        reason=" ".join(filter(None, [whole.reason, said])),
     )
+
+
+def _flexed(ruled: Ruled, live: Sequence[_Live], *, traits: Traits, terms: Terms | None) -> Flexed:
+    """Rule 6, which a person's force stands above."""
+    if not terms or ruled.forced_watts is not None:
+        return Flexed(ruled.kept)
+    is_hour = any(isinstance(item, Flexibility) for item in live)
+    return flex(ruled.kept, terms=terms, is_hour=is_hour, rated_watts=traits.rated_watts)
 
 
 def _force_alone(still: _Choice, ruled: Ruled, *, traits: Traits) -> _Choice:
@@ -328,10 +344,13 @@ def _unserved(choices: Sequence[_Choice]) -> Iterable[UnservedSlice]:
 
 
 def _reduced(choices: Sequence[_Choice]) -> Iterable[ReducedSlice]:
-    """Return where less is given than a number that is served asks."""
+    """Return where less is given than a number that is served asks; what is kept may be reduced already."""
     for choice in choices:
-        for request in choice.kept:
-            if request.watts is not MAXIMUM and choice.watts is not None and choice.watts < request.watts:
+        served = {request.event.event_id for request in choice.kept}
+        for request in choice.requests:
+            if request.watts is MAXIMUM or choice.watts is None or request.event.event_id not in served:
+                continue
+            if choice.watts < request.watts:
                 yield ReducedSlice(request.event.event_id, choice.window, request.watts, choice.watts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from dispatch.domain.events import (
@@ -221,6 +222,54 @@ def no_energy(why: str, *, label: str) -> str:
 def beyond_award(event: Event, *, cap: str, label: str) -> str:
     """Say that more is given than is asked."""
     return f"Beyond the award, as {_label(event)} pays up to {cap_in_words(cap)}. Policy {label}."
+
+
+def commitments_only() -> str:
+    """Say that the customer wishes for nothing voluntary."""
+    return "Skipped: the customer answers commitments only."
+
+
+def skipped(why: str, *, label: str) -> str:
+    """Say that a policy leaves a voluntary event out, and why.
+
+    >>> skipped(voluntary_always(), label="EV charger v2")
+    'Skipped: voluntary events always are. Policy EV charger v2.'
+    """
+    return f"Skipped: {why}. Policy {label}."
+
+
+def reduced(events: Sequence[Event], percent: int, why: str, *, label: str) -> str:
+    """Say which voluntary events get how much of what they ask, and why."""
+    names = list(dict.fromkeys(map(_label, events)))
+    return f"{_listed(names)} reduced to {percent} %: {why}. Policy {label}."
+
+
+def voluntary_always() -> str:
+    """Name the condition that is none."""
+    return "voluntary events always are"
+
+
+def voluntary_hour() -> str:
+    """Name the condition of the time of day."""
+    return "voluntary events are at this time of its day"
+
+
+def charge_below(percent: Decimal, *, below: int) -> str:
+    """Name the condition of the state of charge.
+
+    >>> charge_below(Decimal("30.00"), below=40)
+    '30 % of charge is below 40 %'
+    """
+    return f"{percent.normalize():f} % of charge is below {below} %"
+
+
+def pays_less(cents: int, *, than: int) -> str:
+    """Name the condition of the price.
+
+    >>> pays_less(50, than=150)
+    'it pays 0.50 $/kWh, less than the 1.50 $/kWh of comfort'
+    """
+    return f"it pays {cents / 100:.2f} $/kWh, less than the {than / 100:.2f} $/kWh of comfort"
 
 
 def did_not_run() -> str:

@@ -151,7 +151,8 @@ class Terms:
     """Under what one device is planned; a part that is None leaves everything as it is asked.
 
     `zone`: its site's. `ran`: when it ran until now. `prices`: what programs pay, in cents per kWh.
-    `commitments_only`: the customer's standing wish.
+    `commitments_only`: the customer's standing wish. `charge_percent`: the state of charge as last said,
+    where flexibility weighs it.
     """
 
     zone: str
@@ -161,6 +162,7 @@ class Terms:
     shape: Shape | None = None
     battery: Battery | None = None
     commitments_only: bool = False
+    charge_percent: Decimal | None = None
     prices: tuple[tuple[str, int], ...] = ()
     ran: tuple[Window, ...] = ()
 

@@ -38,6 +38,7 @@ STANDING_TABS = {
     "offline": "Offline",
     "unmapped": "Without a meter",
 }
+WISHES = {"commitments": "Commitments only", "all": "Voluntary, too"}
 SORTS = {"name": "name", "rated": "rated_power_kw", "seen": "last_seen_at", "version": "schedule_version"}
 MODE_WORDS = {
     SegmentMode.CURTAIL: "Curtail",
@@ -142,14 +143,16 @@ def _filters(query: QueryDict) -> tuple[Filter, ...]:
     }
     kinds = {value.lower(): str(label) for value, label in DeviceKind.choices}
     kind, driver = chosen(query, "kind", allowed=kinds), chosen(query, "driver", allowed=drivers)
+    wish = chosen(query, "wish", allowed=WISHES)
     return (
         drop_down("kind", label="Kind", everything="All kinds", options=kinds, current=kind),
         drop_down("driver", label="Driver", everything="All drivers", options=drivers, current=driver),
+        drop_down("wish", label="Wish", everything="Any wish", options=WISHES, current=wish),
     )
 
 
 def _found(query: QueryDict, filters: tuple[Filter, ...]) -> QuerySet[Device]:
-    """Filter devices by search, kind and driver."""
+    """Filter devices by search, kind, driver and their customer's wish."""
     found = Device.objects.all()
     search = query.get("q", "").strip()
     if search:
@@ -161,6 +164,8 @@ def _found(query: QueryDict, filters: tuple[Filter, ...]) -> QuerySet[Device]:
         found = found.filter(kind=picked["kind"].upper())
     if "driver" in picked:
         found = found.filter(driver=picked["driver"])
+    if "wish" in picked:
+        found = found.filter(commitments_only=picked["wish"] == "commitments")
     return found
 
 

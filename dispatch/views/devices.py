@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -11,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from devices.models import Device
+from devices.registering import register_devices
 from dispatch import overrides
 from dispatch.models import OverrideScope
 from dispatch.reading import devices as reading
@@ -79,4 +82,21 @@ def device_override(request: HttpRequest, device_id: int) -> HttpResponse:
             form.add_error(None, str(refused))
             return _show(request, device_id, form=form)
         say_done(request, override, zone=zone, now=now)
+    return redirect("dispatch:device-detail", device.pk)
+
+
+@require_POST
+@permission_required("dispatch.operate", raise_exception=True)
+def device_wish(request: HttpRequest, device_id: int) -> HttpResponse:
+    """Keep the customer's standing wish; the admin's log of the device says who and when."""
+    device = get_object_or_404(Device, pk=device_id)
+    is_wished = request.POST.get("commitments_only") == "yes"
+    if device.commitments_only != is_wished:
+        wish = {"commitments_only": is_wished}
+        register_devices(wanted={device.external_id: wish}, now=timezone.now())
+        said = "answers commitments only" if is_wished else "answers voluntary events, too"
+        LogEntry.objects.log_actions(
+            request.user.pk or 0, [device], CHANGE, f"The customer {said}.", single_object=True
+        )
+        messages.success(request, f"{device} {said}. It is planned again.")
     return redirect("dispatch:device-detail", device.pk)

@@ -8,27 +8,40 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dispatch import policies
+from dispatch import policies, prices
 from dispatch.domain.policies import NOTHING
 from dispatch.domain.policy_checks import InvalidPolicy
 from dispatch.domain.policy_templates import TEMPLATES
 from dispatch.policy_models import ResponsePolicy
+from dispatch.queries import known_programs
 from dispatch.reading import policies as reading
 from dispatch.reading.zones import page_zone
-from dispatch.views.policy_forms import AssignForm, PolicyForm, add_problems
+from dispatch.views.policy_forms import AssignForm, PolicyForm, PriceForm, add_problems
 
 FOLLOW = "Its devices are planned again; only those whose schedule differs get a new one."
+PRICED = "Devices under a price of comfort are planned again."
 admins_only = permission_required("dispatch.administer", raise_exception=True)
 
 
 @require_GET
 def policy_list(request: HttpRequest) -> HttpResponse:
     """List policies, and offer templates for a new one."""
-    context = {"rows": reading.read_list(), "templates": reading.templates()}
-    return render(request, "dispatch/policies.html", context)
+    return _list(request, form=PriceForm())
+
+
+def _list(request: HttpRequest, *, form: PriceForm) -> HttpResponse:
+    context = {
+        "rows": reading.read_list(),
+        "templates": reading.templates(),
+        "prices": reading.read_prices(),
+        "programs": known_programs(),
+        "form": form,
+    }
+    return render(request, "dispatch/policies.html", context, status=422 if form.errors else 200)
 
 
 @require_GET
@@ -130,3 +143,25 @@ def policy_unassign(request: HttpRequest, policy_id: int) -> HttpResponse:
         policies.unassign_policy(policy_id=policy.pk, **form.cleaned_data, now=timezone.now())
         messages.success(request, f"Taken away. {FOLLOW}")
     return redirect("dispatch:policy-detail", policy.pk)
+
+
+@require_POST
+@admins_only
+def price_set(request: HttpRequest) -> HttpResponse:
+    """Say what a program pays."""
+    form = PriceForm(request.POST)
+    if not form.is_valid():
+        return _list(request, form=form)
+    price = prices.set_price(**form.cleaned_data, now=timezone.now())
+    messages.success(request, f"{price.program} pays {price.usd_per_kwh:.2f} $/kWh. {PRICED}")
+    return redirect(f"{reverse('dispatch:policies')}#prices")
+
+
+@require_POST
+@admins_only
+def price_remove(request: HttpRequest) -> HttpResponse:
+    """Forget what a program pays."""
+    program = request.POST.get("program", "")
+    prices.remove_prices(programs=[program], now=timezone.now())
+    messages.success(request, f"What {program} pays is not known any more. {PRICED}")
+    return redirect(f"{reverse('dispatch:policies')}#prices")

@@ -39,6 +39,8 @@ ADMINS_ONLY = {
     "dispatch:policy-delete",
     "dispatch:policy-edit",
     "dispatch:policy-unassign",
+    "dispatch:price-remove",
+    "dispatch:price-set",
 }
 """Unsafe methods are the admin's: what is mapped to what."""
 NOT_FOR_VIEWERS = {
