@@ -135,11 +135,19 @@ class Battery:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What schedules in effect had a device do until now, merged: when it prepared, and ran or recovered."""
+
+    prepared: tuple[Window, ...] = ()
+    moved: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """Under what one device is planned; a part that is None leaves everything as it is asked.
 
-    `zone`: its site's. `ran`: when it ran until now. `prices`: what programs pay, in cents per kWh.
-    `commitments_only`: the customer's standing wish.
+    `zone`: its site's. `ran`: when it ran until now, `past`: what runs are shaped by. `prices`: what
+    programs pay, in cents per kWh. `commitments_only`: the customer's standing wish.
     """
 
     zone: str
@@ -151,6 +159,7 @@ class Terms:
     commitments_only: bool = False
     prices: tuple[tuple[str, int], ...] = ()
     ran: tuple[Window, ...] = ()
+    past: Past = Past()
 
 
 @dataclass(frozen=True, slots=True)
