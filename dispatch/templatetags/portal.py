@@ -101,7 +101,7 @@ def around(
     if not text:
         return SafeString("")
     utc = words.around(precondition_from, ramp_seconds, recover_until, zone=UTC)
-    return format_html('<span class="row-under" title="{}, UTC">{}</span>', utc, text)
+    return format_html('<span class="row-under is-around" title="{}, UTC">{}</span>', utc, text)
 
 
 @register.simple_tag
