@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.domain.schedule import check_schedule
@@ -17,7 +17,7 @@ from dispatch.domain.fleet import plan_fleet
 from dispatch.domain.overruling import Action
 from dispatch.domain.terms import Hours, Limits, Past, Shape, Terms
 from tests.domain.asks import NOW, ask, at, hours, plan_one, ruling
-from tests.domain.test_planning_properties import fleets, many
+from tests.domain.test_planning_properties import fleets
 
 HOUR = timedelta(hours=1)
 COOLED = Shape("Smart thermostat v1", precondition=HOUR, recovery=HOUR / 2)
@@ -173,7 +173,7 @@ SHAPES = st.builds(
 )
 
 
-@many
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(fleets(), SHAPES, st.integers(-60, 600))
 def test_shaping_changes_no_run_and_fills_nothing_twice(fleet, shape, minutes):
     now: datetime = NOW + timedelta(minutes=minutes)
