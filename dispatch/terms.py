@@ -170,12 +170,13 @@ def _ran(device_ids: Collection[int], *, now: datetime) -> dict[int, tuple[Windo
 
 
 def _pasts(device_ids: Collection[int], *, now: datetime) -> dict[int, Past]:
-    """Return when devices prepared until now, and when they ran or recovered."""
+    """Return when devices prepared until now, and since when those run or recover that do so now."""
     if not device_ids:
         return {}
     prepared = _in_effect(device_ids, F("precondition_from"), F("starts_at"), now=now)
     moved = _in_effect(device_ids, F("starts_at"), Coalesce("recover_until", "ends_at"), now=now)
-    return {pk: Past(prepared.get(pk, ()), moved.get(pk, ())) for pk in {*prepared, *moved}}
+    still = {pk: tuple(each for each in windows if each.end == now) for pk, windows in moved.items()}
+    return {pk: Past(prepared.get(pk, ()), still.get(pk, ())) for pk in {*prepared, *still}}
 
 
 def _in_effect(

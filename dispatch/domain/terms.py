@@ -136,7 +136,10 @@ class Battery:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What schedules in effect had a device do until now, merged: when it prepared, and ran or recovered."""
+    """What schedules in effect had a device do until now, merged.
+
+    `prepared`: when it prepared. `moved`: since when it runs or recovers without a rest, where it does.
+    """
 
     prepared: tuple[Window, ...] = ()
     moved: tuple[Window, ...] = ()

@@ -18,8 +18,8 @@ from django.db.models.functions import Coalesce, Greatest, Least
 
 from devices.models import ScheduleSegment, ScheduleState, SegmentMode
 
-FARTHEST = timedelta(days=1)
-"""No policy has a device prepare or recover for as long."""
+FARTHEST = timedelta(hours=4)
+"""The longest that a policy may have a device prepare or recover (`dispatch.domain.policy_checks`)."""
 POWER = DecimalField(max_digits=16, decimal_places=3)
 
 
@@ -108,8 +108,8 @@ def read_around(
     """Read when devices prepare and recover in `[start, end)`, all of them or some. One query."""
     segments = ScheduleSegment.objects.filter(
         Q(precondition_from__lt=end, starts_at__gt=start) | Q(recover_until__gt=start, ends_at__lt=end),
-        ends_at__gt=start - FARTHEST,
-        starts_at__lt=end + FARTHEST,
+        ends_at__gte=start - FARTHEST,
+        starts_at__lte=end + FARTHEST,
     )
     if device_ids is not None:
         segments = segments.filter(device_id__in=device_ids)

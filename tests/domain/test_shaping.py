@@ -145,6 +145,7 @@ AT = {
     "is back to normal": (18.25, {"moved": [(17, 18)]}, []),
     "heard when it is over": (18.25, {}, []),
     "has recovered": (18.5, {"moved": [(17, 18.5)]}, []),
+    "had not run, and runs anew since": (18.25, {"moved": [(18.1, 18.25)]}, []),
 }
 
 
