@@ -253,7 +253,19 @@ class SegmentInline(FactInline):
     """What a schedule says, in order."""
 
     model = ScheduleSegment
-    fields = ["starts_at", "ends_at", "mode", "target_kw", "cap", "is_commitment", "leap_event_ids", "reason"]
+    fields = [
+        "starts_at",
+        "ends_at",
+        "mode",
+        "target_kw",
+        "cap",
+        "is_commitment",
+        "leap_event_ids",
+        "reason",
+        "precondition_from",
+        "ramp_seconds",
+        "recover_until",
+    ]
     ordering = ["starts_at"]
 
 

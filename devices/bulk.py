@@ -33,6 +33,9 @@ _COLUMNS = (
     "is_commitment",
     "leap_event_ids",
     "reason",
+    "precondition_from",
+    "ramp_seconds",
+    "recover_until",
 )
 _TABLE = ScheduleSegment._meta.db_table
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

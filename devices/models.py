@@ -160,7 +160,11 @@ class SegmentMode(models.TextChoices):
 
 
 class ScheduleSegment(models.Model):
-    """One `[starts_at, ends_at)` of a schedule; `target_kw` null is the maximum."""
+    """One `[starts_at, ends_at)` of a schedule; `target_kw` null is the maximum.
+
+    The device prepares from `precondition_from`, takes `ramp_seconds` to its power and recovers until
+    `recover_until`; null where it does not.
+    """
 
     schedule = models.ForeignKey(DeviceSchedule, on_delete=models.CASCADE, related_name="segments")
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="segments")
@@ -172,10 +176,18 @@ class ScheduleSegment(models.Model):
     is_commitment = models.BooleanField(default=False)
     leap_event_ids = models.JSONField(default=list)
     reason = models.TextField(blank=True)
+    precondition_from = models.DateTimeField(null=True, blank=True)
+    ramp_seconds = models.PositiveIntegerField(null=True, blank=True)
+    recover_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="segment_starts_before_end"),
+            models.CheckConstraint(
+                condition=(Q(precondition_from__isnull=True) | Q(precondition_from__lt=F("starts_at")))
+                & (Q(recover_until__isnull=True) | Q(recover_until__gt=F("ends_at"))),
+                name="segment_shape_outside",
+            ),
             models.UniqueConstraint(fields=["schedule", "starts_at"], name="segment_one_per_start"),
         ]
         indexes = [
@@ -202,6 +214,9 @@ class ScheduleSegment(models.Model):
             is_commitment=segment.is_commitment,
             leap_event_ids=list(segment.leap_event_ids),
             reason=segment.reason,
+            precondition_from=segment.precondition_from,
+            ramp_seconds=segment.ramp_seconds,
+            recover_until=segment.recover_until,
         )
 
     def to_value(self) -> Segment:
@@ -215,6 +230,9 @@ class ScheduleSegment(models.Model):
             is_commitment=self.is_commitment,
             leap_event_ids=tuple(self.leap_event_ids),
             reason=self.reason,
+            precondition_from=self.precondition_from,
+            ramp_seconds=self.ramp_seconds,
+            recover_until=self.recover_until,
         )
 
 

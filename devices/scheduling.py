@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from devices import queue
 from devices.bulk import insert_segments
@@ -83,7 +83,7 @@ def _prepare(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> dict[i
     for segments in desired.values():
         if id(segments) not in prepared:
             check_schedule(segments)
-            stored = tuple(segment for segment in segments if segment.end > now)
+            stored = tuple(segment for segment in segments if segment.over_at > now)
             prepared[id(segments)] = _Wanted(stored, remaining(stored, now=now), content_digest(stored))
     return {device_id: prepared[id(segments)] for device_id, segments in desired.items()}
 
@@ -139,7 +139,9 @@ def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
 def _remaining_by_digest(schedules: Mapping[str, int], *, now: datetime) -> dict[str, DesiredSchedule]:
     """Return what remains of each schedule, one of every digest."""
     segments: defaultdict[int, list[Segment]] = defaultdict(list)
-    rows = ScheduleSegment.objects.filter(schedule_id__in=schedules.values(), ends_at__gt=now)
+    rows = ScheduleSegment.objects.filter(
+        Q(ends_at__gt=now) | Q(recover_until__gt=now), schedule_id__in=schedules.values()
+    )
     for row in rows.order_by("schedule_id", "starts_at"):
         segments[row.schedule_id].append(row.to_value())
     return {digest: remaining(segments[pk], now=now) for digest, pk in schedules.items()}

@@ -10,9 +10,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db.models import F
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
+
 from devices.models import Device, DeviceKind, MeterDevice, ScheduleSegment, SegmentMode
 from dispatch.domain.events import Window, to_watts
-from dispatch.domain.terms import Battery, Delivery, Policy, Terms
+from dispatch.domain.terms import Battery, Delivery, Past, Policy, Terms
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.policy_models import PolicyAssignment, PolicyScope, ProgramPrice, ResponsePolicy
 from dispatch.rulings import group_members
@@ -34,6 +38,7 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
         return {}, {pk: str(policy) for pk, policy in nearest.items()}
     zones = _zones(some)
     did = _delivered([pk for pk, each in under.items() if _counts(each)], now=now)
+    pasts = _pasts([pk for pk, each in under.items() if each.shape], now=now)
     prices = _prices()
     terms = {
         device.pk: _terms(
@@ -41,6 +46,7 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
             under.get(device.pk, Policy()),
             zone=zones[device.pk],
             did=did.get(device.pk, ()),
+            past=pasts.get(device.pk, Past()),
             prices=prices,
         )
         for device in some
@@ -59,6 +65,7 @@ def _terms(
     *,
     zone: str,
     did: tuple[Delivery, ...],
+    past: Past,
     prices: tuple[tuple[str, int], ...],
 ) -> Terms:
     """Put together what bears on one device; what does not is left out, so that devices share plans."""
@@ -76,6 +83,7 @@ def _terms(
         charge_percent=device.state_of_charge_percent if is_weighed else None,
         prices=prices if flexibility and flexibility.comfort_price is not None else (),
         ran=_windows(did) if counts_runs else (),
+        past=past,
     )
 
 
@@ -165,12 +173,32 @@ def _zones(devices: Sequence[Device]) -> dict[int, str]:
 
 
 def _delivered(device_ids: Collection[int], *, now: datetime) -> dict[int, tuple[Delivery, ...]]:
-    """Return what devices were to do until now: their segments while the versions were in effect."""
-    columns = ("starts_at", "ends_at", "schedule__created_at", "schedule__superseded_at", "target_kw")
+    """Return what devices were to deliver until now."""
+    return _in_effect(device_ids, F("starts_at"), F("ends_at"), now=now)
+
+
+def _pasts(device_ids: Collection[int], *, now: datetime) -> dict[int, Past]:
+    """Return when devices prepared until now, and since when those run or recover that do so now."""
+    if not device_ids:
+        return {}
+    prepared = _in_effect(device_ids, F("precondition_from"), F("starts_at"), now=now)
+    moved = _in_effect(device_ids, F("starts_at"), Coalesce("recover_until", "ends_at"), now=now)
+    still = {
+        pk: tuple(window for window in _windows(each) if window.end == now) for pk, each in moved.items()
+    }
+    return {pk: Past(_windows(prepared.get(pk, ())), still.get(pk, ())) for pk in {*prepared, *still}}
+
+
+def _in_effect(
+    device_ids: Collection[int], begins: Combinable, ends: Combinable, *, now: datetime
+) -> dict[int, tuple[Delivery, ...]]:
+    """Return a part of devices' segments until now, while the versions that say so were in effect, merged."""
+    columns = ("begins", "ends", "schedule__created_at", "schedule__superseded_at", "target_kw")
     found: defaultdict[int, list[Delivery]] = defaultdict(list)
-    moved = ScheduleSegment.objects.filter(ends_at__gt=now - LOOK_BACK, starts_at__lt=now)
+    moved = ScheduleSegment.objects.filter(ends_at__gt=now - LOOK_BACK).exclude(mode=SegmentMode.IDLE)
+    lately = moved.annotate(begins=begins, ends=ends).filter(begins__lt=now)
     for batch in batches(device_ids):
-        rows = moved.filter(device_id__in=batch).exclude(mode=SegmentMode.IDLE).order_by("starts_at")
+        rows = lately.filter(device_id__in=batch).order_by("begins")
         for device_id, start, end, since, until, kw in rows.values_list("device_id", *columns):
             window = Window(max(start, since), min(end, until or now, now))
             if window.start < window.end:

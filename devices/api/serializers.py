@@ -131,6 +131,15 @@ class SegmentOut(serializers.Serializer):
     mode = CodeField(SegmentMode)
     leap_event_ids = serializers.ListField(child=serializers.CharField(), help_text="The events it serves.")
     reason = serializers.CharField(help_text="Why it is so, in words.")
+    precondition_from = serializers.DateTimeField(
+        allow_null=True, help_text="Prepares from then until the start, as by pre-cooling; null does not."
+    )
+    ramp_seconds = serializers.IntegerField(
+        allow_null=True, help_text="From the start to its power; null is at once."
+    )
+    recover_until = serializers.DateTimeField(
+        allow_null=True, help_text="Goes back to normal step by step until then; null is at the end."
+    )
 
 
 class ScheduleOut(serializers.Serializer):

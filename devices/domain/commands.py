@@ -32,10 +32,10 @@ class Instruction:
 def instruction_for(*, desired: Sequence[Segment], held: Held) -> Instruction:
     """Return the command for `desired`, which is what remains and differs from what is held.
 
-    It is worth sending until the last segment ends, of the new schedule or of any the device may
-    still follow: after that the device is back to normal by itself.
+    It is worth sending until the last segment is over, of the new schedule or of any the device may
+    still follow, recovery included: after that the device is back to normal by itself.
     """
-    ends = [segment.end for segment in (*desired, *held.remaining)]
+    ends = [segment.over_at for segment in (*desired, *held.remaining)]
     if held.unanswered_until is not None:
         ends.append(held.unanswered_until)
     return Instruction(is_clear=not desired, expires_at=max(ends))

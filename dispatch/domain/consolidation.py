@@ -1,7 +1,7 @@
 """Per device: everything asked of it → the segments it runs, with the reason for every choice.
 
 Cut (rule 2), overrule (rule 8), flex (rule 6), combine (rule 3), limit (rule 4), size (rule 5), then merge
-touching equal slices into segments.
+touching equal slices into segments and shape their runs.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from devices.domain.schedule import Mode, Segment
+from devices.domain.schedule import Mode, Segment, touching
 from dispatch.domain import sentences, sizing
 from dispatch.domain.envelope import Request, combine, order
 from dispatch.domain.events import GRID_EXPORTS_ALLOWED, MAXIMUM, Event, Window, to_kw
 from dispatch.domain.flexing import Flexed, flex, flexible_hours
 from dispatch.domain.limiting import Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
-from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
-from dispatch.domain.terms import Flexibility, Limits, Terms
+from dispatch.domain.overruling import Refusal, Ruled, Ruling, keeps_still, overrule
+from dispatch.domain.shaping import Run, shape_runs
+from dispatch.domain.terms import Flexibility, Limits, Shape, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,11 @@ def consolidate(
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
     if pack := _storage(traits, terms=terms):
         choices = _sized(choices, pack=pack, busy=busy, now=now)
+    segments = list(_segments(choices))
+    if terms and terms.shape:
+        segments = _shaped(segments, choices, rulings=rulings, terms=terms, shape=terms.shape, now=now)
     return DevicePlan(
-        segments=tuple(_segments(choices)),
+        segments=tuple(segments),
         overlaps=tuple(_overlaps(choices)),
         unserved=(*_unserved(choices), *late),
         reduced=tuple(_reduced(choices)),
@@ -228,9 +232,9 @@ def _dropped(choice: _Choice, reason: str) -> _Choice:
 
 
 def still_to_come(plan: DevicePlan, *, now: datetime) -> DevicePlan:
-    """Leave out what is over at `now`; what runs keeps its beginning."""
+    """Leave out what is over at `now`, recovery included; what runs keeps its beginning."""
     return DevicePlan(
-        segments=tuple(each for each in plan.segments if each.end > now),
+        segments=tuple(each for each in plan.segments if each.over_at > now),
         overlaps=tuple(each for each in plan.overlaps if each.window.end > now),
         unserved=tuple(each for each in plan.unserved if each.window.end > now),
         reduced=tuple(each for each in plan.reduced if each.window.end > now),
@@ -297,6 +301,49 @@ def _segments(choices: Sequence[_Choice]) -> Iterable[Segment]:
             leap_event_ids=tuple(ids),
             reason=_reason(run),
         )
+
+
+def _shaped(
+    segments: Sequence[Segment],
+    choices: Sequence[_Choice],
+    *,
+    rulings: Sequence[Ruling],
+    terms: Terms,
+    shape: Shape,
+    now: datetime,
+) -> list[Segment]:
+    """Give each run of segments what its policy says comes before it, at its beginning and after it."""
+    slices = _runs([choice for choice in choices if choice.mode], key=lambda _: None)
+    runs = [
+        Run(
+            window=Window(run[0].window.start, run[-1].window.end),
+            quiet_before=_quiet(run[0], rulings),
+            quiet_after=_quiet(run[-1], rulings),
+        )
+        for run in slices
+    ]
+    blackouts = terms.limits.blackouts if terms.limits else ()
+    got = shape_runs(runs, shape=shape, past=terms.past, blackouts=blackouts, zone=terms.zone, now=now)
+    shaped: list[Segment] = []
+    for run, each in zip(touching(segments), got, strict=True):
+        run[0] = replace(run[0], precondition_from=each.precondition_from, ramp_seconds=each.ramp_seconds)
+        run[-1] = replace(run[-1], recover_until=each.recover_until)
+        shaped += [_with_shape(segment, label=shape.label) for segment in run]
+    return shaped
+
+
+def _quiet(choice: _Choice, rulings: Sequence[Ruling]) -> tuple[Window, ...]:
+    """Return when a person keeps the device from what a slice serves."""
+    events = [request.event for request in choice.kept]
+    return tuple(ruling.window for ruling in rulings if keeps_still(ruling, events))
+
+
+def _with_shape(segment: Segment, *, label: str) -> Segment:
+    """Let a segment's reason say what is before, in and after it."""
+    said = sentences.shaped(
+        segment.precondition_from, segment.ramp_seconds, segment.recover_until, label=label
+    )
+    return replace(segment, reason=" ".join(filter(None, [segment.reason, said])))
 
 
 def _doing(choice: _Choice) -> tuple[object, ...]:

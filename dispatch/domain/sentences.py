@@ -277,6 +277,27 @@ def did_not_run() -> str:
     return "The time has passed, and the device did not run."
 
 
+def shaped(
+    precondition_from: datetime | None,
+    ramp_seconds: int | None,
+    recover_until: datetime | None,
+    *,
+    label: str,
+) -> str:
+    """Say what comes before a segment, at its beginning and after it; empty where nothing does.
+
+    >>> shaped(None, 300, None, label="Generator v1")
+    'Takes 5 min to its power. Policy Generator v1.'
+    """
+    said = [
+        f"prepares from {precondition_from:%H:%M}Z" if precondition_from else "",
+        f"takes {_length(timedelta(seconds=ramp_seconds))} to its power" if ramp_seconds else "",
+        f"back to normal by {recover_until:%H:%M}Z" if recover_until else "",
+    ]
+    text = "; ".join(filter(None, said))
+    return f"{text[0].upper()}{text[1:]}. Policy {label}." if text else ""
+
+
 def _length(length: timedelta) -> str:
     """Return hours where they are short to say, else minutes."""
     minutes = int(length.total_seconds() // 60)

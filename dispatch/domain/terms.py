@@ -147,12 +147,23 @@ class Battery:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What schedules in effect had a device do until now, merged.
+
+    `prepared`: when it prepared. `moved`: since when it runs or recovers without a rest, where it does.
+    """
+
+    prepared: tuple[Window, ...] = ()
+    moved: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """Under what one device is planned; a part that is None leaves everything as it is asked.
 
-    `zone`: its site's. `ran`: when it ran until now. `prices`: what programs pay, in cents per kWh.
-    `commitments_only`: the customer's standing wish. `charge_percent`: the state of charge as last said,
-    where flexibility weighs it.
+    `zone`: its site's. `ran`: when it ran until now, `past`: what runs are shaped by. `prices`: what
+    programs pay, in cents per kWh. `commitments_only`: the customer's standing wish. `charge_percent`: the
+    state of charge as last said, where flexibility weighs it.
     """
 
     zone: str
@@ -165,6 +176,7 @@ class Terms:
     charge_percent: Decimal | None = None
     prices: tuple[tuple[str, int], ...] = ()
     ran: tuple[Window, ...] = ()
+    past: Past = Past()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from devices.models import Device
 from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope, Unserved
 from dispatch.reading import words
 from dispatch.reading.axis import Axis, Tick
-from dispatch.reading.final import read_final, steps_for
-from dispatch.reading.lanes import Final, place_final
+from dispatch.reading.final import read_around, read_final, spans_for, steps_for
+from dispatch.reading.lanes import Aside, Final, place_asides, place_final
 from dispatch.reading.looks import Look, State
 from dispatch.reading.requests import Request, events_between, read_requests
 from meters.models import MarketGroup, Meter
@@ -63,10 +63,11 @@ class DeviceLanes:
     now: int | None
     lanes: tuple[Lane, ...]
     final: tuple[Final, ...]
+    asides: tuple[Aside, ...]
 
 
 def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: tzinfo) -> DeviceLanes:
-    """Read what is asked of a device around now, and what it does. Nine queries."""
+    """Read what is asked of a device around now, and what it does. Ten queries."""
     meter_ids = [meter.meter_id for meter in meters]
     naming = DispatchEvent.objects.filter(recipients__members__meter_id__in=meter_ids).distinct()
     axis = _axis(naming, now=now, zone=zone)
@@ -75,9 +76,9 @@ def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: 
     refused = _refusals(device, axis=axis)
     programs = {program for mine in asked.values_list("programs", flat=True) for program in mine}
     overrides = _overrides(device, meters=meters, programs=programs, axis=axis)
-    rows = read_final(
-        start=axis.start, end=axis.end, device_ids=Device.objects.filter(pk=device.pk).values("pk")
-    )
+    alone = Device.objects.filter(pk=device.pk).values("pk")
+    rows = read_final(start=axis.start, end=axis.end, device_ids=alone)
+    around = read_around(start=axis.start, end=axis.end, device_ids=alone)
     return DeviceLanes(
         axis=axis,
         ticks=axis.ticks(every=_tick_every(axis)),
@@ -88,6 +89,7 @@ def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: 
             *(_override_lane(override, axis=axis) for override in overrides),
         ),
         final=place_final(steps_for(rows), axis=axis, rated_kw=device.rated_power_kw),
+        asides=place_asides(spans_for(around), axis=axis),
     )
 
 

@@ -171,7 +171,7 @@ def _found(query: QueryDict, filters: tuple[Filter, ...]) -> QuerySet[Device]:
 
 def _with_schedule(devices: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
     """Bring meters, the current schedule and what is left of it along. Three queries in all."""
-    left = ScheduleSegment.objects.filter(ends_at__gt=now).order_by("starts_at")
+    left = ScheduleSegment.objects.filter(Q(ends_at__gt=now) | Q(recover_until__gt=now)).order_by("starts_at")
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
     return devices.prefetch_related(
         Prefetch("meters", queryset=Meter.objects.order_by("name", "id"), to_attr="known_meters"),
@@ -184,7 +184,7 @@ def _row(device: Any, *, now: datetime, zone: tzinfo) -> Row:
     schedule = device.current_schedules[0] if device.current_schedules else None
     segments = schedule.segments_left if schedule else []
     first = segments[0] if segments else None
-    is_moving = bool(first and first.starts_at <= now and first.mode != SegmentMode.IDLE)
+    is_moving = bool(first and first.starts_at <= now < first.ends_at and first.mode != SegmentMode.IDLE)
     return Row(
         id=device.pk,
         name=str(device),
@@ -207,12 +207,16 @@ def doing(segment: ScheduleSegment | None, *, now: datetime, zone: tzinfo) -> st
     """Say what a device does now or next: "Discharge 9.6 kW until 18:00"."""
     if segment is None:
         return "Nothing is asked of it."
+    if segment.recover_until and segment.ends_at <= now:
+        return f"Recovers until {words.clock(segment.recover_until, zone=zone)}."
     mode = SegmentMode(segment.mode)
     power = "" if mode is SegmentMode.IDLE else f" {words.power(segment.target_kw)}"
     until = words.clock(segment.ends_at, zone=zone)
     if segment.starts_at <= now:
         return f"{MODE_WORDS[mode]}{power} until {until}."
     at = words.day_clock(segment.starts_at, now=now, zone=zone)
+    if segment.precondition_from and segment.precondition_from <= now:
+        return f"Pre-conditions until {at}, then {MODE_WORDS[mode].lower()}{power} until {until}."
     return f"{MODE_WORDS[mode]}{power} from {at} to {until}."
 
 
@@ -229,6 +233,9 @@ class SegmentRow:
     cap: str
     reason: str
     is_now: bool
+    precondition_from: datetime | None
+    ramp_seconds: int | None
+    recover_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +307,9 @@ def _segment(segment: ScheduleSegment, *, now: datetime) -> SegmentRow:
         cap=segment.cap,
         reason=segment.reason,
         is_now=segment.starts_at <= now,
+        precondition_from=segment.precondition_from,
+        ramp_seconds=segment.ramp_seconds,
+        recover_until=segment.recover_until,
     )
 
 

@@ -110,6 +110,22 @@ def window_brief(start: datetime, end: datetime, *, now: datetime, zone: tzinfo)
     return text if local.date() == now.astimezone(zone).date() else f"{local:%a} {text}"
 
 
+def around(
+    precondition_from: datetime | None,
+    ramp_seconds: int | None,
+    recover_until: datetime | None,
+    *,
+    zone: tzinfo,
+) -> str:
+    """Write what is around a segment: "pre-conditions from 16:00, ramps 5 min, recovers until 20:30"."""
+    said = [
+        f"pre-conditions from {clock(precondition_from, zone=zone)}" if precondition_from else "",
+        f"ramps {length(timedelta(seconds=ramp_seconds))}" if ramp_seconds else "",
+        f"recovers until {clock(recover_until, zone=zone)}" if recover_until else "",
+    ]
+    return ", ".join(filter(None, said))
+
+
 def window_utc(start: datetime, end: datetime, *, zone: tzinfo) -> str:
     """Write `[start, end)` in UTC, with the date where it is not the date in the zone."""
     first, last = start.astimezone(UTC), end.astimezone(UTC)
