@@ -15,7 +15,7 @@ from devices.domain.schedule import Mode, Segment
 from dispatch.domain import sentences
 from dispatch.domain.envelope import Request, combine, order
 from dispatch.domain.events import GRID_EXPORTS_ALLOWED, Event, Window, to_kw
-from dispatch.domain.limiting import Slot, limit, needed_notice
+from dispatch.domain.limiting import Ask, Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
 from dispatch.domain.terms import Limits, Terms
@@ -143,11 +143,14 @@ def _within(
 
 
 def _slot(choice: _Choice, *, traits: Traits) -> Slot:
+    rated = traits.rated_watts
     return Slot(
         window=choice.window,
-        is_commitment=choice.is_commitment,
-        rank=min((request.event.rank for request in choice.kept), default=0),
-        watts=traits.rated_watts if choice.watts is None else choice.watts,
+        watts=rated if choice.watts is None else choice.watts,
+        asks=tuple(
+            Ask(not each.event.is_voluntary, each.event.rank, rated if each.watts is None else each.watts)
+            for each in choice.kept
+        ),
         names=tuple(sentences.ranked(request.event) for request in choice.kept) or ("a forced run",),
         is_forced=choice.is_forced,
     )
