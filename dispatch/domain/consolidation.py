@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from devices.domain.schedule import Mode, Segment
 from dispatch.domain import sentences
 from dispatch.domain.envelope import Request, combine, order
-from dispatch.domain.events import GRID_EXPORTS_ALLOWED, Event, Window, to_kw
+from dispatch.domain.events import GRID_EXPORTS_ALLOWED, MAXIMUM, Event, Window, to_kw
 from dispatch.domain.limiting import Ask, Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
@@ -143,17 +143,19 @@ def _within(
 
 
 def _slot(choice: _Choice, *, traits: Traits) -> Slot:
-    rated = traits.rated_watts
     return Slot(
         window=choice.window,
-        watts=rated if choice.watts is None else choice.watts,
-        asks=tuple(
-            Ask(not each.event.is_voluntary, each.event.rank, rated if each.watts is None else each.watts)
-            for each in choice.kept
-        ),
+        watts=traits.rated_watts if choice.watts is None else choice.watts,
+        asks=tuple(_asked(request, traits=traits) for request in choice.kept),
         names=tuple(sentences.ranked(request.event) for request in choice.kept) or ("a forced run",),
         is_forced=choice.is_forced,
     )
+
+
+def _asked(request: Request, *, traits: Traits) -> Ask:
+    """Return what a request counts for; a device of unknown power gives a watt, or nothing would count."""
+    event, rated = request.event, traits.rated_watts or 1
+    return Ask(not event.is_voluntary, event.rank, rated if request.watts is MAXIMUM else request.watts)
 
 
 def _dropped(choice: _Choice, reason: str) -> _Choice:

@@ -158,7 +158,7 @@ def _check_limits(runs: tuple[Window, ...], limits: Limits, *, zone: ZoneInfo) -
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_no_commitment_is_dropped_for_a_voluntary_event(number):
-    fleet = fleet_of(number)
+    fleet = _without_force(fleet_of(number))
     committed = replace(fleet, events=tuple(each for each in fleet.events if not each.is_voluntary))
     both, alone = plan(fleet).plans, plan(committed).plans
     for device_id in fleet.devices:
@@ -167,16 +167,19 @@ def test_no_commitment_is_dropped_for_a_voluntary_event(number):
 
 
 def _served(plan: DevicePlan, events: Iterable[Event]) -> list[float]:
-    """Hours in which events are served, by rank, the best first."""
+    """Hours to come in which events are served, by rank, the best first."""
     served: defaultdict[int, float] = defaultdict(float)
     for event in events:
+        mine = [each for each in plan.segments if event.leap_event_id in each.leap_event_ids]
         left = [each.window for each in plan.unserved if each.event_id == event.event_id]
-        served[event.rank] += sum(
-            (min(each.end, event.window.end) - max(each.start, event.window.start)) / HOUR
-            for each in plan.segments
-            if event.leap_event_id in each.leap_event_ids
-        ) - sum((window.end - window.start) / HOUR for window in left)
+        served[event.rank] += sum(_hours(each.start, each.end, event) for each in mine)
+        served[event.rank] -= sum(_hours(window.start, window.end, event) for window in left)
     return [served[rank] for rank in (1, 2, 3)]
+
+
+def _hours(start: datetime, end: datetime, event: Event) -> float:
+    """How long a time is within an event, from now on."""
+    return max(0, (min(end, event.window.end) - max(start, event.window.start, NOW)) / HOUR)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

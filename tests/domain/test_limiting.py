@@ -163,6 +163,11 @@ def test_what_does_not_run_says_which_limit_and_what_uses_it(limits, events, exp
     assert told(plan_one(events, terms=terms(**limits))) == expected
 
 
+def test_a_device_of_unknown_power_drops_the_voluntary_event_too():
+    events = [ask("a", 14, 15, None, cap="x", **VOLUNTARY), ask("b", 17, 18, None, cap="x")]
+    assert lanes(plan_one(events, terms=terms(a_day=HOUR), rated_watts=0)) == ["17-18 discharge max b"]
+
+
 def test_what_ran_earlier_today_counts():
     plan = plan_one([ask("a", 17, 20)], terms=terms(a_day=4 * HOUR, ran=((10, 12.5),)), now=at(13))
     assert lanes(plan) == ["17-18.5 discharge 8 a"]
