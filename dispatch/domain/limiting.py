@@ -389,11 +389,12 @@ class _Reasons:
         joined = [*before, *after]
         if limits.longest_run is not None and self._length(joined) + atom.length > limits.longest_run:
             return self._used(sentences.a_run(limits.longest_run), joined)
-        begun = [run[0] for run in self._runs if self._atoms[run[0]].day == atom.day]
+        begun = [run for run in self._runs if self._atoms[run[0]].day == atom.day]
         # A run that begins at midnight would begin the day before, were the atom to run, too.
-        begins = not before and not (after and after[0] in begun)
+        begins = not before and after not in begun
         if limits.events_a_day is not None and begins and len(begun) >= limits.events_a_day:
-            return self._used(sentences.events_a_day(limits.events_a_day), begun)
+            whole = [index for run in begun for index in run]
+            return self._used(sentences.events_a_day(limits.events_a_day), whole)
         near = [index for run in self._runs if self._is_near(run, atom) for index in run]
         if limits.longest_run is not None and self._length(near) + atom.length > limits.longest_run:
             return self._used(sentences.a_run(limits.longest_run), near)

@@ -18,9 +18,11 @@ from dispatch.domain.belief import Source
 from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, plan_fleet
+from dispatch.domain.policies import NOTHING, policy_of
+from dispatch.domain.policy_templates import TEMPLATES
 from dispatch.domain.programs import label_of
 from dispatch.domain.roster import MeterFacts
-from dispatch.domain.terms import Terms
+from dispatch.domain.terms import Limits, Terms
 from dispatch.intake.document import read_document
 from dispatch.intake.payloads import Timeslot, read_timeslots
 from tests.bodies import METER, payload
@@ -259,3 +261,155 @@ def test_documented_overlaps_are_served_together_and_say_why(events, lanes, met,
     assert lanes_of(plan, events) == expected
     assert met_in(plan, events) == met
     assert plan.unserved == ()
+
+
+def begun(events: Sequence[Event], start: datetime) -> tuple[Event, ...]:
+    """The same events with the first of them at another time, under ids of that day."""
+    by = start - min(event.window.start for event in events)
+    return tuple(
+        replace(
+            event,
+            event_id=event.event_id + start.day * 100,
+            leap_event_id=f"{event.leap_event_id} {start:%d}",
+            window=Window(event.window.start + by, event.window.end + by),
+        )
+        for event in events
+    )
+
+
+def utc(*moment: int) -> datetime:
+    return datetime(*moment, tzinfo=UTC)
+
+
+def nights(first: datetime, second: datetime) -> tuple[Event, ...]:
+    """NYISO's stack on both nights of a day: DLRP two hours before midnight, CSRP from midnight on."""
+    stack = published(DLRP, CSRP, SCR)
+    return (*begun(stack, first - 2 * HOUR), *begun(stack, second - 2 * HOUR))
+
+
+def evenings(eve: datetime, morning: datetime, evening: datetime) -> tuple[Event, ...]:
+    """CAISO's ELRP at five in the evening of two days, and awards on the morning between."""
+    return (*begun(published(ELRP), eve), *begun(published(AWARD), morning), *begun(published(ELRP), evening))
+
+
+def hours_a_day(zone: str, count: int) -> Terms:
+    return Terms(zone, Limits("Guests v2", a_day=count * HOUR))
+
+
+def template(name: str, zone: str) -> Terms:
+    """What a policy made from a template says."""
+    policy = policy_of({**NOTHING, **TEMPLATES[name]}, label=f"{TEMPLATES[name]['name']} v1")
+    return Terms(zone, policy.limits, policy.storage, policy.flexibility, policy.shape)
+
+
+STACKED = "CSRP (rank 3), DLRP (rank 5) and SCR (rank 1)"
+STACK_DAY = f"Dropped: 3 h a day are used by {STACKED}. Policy Guests v2."
+EVENING_DAY = "Dropped: 4 h a day are used by CCA (rank 2) and ELRP (rank 3). Policy Guests v2."
+WARM = "Policy Smart thermostat v1."
+WARM_DAY = f"Dropped: 4 h a day are used by DLRP (rank 5), CSRP (rank 3) and SCR (rank 1). {WARM}"
+WARM_RUN = f"Dropped: 3 h in a run are used by CCA (rank 1), CCA (rank 2) and ELRP (rank 3). {WARM}"
+SITE_EVENT = f"Dropped: 1 event a day is used by {STACKED}. Policy C&I curtailment v1."
+SITE_RUN = f"Dropped: 4 h in a run are used by {STACKED}. Policy C&I curtailment v1."
+NEW_YORK, CALIFORNIA = "America/New_York", "America/Los_Angeles"
+UNDER: dict[str, tuple[tuple[Event, ...], Terms, list[str]]] = {
+    "NYISO around the 23 hours of a day in March": (
+        nights(utc(2026, 3, 8, 5), utc(2026, 3, 9, 4)),
+        hours_a_day(NEW_YORK, 3),
+        [
+            "08 03:00-07:00 DLRP+CSRP",
+            "08 08:00-09:00 SCR+CSRP",
+            "09 04:00-06:00 CSRP+DLRP",
+            "09 07:00-08:00 SCR+CSRP",
+            f"08 07:00-08:00 not CSRP: {STACK_DAY}",
+            f"09 02:00-04:00 not DLRP: {STACK_DAY}",
+            f"09 06:00-07:00 not CSRP: {STACK_DAY}",
+        ],
+    ),
+    "NYISO around the 25 hours of a day in November": (
+        nights(utc(2026, 11, 1, 4), utc(2026, 11, 2, 5)),
+        hours_a_day(NEW_YORK, 3),
+        [
+            "01 02:00-06:00 DLRP+CSRP",
+            "01 07:00-08:00 SCR+CSRP",
+            "02 05:00-07:00 CSRP+DLRP",
+            "02 08:00-09:00 SCR+CSRP",
+            f"01 06:00-07:00 not CSRP: {STACK_DAY}",
+            f"02 03:00-05:00 not DLRP: {STACK_DAY}",
+            f"02 07:00-08:00 not CSRP: {STACK_DAY}",
+        ],
+    ),
+    "CAISO evenings across midnight in UTC, in March": (
+        evenings(utc(2026, 3, 8, 1), utc(2026, 3, 8, 15), utc(2026, 3, 9, 0)),
+        hours_a_day(CALIFORNIA, 4),
+        [
+            "08 01:00-05:00 ELRP",
+            "08 15:00-17:00 CCA",
+            "09 00:00-02:00 ELRP",
+            f"09 02:00-04:00 not ELRP: {EVENING_DAY}",
+        ],
+    ),
+    "CAISO evenings across midnight in UTC, in November": (
+        evenings(utc(2026, 11, 1, 0), utc(2026, 11, 1, 16), utc(2026, 11, 2, 1)),
+        hours_a_day(CALIFORNIA, 4),
+        [
+            "01 00:00-04:00 ELRP",
+            "01 16:00-18:00 CCA",
+            "02 01:00-03:00 ELRP",
+            f"02 03:00-05:00 not ELRP: {EVENING_DAY}",
+        ],
+    ),
+    "NYISO and a smart thermostat": (
+        published(DLRP, CSRP, SCR),
+        template("smart-thermostat", NEW_YORK),
+        [
+            "21 14:00-15:00 DLRP",
+            "21 17:00-20:00 CSRP+DLRP+SCR",
+            f"21 15:00-17:00 not DLRP: {WARM_DAY}",
+            f"21 16:00-17:00 not CSRP: {WARM_DAY}",
+        ],
+    ),
+    "NYISO and C&I curtailment": (
+        published(DLRP, CSRP, SCR),
+        template("curtailment", NEW_YORK),
+        [
+            "21 16:00-20:00 CSRP+DLRP+SCR",
+            f"21 14:00-15:45 not DLRP: {SITE_EVENT}",
+            f"21 15:45-16:00 not DLRP: {SITE_RUN}",
+        ],
+    ),
+    "CAISO's capacity test, award and ELRP, and a smart thermostat": (
+        published(TEST, AWARD, ELRP),
+        template("smart-thermostat", CALIFORNIA),
+        [
+            "21 00:00-02:00 CCA+ELRP",
+            "21 02:00-03:00 ELRP",
+            f"21 03:00-04:00 not ELRP: {WARM_RUN}",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "terms", "expected"), UNDER.values(), ids=UNDER.keys())
+def test_documented_overlaps_under_policies(events, terms, expected):
+    assert under(events, terms) == expected
+
+
+def under(events: Sequence[Event], terms: Terms) -> list[str]:
+    """What a thermostat runs, and what it leaves undone, as lines."""
+    plan = plan_for(events, "thermostat", terms=terms)
+    labels = {event.leap_event_id: label_of(event.programs) for event in events}
+    by_id = {event.event_id: event.leap_event_id for event in events}
+    served = [dict.fromkeys(labels[one] for one in each.leap_event_ids) for each in plan.segments]
+    runs = [
+        f"{_times(each.start, each.end)} {'+'.join(names)}"
+        for each, names in zip(plan.segments, served, strict=True)
+    ]
+    left = [
+        f"{_times(each.window.start, each.window.end)} not {labels[by_id[each.event_id]]}: {each.reason}"
+        for each in sorted(plan.unserved, key=lambda each: each.window.start)
+    ]
+    return [*runs, *left]
+
+
+def _times(start: datetime, end: datetime) -> str:
+    return f"{start:%d %H:%M}-{end:%H:%M}"
