@@ -277,8 +277,8 @@ def begun(events: Sequence[Event], start: datetime) -> tuple[Event, ...]:
     )
 
 
-def utc(*moment: int) -> datetime:
-    return datetime(*moment, tzinfo=UTC)
+def utc(year: int, month: int, day: int, hour: int) -> datetime:
+    return datetime(year, month, day, hour, tzinfo=UTC)
 
 
 def nights(first: datetime, second: datetime) -> tuple[Event, ...]:

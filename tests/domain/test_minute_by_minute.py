@@ -32,8 +32,15 @@ def test_every_minute_is_as_when_it_is_decided_alone(seed):
 
 def _request(name: str, random: Random) -> Request:
     start, end = _window(random)
-    fields = {"rank": random.randint(1, 2), "is_voluntary": random.random() < 0.5, "cap": random.choice(CAPS)}
-    event = ask(name, start, end, programs=random.choice([("CCA",), ("ELRP",), ("CCA", "ELRP")]), **fields)
+    event = ask(
+        name,
+        start,
+        end,
+        rank=random.randint(1, 2),
+        is_voluntary=random.random() < 0.5,
+        cap=random.choice(CAPS),
+        programs=random.choice([("CCA",), ("ELRP",), ("CCA", "ELRP")]),
+    )
     return Request(event, random.choice([None, 2000, 3000, 9000]), event.window)
 
 
