@@ -167,20 +167,32 @@ def test_no_commitment_is_dropped_for_a_voluntary_event(number):
         assert _served(both[device_id], committed.events) >= _served(alone[device_id], committed.events)
 
 
-def _served(plan: DevicePlan, events: Iterable[Event]) -> list[float]:
-    """Hours to come in which events are served, by rank, the best first."""
-    served: defaultdict[int, float] = defaultdict(float)
+def _served(plan: DevicePlan, events: Iterable[Event]) -> list[int]:
+    """Quarter-hours to come in which events are served, by rank, the best first."""
+    served: defaultdict[int, int] = defaultdict(int)
     for event in events:
-        mine = [each for each in plan.segments if event.leap_event_id in each.leap_event_ids]
-        left = [each.window for each in plan.unserved if each.event_id == event.event_id]
-        served[event.rank] += sum(_hours(each.start, each.end, event) for each in mine)
-        served[event.rank] -= sum(_hours(window.start, window.end, event) for window in left)
+        served[event.rank] += sum(_is_served(plan, event, moment) for moment in _quarters_of(event))
     return [served[rank] for rank in (1, 2, 3)]
 
 
-def _hours(start: datetime, end: datetime, event: Event) -> float:
-    """How long a time is within an event, from now on."""
-    return max(0, (min(end, event.window.end) - max(start, event.window.start, NOW)) / HOUR)
+def _quarters_of(event: Event) -> list[datetime]:
+    """The beginnings of an event's quarter-hours from now on."""
+    start = max(event.window.start, NOW)
+    return [start + number * HOUR / 4 for number in range(int((event.window.end - start) / HOUR * 4))]
+
+
+def _is_served(plan: DevicePlan, event: Event, moment: datetime) -> bool:
+    """Say whether a segment names the event, and no reason stands against it."""
+    runs = any(
+        each.start <= moment < each.end and event.leap_event_id in each.leap_event_ids
+        for each in plan.segments
+    )
+    return runs and not _reasons(plan, event, moment)
+
+
+def _reasons(plan: DevicePlan, event: Event, moment: datetime) -> set[str]:
+    mine = [each for each in plan.unserved if each.event_id == event.event_id]
+    return {each.reason for each in mine if each.window.start <= moment < each.window.end}
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -264,14 +276,19 @@ def test_one_more_device_never_lowers_what_an_event_gets(number):
 def _least(result: FleetPlan, event: Event) -> Decimal:
     """What the devices that serve an event give of its power in the worst quarter-hour to come."""
     asked = event.energy_kw or Decimal(0)
-    quarters = int((event.window.end - max(event.window.start, NOW)) / HOUR * 4)
-    given = [Decimal(0)] * quarters
-    for each in (segment for of in result.plans.values() for segment in of.segments):
-        if event.leap_event_id in each.leap_event_ids:
-            for number in range(quarters):
-                if each.start <= event.window.end - (number + 1) * HOUR / 4 < each.end:
-                    given[number] += asked if each.target_kw is None else each.target_kw
-    return min(min(given), asked)
+    given = [
+        sum(
+            (
+                asked if each.target_kw is None else each.target_kw
+                for of in result.plans.values()
+                for each in of.segments
+                if each.start <= moment < each.end and event.leap_event_id in each.leap_event_ids
+            ),
+            Decimal(0),
+        )
+        for moment in _quarters_of(event)
+    ]
+    return min([*given, asked])
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -306,16 +323,7 @@ def test_every_slice_is_served_or_has_one_reason_under_limits_too(number):
         for event in fleet.events:
             if not is_live(event, now=NOW) or not behind.intersection(fleet.recipients[event.recipients]):
                 continue
-            for minute in range(0, int((event.window.end - max(event.window.start, NOW)) / MINUTE), 15):
-                moment = max(event.window.start, NOW) + minute * MINUTE
-                left = {
-                    one.reason
-                    for one in each.unserved
-                    if one.event_id == event.event_id and one.window.start <= moment < one.window.end
-                }
-                is_served = any(
-                    one.start <= moment < one.end and event.leap_event_id in one.leap_event_ids
-                    for one in each.segments
-                )
-                assert is_served or left, (event.leap_event_id, moment)
+            for moment in _quarters_of(event):
+                left = _reasons(each, event, moment)
+                assert left or _is_served(each, event, moment), (event.leap_event_id, moment)
                 assert all(len(reason) > 10 and "rests 0" not in reason for reason in left)
