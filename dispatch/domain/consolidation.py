@@ -16,7 +16,7 @@ from dispatch.domain import sentences, sizing
 from dispatch.domain.envelope import Request, combine, order
 from dispatch.domain.events import GRID_EXPORTS_ALLOWED, MAXIMUM, Event, Window, to_kw
 from dispatch.domain.flexing import Flexed, flex, flexible_hours
-from dispatch.domain.limiting import Slot, limit, needed_notice
+from dispatch.domain.limiting import Ask, Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Refusal, Ruled, Ruling, keeps_still, overrule
 from dispatch.domain.shaping import Run, shape_runs
@@ -179,12 +179,17 @@ def _within(
 def _slot(choice: _Choice, *, traits: Traits) -> Slot:
     return Slot(
         window=choice.window,
-        is_commitment=choice.is_commitment,
-        rank=min((request.event.rank for request in choice.kept), default=0),
         watts=traits.rated_watts if choice.watts is None else choice.watts,
+        asks=tuple(_asked(request, traits=traits) for request in choice.kept),
         names=tuple(sentences.ranked(request.event) for request in choice.kept) or ("a forced run",),
         is_forced=choice.is_forced,
     )
+
+
+def _asked(request: Request, *, traits: Traits) -> Ask:
+    """Return what a request counts for; a device of unknown power gives a watt, or nothing would count."""
+    event, rated = request.event, traits.rated_watts or 1
+    return Ask(not event.is_voluntary, event.rank, rated if request.watts is MAXIMUM else request.watts)
 
 
 def _storage(traits: Traits, *, terms: Terms | None) -> sizing.Pack | None:

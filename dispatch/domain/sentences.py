@@ -342,9 +342,9 @@ def _in_brackets(event: Event) -> str:
 
 
 def _about(watts: int) -> str:
-    """Write an event's power as the pages do: without decimals from 100 kW on."""
+    """Write an event's power as the pages do: without decimals from 100 kW on; a stand-by call in full."""
     kw = to_kw(watts)
-    return f"{round(kw, 0 if kw >= 100 else 1).normalize():,f} kW"
+    return f"{round(kw, 0 if kw >= 100 else 1 if kw >= 1 else 3).normalize():,f} kW"
 
 
 def _listed(names: Sequence[str]) -> str:
