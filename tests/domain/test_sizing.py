@@ -658,6 +658,7 @@ def _slots(events) -> list[Slot]:
 def _steps(slot: Slot) -> Steps:
     steps: Steps = []
     for each in sorted(slot.requests, key=lambda each: (each.event.is_voluntary, each.event.rank)):
-        if each.watts > max((high for _, high in steps), default=0):
-            steps.append(((2 if each.event.is_voluntary else 1, each.event.rank), each.watts))
+        watts = each.watts or 0
+        if watts > max((high for _, high in steps), default=0):
+            steps.append(((2 if each.event.is_voluntary else 1, each.event.rank), watts))
     return steps
