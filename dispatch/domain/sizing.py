@@ -99,15 +99,14 @@ class Ask:
 class _Part:
     """The coming part of a slot, and what it gets: `base` watts throughout, before `until` up to `high`.
 
-    `begins`: when the slot did. `energy` is what it takes; `why` it gets less than is asked, None where it
-    does not. `quiet`: the microseconds of recharging before it.
+    `energy` is what it takes; `why` it gets less than is asked, None where it does not. `quiet`: the
+    microseconds of recharging before it.
     """
 
     slot: int
     window: Window
     ask: Ask
     floor: int
-    begins: datetime
     quiet: int = 0
     base: int = 0
     high: int = 0
@@ -231,7 +230,7 @@ def _parts(
             parts[-1].window = Window(parts[-1].window.start, window.end)
         elif index >= 0:
             floor = tank.reserve if slots[index].forced_watts is None else tank.lowest
-            parts.append(_Part(index, window, asks[index], floor, slots[index].window.start, quiet))
+            parts.append(_Part(index, window, asks[index], floor, quiet))
             quiet = 0
     return parts
 
@@ -243,7 +242,6 @@ class _Division:
         self._parts, self._tank, self._level, self._now = parts, tank, level, now
         self._is_spread = pack.storage.when_short is WhenShort.SPREAD
         self._running, self._running_since = _running(pack, now=now)
-        self._stopped = max((each.window.end for each in pack.battery.delivered), default=now)
 
     def divide(self) -> None:
         """Give each class all that is left by better ones, from the first part to the last."""
@@ -299,16 +297,18 @@ class _Division:
         return taken
 
     def _stop(self, part: _Part, high: int, available: int) -> int:
-        """Give full power from the part's beginning to a whole minute; it does not begin for less."""
+        """Give full power from the part's beginning to a whole minute.
+
+        It does not begin on what is not enough for a minute, which is what an earlier stop left over.
+        """
         start, end = part.window.start, part.window.end
         rise = (high - part.base) * self._tank.unit
         until = end
-        if rise * micros(end - start) > available:
+        if available < rise * micros(_MINUTE) and not self._goes_on(part, high):
+            until = start
+        elif available < rise * micros(end - start):
             until = start + timedelta(microseconds=available // rise)
             until = max(until.replace(second=0, microsecond=0), start)
-        is_short = until - start < _MINUTE and not self._goes_on(part, high)
-        if is_short and (until < end or self._has_stopped(part)):
-            until = start
         if until == end:
             part.base = high
         else:
@@ -319,9 +319,6 @@ class _Division:
 
     def _goes_on(self, part: _Part, high: int) -> bool:
         return part.window.start == self._now and self._running >= high
-
-    def _has_stopped(self, part: _Part) -> bool:
-        return part.begins < self._stopped < part.window.start == self._now
 
     def _spread(self, run: Sequence[tuple[_Part, int]], available: int) -> int:
         """Raise a run to the power that lasts through all of it, in whole watts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate
@@ -23,7 +23,17 @@ from dispatch.domain.events import Window
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Action
 from dispatch.domain.sizing import Pack, Slot, size
-from dispatch.domain.terms import Battery, Beyond, Delivery, Discharge, Limits, Storage, Terms, WhenShort
+from dispatch.domain.terms import (
+    Battery,
+    Beyond,
+    Delivery,
+    Discharge,
+    Hours,
+    Limits,
+    Storage,
+    Terms,
+    WhenShort,
+)
 from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
 
 HOUR = timedelta(hours=1)
@@ -360,9 +370,16 @@ def test_limits_come_first():
     assert lanes(of) == ["17-18 discharge 8 a"]
 
 
+def test_what_limits_leave_out_is_no_time_to_recharge_in_either():
+    dark = Limits("Home battery v3", blackouts=(Hours(time(8), time(15)),))
+    of = plan([ask("a", 7, 15), ask("b", 16, 17)], terms(limits=dark, recharge=9.5 * HOUR))
+    assert rounded(lanes(of)) == ["7-8 discharge 8 a", "16-16.1167 discharge 8 b"]
+
+
 EVENING = [ask("e", 13, 17, **{**ELRP, **GRID}), ask("a", 18, 19, "6", **CCA), ask("b", 19, 20, "5", **CCA)]
 HABITS = {
     "stopping": {},
+    "stopping with something left over": {"expected_percent": 97},
     "spreading": SPREAD,
     "beyond": BEYOND | {"recharge": 7 * HOUR},
     "spreading beyond": BEYOND | SPREAD | {"recharge": 11 * HOUR, "expected_percent": 77},
@@ -374,10 +391,10 @@ HABITS = {
 
 @pytest.mark.parametrize("policy", HABITS.values(), ids=HABITS.keys())
 def test_planned_again_at_any_time_the_rest_is_the_same(policy):
-    """Also at odd seconds, after a stop, and shortly before one."""
+    """Also at odd seconds, after a stop, shortly before one, and before the end of what was stopped."""
     before = plan(EVENING, terms(**policy), now=at(12))
-    for seconds in [*range(0, 9 * 3600, 1201), *range(12 * 60 - 3, 15 * 60, 29)]:
-        now = at(12.9) + timedelta(seconds=seconds)
+    for seconds in [*range(-600, 9 * 3600, 1201), 9 * 60 + 59, 10 * 60 + 50, 4 * 3600 - 10]:
+        now = at(13) + timedelta(seconds=seconds)
         ran = tuple(_ran(before, until=now))
         of = plan(EVENING, terms(ran=ran, **policy), now=now)
         assert _rest(of, now) == _rest(before, now), now
@@ -403,6 +420,11 @@ def _refused(of, now):
         for each in of.unserved
         if each.window.end > now
     ]
+
+
+def test_a_device_that_was_to_deliver_more_than_it_had_stopped_at_the_lowest():
+    under = terms(ran=((2, 8, None),), recharge=9.5 * HOUR)  # which brings 80 % in 8 h
+    assert lanes(plan([ask("a", 16, 17)], under, now=at(16))) == ["16-16.8 discharge 8 a"]
 
 
 def test_what_was_delivered_may_be_more_than_is_asked_since():
@@ -592,8 +614,8 @@ def test_whatever_is_asked_a_later_plan_is_the_same(events, policy, seconds):
     assert _refused(after, now) == _refused(before, now)
 
 
-def _is_in(window: Window, time) -> bool:
-    return window.start <= time < window.end
+def _is_in(window: Window, moment) -> bool:
+    return window.start <= moment < window.end
 
 
 @many
@@ -636,6 +658,7 @@ def _slots(events) -> list[Slot]:
 def _steps(slot: Slot) -> Steps:
     steps: Steps = []
     for each in sorted(slot.requests, key=lambda each: (each.event.is_voluntary, each.event.rank)):
-        if each.watts > max((high for _, high in steps), default=0):
-            steps.append(((2 if each.event.is_voluntary else 1, each.event.rank), each.watts))
+        watts = each.watts or 0
+        if watts > max((high for _, high in steps), default=0):
+            steps.append(((2 if each.event.is_voluntary else 1, each.event.rank), watts))
     return steps
