@@ -1,0 +1,314 @@
+"""Two plans of the same devices side by side: what changes, for whom, and what every event gets.
+
+Devices that fare alike under both plans are one case: the cost follows the number of distinct cases.
+Power is in whole watts, energy in watt-seconds; a maximum counts as the devices' rated power.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
+from typing import Any
+
+from devices.domain.schedule import Mode, Segment
+from dispatch.domain.consolidation import DevicePlan, Traits
+from dispatch.domain.events import Event, Window, is_live, to_watts
+from dispatch.domain.fleet import Fleet, FleetPlan
+from dispatch.domain.levels import Shade, lit
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Devices that fare alike.
+
+    `is_changed`: they do something else. `is_refusing`: they leave more undone.
+    """
+
+    before: DevicePlan
+    after: DevicePlan
+    device_ids: tuple[int, ...]
+    is_changed: bool
+    is_refusing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A window in which neither plan's power changes, in watts over all devices."""
+
+    window: Window
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What an event gets: devices that serve it, their watts at the fullest, what is short, and refusals.
+
+    `shortfall_watts` is None for a maximum. `refusals`: by reason the devices that do not serve it somewhere.
+    """
+
+    devices: int = 0
+    watts: int = 0
+    shortfall_watts: int | None = None
+    refusals: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventChange:
+    """An event as it is and as it would be; None where it asks for nothing."""
+
+    was: Event | None
+    becomes: Event | None
+    before: Fate
+    after: Fate
+
+    @property
+    def event(self) -> Event:
+        """The event as it would be, else as it was."""
+        found = self.becomes or self.was
+        if found is None:
+            raise ValueError("A change is about an event.")
+        return found
+
+    @property
+    def is_changed(self) -> bool:
+        """Say whether the event, or what it gets, is another."""
+        return (self.was, self.before) != (self.becomes, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Cases that change first; `gained` and `dropped` count the devices with a commitment more or less."""
+
+    cases: tuple[Case, ...]
+    stretches: tuple[Stretch, ...]
+    events: tuple[EventChange, ...]
+    gained: int
+    dropped: int
+
+
+def compare(before: FleetPlan, after: FleetPlan, *, was: Fleet, becomes: Fleet, now: datetime) -> Comparison:
+    """Compare two plans of the same devices, made at `now`."""
+    cases = _cases(before, after, devices=was.devices)
+    old, new = _coming(was.events, now=now), _coming(becomes.events, now=now)
+    had = _fates([(case.before, case.device_ids) for case in cases], before, events=old, devices=was.devices)
+    gets = _fates([(case.after, case.device_ids) for case in cases], after, events=new, devices=was.devices)
+    changes = [
+        EventChange(old.get(pk), new.get(pk), had.get(pk, Fate()), gets.get(pk, Fate()))
+        for pk in {**old, **new}
+    ]
+    committed = {pk: event for pk, event in new.items() if not event.is_voluntary}
+    known, asked = _by_leap_id(old.values()), _by_leap_id(committed.values())
+    turned = [(case, *_commitments(case, known=known, asked=asked)) for case in cases]
+    return Comparison(
+        cases=tuple(cases),
+        stretches=_stretches(cases, devices=was.devices, now=now),
+        events=tuple(sorted(changes, key=_place)),
+        gained=sum(len(case.device_ids) for case, is_gained, _ in turned if is_gained),
+        dropped=sum(len(case.device_ids) for case, _, is_dropped in turned if is_dropped),
+    )
+
+
+def watt_seconds(stretches: Iterable[tuple[Window, int]]) -> int:
+    """Return the energy of powers over their windows."""
+    return sum(watts * _seconds(window) for window, watts in stretches)
+
+
+def served_windows(plan: DevicePlan, event: Event) -> list[Window]:
+    """Return where a device serves an event: within its segments, but for what it leaves undone."""
+    mine = (each.window for each in plan.unserved if each.event_id == event.event_id)
+    undone = sorted(mine, key=lambda window: window.start)
+    windows = []
+    for segment in plan.segments:
+        if segment.mode is Mode.IDLE or event.leap_event_id not in segment.leap_event_ids:
+            continue
+        if whole := _meet(Window(segment.start, segment.end), event.window):
+            gaps = [Shade(gap, "") for each in undone if (gap := _meet(whole, each))]
+            windows += lit(whole, gaps)
+    return windows
+
+
+def _cases(before: FleetPlan, after: FleetPlan, *, devices: Mapping[int, Traits]) -> list[Case]:
+    """Group devices that share both plans, those that change most first."""
+    alike: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for device_id in sorted(after.plans):
+        alike[id(before.plans[device_id]), id(after.plans[device_id])].append(device_id)
+    cases = []
+    for device_ids in alike.values():
+        old, new = before.plans[device_ids[0]], after.plans[device_ids[0]]
+        cases.append(
+            Case(
+                before=old,
+                after=new,
+                device_ids=tuple(device_ids),
+                is_changed=_doing(old) != _doing(new),
+                is_refusing=any(_undone(new)[pk] > _undone(old)[pk] for pk in _undone(new)),
+            )
+        )
+    return sorted(cases, key=lambda case: _turn(case, devices=devices))
+
+
+def _turn(case: Case, *, devices: Mapping[int, Traits]) -> tuple[bool, bool, int, int]:
+    """Order cases: changed ones by their energy, then refusing ones, then by device."""
+    rated = devices[case.device_ids[0]].rated_watts
+    energy = [
+        watt_seconds(
+            (Window(each.start, each.end), watts_of(each, rated=rated))
+            for each in plan.segments
+            if each.mode is not Mode.IDLE
+        )
+        for plan in (case.before, case.after)
+    ]
+    return not case.is_changed, not case.is_refusing, -abs(energy[0] - energy[1]), case.device_ids[0]
+
+
+def watts_of(segment: Segment, *, rated: int) -> int:
+    """Return a segment's power; a maximum is the rated power."""
+    return rated if segment.target_kw is None else to_watts(segment.target_kw)
+
+
+def _doing(plan: DevicePlan) -> list[tuple[Any, ...]]:
+    """Return what a device does and for whom, without the words for it."""
+    return [
+        (each.start, each.end, each.mode, each.target_kw, each.cap, each.is_commitment, each.leap_event_ids)
+        for each in plan.segments
+    ]
+
+
+def _undone(plan: DevicePlan) -> Counter[int]:
+    """Return for how many seconds a device leaves events undone, by event; what a twin does is not undone."""
+    undone: Counter[int] = Counter()
+    for each in plan.unserved:
+        if not each.is_shaded:
+            undone[each.event_id] += _seconds(each.window)
+    return undone
+
+
+def _by_leap_id(events: Iterable[Event]) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        found.setdefault(event.leap_event_id, []).append(event)
+    return found
+
+
+def _called(plan: DevicePlan, by_leap_id: Mapping[str, list[Event]]) -> list[Event]:
+    """Return the events that a plan's segments name."""
+    ids = dict.fromkeys(leap_id for each in plan.segments for leap_id in each.leap_event_ids)
+    return [event for leap_id in ids for event in by_leap_id.get(leap_id, ())]
+
+
+def _coming(events: Iterable[Event], *, now: datetime) -> dict[int, Event]:
+    return {event.event_id: event for event in events if is_live(event, now=now)}
+
+
+def _fates(
+    shared: Sequence[tuple[DevicePlan, tuple[int, ...]]],
+    plan: FleetPlan,
+    *,
+    events: Mapping[int, Event],
+    devices: Mapping[int, Traits],
+) -> dict[int, Fate]:
+    """Return what every event gets from devices that share plans."""
+    turns: defaultdict[int, Counter[datetime]] = defaultdict(Counter)
+    serving: Counter[int] = Counter()
+    refusing: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    by_leap_id = _by_leap_id(events.values())
+    for mine, device_ids in shared:
+        for event in _called(mine, by_leap_id):
+            windows = served_windows(mine, event)
+            serving[event.event_id] += len(device_ids) if windows else 0
+            for window in windows:
+                _add(turns[event.event_id], mine, window, device_ids=device_ids, devices=devices)
+        for event_id, reason in {(each.event_id, each.reason) for each in mine.unserved}:
+            refusing[event_id][reason] += len(device_ids)
+    return {
+        pk: Fate(
+            devices=serving[pk],
+            watts=_fullest(turns[pk]),
+            shortfall_watts=plan.numbers[pk].shortfall_watts if pk in plan.numbers else None,
+            refusals=tuple(sorted(refusing[pk].items(), key=lambda each: (-each[1], each[0]))),
+        )
+        for pk in events
+    }
+
+
+def _add(
+    turns: Counter[datetime],
+    plan: DevicePlan,
+    window: Window,
+    *,
+    device_ids: Collection[int],
+    devices: Mapping[int, Traits],
+) -> None:
+    """Note where the power of devices that share a plan rises and falls within a window."""
+    for segment in plan.segments:
+        if segment.mode is Mode.IDLE:
+            continue
+        if part := _meet(Window(segment.start, segment.end), window):
+            watts = _together(segment, device_ids=device_ids, devices=devices)
+            turns[part.start] += watts
+            turns[part.end] -= watts
+
+
+def _together(segment: Segment, *, device_ids: Collection[int], devices: Mapping[int, Traits]) -> int:
+    """Return the watts of devices that run the same segment."""
+    if segment.target_kw is None:
+        return sum(devices[device_id].rated_watts for device_id in device_ids)
+    return to_watts(segment.target_kw) * len(device_ids)
+
+
+def _fullest(turns: Counter[datetime]) -> int:
+    return max(accumulate(turns[at] for at in sorted(turns)), default=0)
+
+
+def _stretches(cases: Iterable[Case], *, devices: Mapping[int, Traits], now: datetime) -> tuple[Stretch, ...]:
+    """Sum both plans over the time to come; equal neighbours merged, left out where both are still."""
+    sums: tuple[Counter[datetime], Counter[datetime]] = (Counter(), Counter())
+    for case in cases:
+        for turns, plan in zip(sums, (case.before, case.after), strict=True):
+            for each in plan.segments:
+                if each.mode is not Mode.IDLE:
+                    watts = _together(each, device_ids=case.device_ids, devices=devices)
+                    turns[max(each.start, now)] += watts
+                    turns[each.end] -= watts
+    found: list[Stretch] = []
+    before = after = 0
+    for start, end in pairwise(sorted({*sums[0], *sums[1]})):
+        before, after = before + sums[0][start], after + sums[1][start]
+        latest = found[-1] if found else None
+        if latest and latest.window.end == start and (latest.before, latest.after) == (before, after):
+            found[-1] = Stretch(Window(latest.window.start, end), before, after)
+        elif before or after:
+            found.append(Stretch(Window(start, end), before, after))
+    return tuple(found)
+
+
+def _commitments(
+    case: Case, *, known: Mapping[str, list[Event]], asked: Mapping[str, list[Event]]
+) -> tuple[bool, bool]:
+    """Say whether devices serve a commitment they did not serve, and whether they drop one they did.
+
+    A commitment that is taken back is not dropped: only what stays asked can be left undone.
+    """
+    had = {event.event_id for event in _called(case.before, known)}
+    gets = {event.event_id for event in _called(case.after, asked)}
+    stays = had.intersection(event.event_id for events in asked.values() for event in events)
+    undone, more = _undone(case.before), _undone(case.after)
+    return bool(gets - had), any(more[pk] > undone[pk] for pk in stays)
+
+
+def _place(change: EventChange) -> tuple[bool, datetime, int, str]:
+    event = change.event
+    return not change.is_changed, event.window.start, event.rank, event.leap_event_id
+
+
+def _meet(one: Window, other: Window) -> Window | None:
+    start, end = max(one.start, other.start), min(one.end, other.end)
+    return Window(start, end) if start < end else None
+
+
+def _seconds(window: Window) -> int:
+    return (window.end - window.start) // timedelta(seconds=1)
