@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from devices.domain.schedule import Mode, Segment
 from dispatch.domain.consolidation import DevicePlan, Traits
@@ -43,17 +43,25 @@ class Stretch:
     after: int
 
 
+class NotServed(NamedTuple):
+    """Why an event is somewhere not served, and by how many devices."""
+
+    reason: str
+    devices: int
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What an event gets: devices that serve it, their watts at the fullest, what is short, and refusals.
+    """What an event gets: the devices that serve it, their power at the fullest, their energy.
 
-    `shortfall_watts` is None for a maximum. `refusals`: by reason the devices that do not serve it somewhere.
+    `shortfall_watts` is None for a maximum.
     """
 
     devices: int = 0
     watts: int = 0
+    watt_seconds: int = 0
     shortfall_watts: int | None = None
-    refusals: tuple[tuple[str, int], ...] = ()
+    refusals: tuple[NotServed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +235,10 @@ def _fates(
     return {
         pk: Fate(
             devices=serving[pk],
-            watts=_fullest(turns[pk]),
+            watts=max(_levels(turns[pk]).values(), default=0),
+            watt_seconds=_energy(turns[pk]),
             shortfall_watts=plan.numbers[pk].shortfall_watts if pk in plan.numbers else None,
-            refusals=tuple(sorted(refusing[pk].items(), key=lambda each: (-each[1], each[0]))),
+            refusals=tuple(NotServed(*each) for each in sorted(refusing[pk].items(), key=_commonest)),
         )
         for pk in events
     }
@@ -260,8 +269,21 @@ def _together(segment: Segment, *, device_ids: Collection[int], devices: Mapping
     return to_watts(segment.target_kw) * len(device_ids)
 
 
-def _fullest(turns: Counter[datetime]) -> int:
-    return max(accumulate(turns[at] for at in sorted(turns)), default=0)
+def _commonest(refusal: tuple[str, int]) -> tuple[int, str]:
+    reason, devices = refusal
+    return -devices, reason
+
+
+def _levels(turns: Counter[datetime]) -> dict[datetime, int]:
+    """Return the power from each turn on."""
+    moments = sorted(turns)
+    return dict(zip(moments, accumulate(turns[at] for at in moments), strict=True))
+
+
+def _energy(turns: Counter[datetime]) -> int:
+    """Return the watt-seconds under the turns."""
+    levels = _levels(turns)
+    return watt_seconds((Window(start, end), levels[start]) for start, end in pairwise(levels))
 
 
 def _stretches(cases: Iterable[Case], *, devices: Mapping[int, Traits], now: datetime) -> tuple[Stretch, ...]:

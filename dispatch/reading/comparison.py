@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 
+from django.core.paginator import Page, Paginator
+
 from devices.domain.schedule import Mode, Segment
 from devices.models import Device, SegmentMode
-from dispatch.domain.comparing import Case, Comparison, EventChange, Fate, watt_seconds, watts_of
+from dispatch.domain.comparing import Case, Comparison, EventChange, Fate, NotServed, watt_seconds, watts_of
 from dispatch.domain.consolidation import UnservedSlice
 from dispatch.domain.events import Event, Window, to_kw
 from dispatch.domain.programs import label_of
@@ -25,7 +27,7 @@ from dispatch.reading.naming import owner_of, with_names
 
 HOUR = timedelta(hours=1)
 LONGEST_AXIS = timedelta(days=3)
-CASES_SHOWN = 40
+CASES_ON_A_PAGE = 12
 NAMES_SHOWN = 3
 EVENTS_SHOWN = 30
 WATT_SECONDS = 3_600_000  # in a kWh
@@ -56,7 +58,7 @@ class EventRow:
     after: str
     shortfalls: tuple[str, str]
     is_worse: bool
-    refusals: tuple[tuple[str, int], ...]
+    refusals: tuple[NotServed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +115,18 @@ class BeforeAndAfter:
     midnights: tuple[int, ...]
     now: int | None
     cases: tuple[CaseRow, ...]
-    hidden: int
+    page: Page[Case]
     unchanged: int
 
 
-def read_comparison(result: PlanPreview, *, zone: tzinfo, now: datetime) -> BeforeAndAfter:
-    """Put the comparison into words and shapes. Two queries, for the names of devices and of events."""
+def read_comparison(result: PlanPreview, *, page: str, zone: tzinfo, now: datetime) -> BeforeAndAfter:
+    """Put the comparison into words and shapes, one page of devices of it.
+
+    Two queries, for the names of devices and of events.
+    """
     comparison = result.comparison
     turned = [case for case in comparison.cases if case.is_changed or case.is_refusing]
-    shown = turned[:CASES_SHOWN]
+    shown = Paginator(turned, CASES_ON_A_PAGE).get_page(page)
     axis = _axis(comparison, turned, zone=zone, now=now)
     ticks = axis.ticks(every=_every(axis))
     changed = [each for each in comparison.events if each.is_changed]
@@ -143,8 +148,8 @@ def read_comparison(result: PlanPreview, *, zone: tzinfo, now: datetime) -> Befo
         ticks=ticks,
         midnights=axis.midnights(),
         now=axis.now(now),
-        cases=_case_rows(shown, result=result, axis=axis),
-        hidden=_devices(turned[CASES_SHOWN:]),
+        cases=_case_rows(list(shown), result=result, axis=axis),
+        page=shown,
         unchanged=_devices(comparison.cases) - _devices(turned),
     )
 
@@ -159,8 +164,7 @@ def _axis(comparison: Comparison, turned: Sequence[Case], *, zone: tzinfo, now: 
     windows += [
         Window(segment.start, segment.end)
         for case in turned
-        for plan in (case.before, case.after)
-        for segment in plan.segments
+        for segment in {*case.before.segments}.symmetric_difference(case.after.segments)
     ]
     start = min((max(each.start, now) for each in windows), default=now)
     end = max((each.end for each in windows), default=now + 12 * HOUR)
@@ -276,7 +280,8 @@ def _what(change: EventChange) -> str:
 def _gets(fate: Fate) -> str:
     if not fate.devices:
         return "nothing"
-    return f"{words.power(to_kw(fate.watts))} of {words.counted(fate.devices, one='device')}"
+    energy = words.energy(Decimal(fate.watt_seconds) / WATT_SECONDS)
+    return f"{words.power(to_kw(fate.watts))}, {energy} of {words.counted(fate.devices, one='device')}"
 
 
 def _short(fate: Fate) -> str:

@@ -147,7 +147,6 @@ def _held(chosen: dict[str, Any], now: datetime) -> tuple[PlanPreview, str]:
         action=OverrideAction.HOLD,
         starts_at=max(chosen["starts_at"], now),
         ends_at=chosen["ends_at"],
-        reason="tried",
         created_by="this what-if",
     )
     return preview_override(override=hold, now=now), ""
@@ -193,6 +192,7 @@ def _show(
 ) -> HttpResponse:
     context = {"form": form, "way": way, "ways": WAYS, "result": result, **_times(request), **extra}
     if result is not None:
-        context["compared"] = read_comparison(result, zone=context["zone"], now=timezone.now())
+        number = request.GET.get("page", "")
+        context["compared"] = read_comparison(result, page=number, zone=context["zone"], now=timezone.now())
         context["address"] = "" if way == "paste" else request.build_absolute_uri()
     return render(request, "dispatch/preview.html", context, status=422 if form.errors else 200)
