@@ -125,20 +125,6 @@ def watt_seconds(stretches: Iterable[tuple[Window, int]]) -> int:
     return sum(watts * _seconds(window) for window, watts in stretches)
 
 
-def served_windows(plan: DevicePlan, event: Event) -> list[Window]:
-    """Return where a device serves an event: within its segments, but for what it leaves undone."""
-    mine = (each.window for each in plan.unserved if each.event_id == event.event_id)
-    undone = sorted(mine, key=lambda window: window.start)
-    windows = []
-    for segment in plan.segments:
-        if segment.mode is Mode.IDLE or event.leap_event_id not in segment.leap_event_ids:
-            continue
-        if whole := _meet(Window(segment.start, segment.end), event.window):
-            gaps = [Shade(gap, "") for each in undone if (gap := _meet(whole, each))]
-            windows += lit(whole, gaps)
-    return windows
-
-
 def _cases(before: FleetPlan, after: FleetPlan, *, devices: Mapping[int, Traits]) -> list[Case]:
     """Group devices that share both plans, those that change most first."""
     alike: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -153,7 +139,7 @@ def _cases(before: FleetPlan, after: FleetPlan, *, devices: Mapping[int, Traits]
                 after=new,
                 device_ids=tuple(device_ids),
                 is_changed=_doing(old) != _doing(new),
-                is_refusing=any(_undone(new)[pk] > _undone(old)[pk] for pk in _undone(new)),
+                is_refusing=_is_more(_undone(new), _undone(old)),
             )
         )
     return sorted(cases, key=lambda case: _turn(case, devices=devices))
@@ -195,6 +181,10 @@ def _undone(plan: DevicePlan) -> Counter[int]:
     return undone
 
 
+def _is_more(seconds: Mapping[int, int], than: Mapping[int, int]) -> bool:
+    return any(count > than.get(pk, 0) for pk, count in seconds.items())
+
+
 def _by_leap_id(events: Iterable[Event]) -> dict[str, list[Event]]:
     found: dict[str, list[Event]] = {}
     for event in events:
@@ -225,11 +215,14 @@ def _fates(
     refusing: defaultdict[int, Counter[str]] = defaultdict(Counter)
     by_leap_id = _by_leap_id(events.values())
     for mine, device_ids in shared:
-        for event in _called(mine, by_leap_id):
-            windows = served_windows(mine, event)
-            serving[event.event_id] += len(device_ids) if windows else 0
-            for window in windows:
-                _add(turns[event.event_id], mine, window, device_ids=device_ids, devices=devices)
+        gaps, served = _gaps(mine), set()
+        for segment, event in _served(mine, by_leap_id):
+            watts = _together(segment, device_ids=device_ids, devices=devices)
+            for window in _lit(segment, event, gaps.get(event.event_id, ())):
+                served.add(event.event_id)
+                turns[event.event_id][window.start] += watts
+                turns[event.event_id][window.end] -= watts
+        serving.update(dict.fromkeys(served, len(device_ids)))
         for event_id, reason in {(each.event_id, each.reason) for each in mine.unserved}:
             refusing[event_id][reason] += len(device_ids)
     return {
@@ -244,22 +237,32 @@ def _fates(
     }
 
 
-def _add(
-    turns: Counter[datetime],
-    plan: DevicePlan,
-    window: Window,
-    *,
-    device_ids: Collection[int],
-    devices: Mapping[int, Traits],
-) -> None:
-    """Note where the power of devices that share a plan rises and falls within a window."""
+def _served(plan: DevicePlan, by_leap_id: Mapping[str, Sequence[Event]]) -> Iterable[tuple[Segment, Event]]:
+    """Return every segment in which a device moves with every event it names."""
     for segment in plan.segments:
-        if segment.mode is Mode.IDLE:
-            continue
-        if part := _meet(Window(segment.start, segment.end), window):
-            watts = _together(segment, device_ids=device_ids, devices=devices)
-            turns[part.start] += watts
-            turns[part.end] -= watts
+        if segment.mode is not Mode.IDLE:
+            for leap_id in segment.leap_event_ids:
+                for event in by_leap_id.get(leap_id, ()):
+                    yield segment, event
+
+
+def _gaps(plan: DevicePlan) -> dict[int, list[Window]]:
+    """Return what a device leaves undone, by event, in order."""
+    gaps: dict[int, list[Window]] = {}
+    for each in sorted(plan.unserved, key=lambda gap: gap.window.start):
+        gaps.setdefault(each.event_id, []).append(each.window)
+    return gaps
+
+
+def _lit(segment: Segment, event: Event, gaps: Sequence[Window]) -> list[Window]:
+    """Return where a segment serves an event: within both, but for the gaps.
+
+    A segment is merged of slices in which the device does the same, not all of them for the same events.
+    """
+    whole = _meet(Window(segment.start, segment.end), event.window)
+    if whole is None:
+        return []
+    return lit(whole, [Shade(gap, "") for each in gaps if (gap := _meet(whole, each))]) if gaps else [whole]
 
 
 def _together(segment: Segment, *, device_ids: Collection[int], devices: Mapping[int, Traits]) -> int:
@@ -318,8 +321,8 @@ def _commitments(
     had = {event.event_id for event in _called(case.before, known)}
     gets = {event.event_id for event in _called(case.after, asked)}
     stays = had.intersection(event.event_id for events in asked.values() for event in events)
-    undone, more = _undone(case.before), _undone(case.after)
-    return bool(gets - had), any(more[pk] > undone[pk] for pk in stays)
+    more = {pk: seconds for pk, seconds in _undone(case.after).items() if pk in stays}
+    return bool(gets - had), _is_more(more, _undone(case.before))
 
 
 def _place(change: EventChange) -> tuple[bool, datetime, int, str]:
