@@ -85,31 +85,27 @@ def _windowed(
     now: datetime,
 ) -> HttpResponse:
     """Plan what a form with a window says, beside the day on which it lies."""
-    is_asked = "go" in request.GET
     is_redrawn = bool(request.htmx)  # type: ignore[attr-defined]  # set by django-htmx's middleware
-    typed = request.GET if is_asked or is_redrawn else None
+    typed = request.GET if is_redrawn or "go" in request.GET else None
     form = kind(typed, initial=_usual(request, now=now, zone=zone), zone=zone, now=now)
-    drawn = form.drawn()
-    chosen: dict[str, Any] = getattr(form, "cleaned_data", {})
-    extra: dict[str, Any] = {
-        "day": read_day(
-            chosen.get("whom"),
-            day=chosen.get("date") or now.astimezone(zone).date(),
-            drawn=drawn,
-            zone=zone,
-            now=now,
-        ),
-        "whom": chosen.get("whom"),
-    }
+    extra = _day(form, zone=zone, now=now)
     if is_redrawn:
-        return render(request, "dispatch/preview.html#day", extra | _times(request))
-    if is_asked and form.is_valid():
+        return render(request, "dispatch/preview.html#day", extra | {"way": way} | _times(request))
+    if form.is_valid():
         try:
             extra["result"], extra["body"] = plan(form.cleaned_data, now)
         except WhatIfRefused as refused:
             form.add_error("who", str(refused))
     extra |= {"names": offer_names(), "programs": offer_programs()}
     return _show(request, form, way=way, **extra)
+
+
+def _day(form: WindowForm, *, zone: tzinfo, now: datetime) -> dict[str, Any]:
+    """Read the day that a form is about, as far as the form can be read."""
+    drawn = form.drawn()
+    chosen: dict[str, Any] = getattr(form, "cleaned_data", {})
+    whom, day = chosen.get("whom"), chosen.get("date") or now.astimezone(zone).date()
+    return {"whom": whom, "day": read_day(whom, day=day, drawn=drawn, zone=zone, now=now)}
 
 
 def _usual(request: HttpRequest, *, now: datetime, zone: tzinfo) -> dict[str, Any]:
