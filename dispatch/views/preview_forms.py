@@ -183,8 +183,9 @@ class ChangeForm(forms.Form):
     )
     kw = _Kilowatts(label="Power in kW", help_text="For another power. Empty: the maximum.")
 
-    def __init__(self, *args: Any, offers: Sequence[Offer], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, offers: Sequence[Offer], now: dt.datetime, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.now = now
         self.ids = {each.event_ids[0]: each.event_ids for each in offers}
         self.homes = {pk: each.event_ids[0] for each in offers for pk in each.event_ids}
         choices = [("", "Choose an event"), *((each.event_ids[0], each.label) for each in offers)]
@@ -194,6 +195,13 @@ class ChangeForm(forms.Form):
         """Return the choice of which a stored event, by its number in an address, is a part."""
         is_number = number.isascii() and number.isdecimal() and len(number) <= 18
         return self.homes.get(int(number)) if is_number else None
+
+    def clean_ends_at(self) -> dt.datetime | None:
+        """Refuse a time so far away that it would not be believed."""
+        ends_at: dt.datetime | None = self.cleaned_data["ends_at"]
+        if ends_at and abs(ends_at - self.now) > FARTHEST_START:
+            raise forms.ValidationError("Choose a time within a year from now.")
+        return ends_at
 
     def clean(self) -> dict[str, Any]:
         """Ask for the time that an end needs."""

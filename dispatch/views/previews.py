@@ -57,7 +57,9 @@ def _pasted(request: HttpRequest, posted: Any) -> HttpResponse:
     now = timezone.now()
     if posted is None and "example" in request.GET:
         return _show(request, BodyForm(initial={"body": example_body(now=now)}), way="paste")
-    form = BodyForm(posted or {"body": _arrived(request.GET["notification"])})
+    if posted is None:
+        posted = {"body": _arrived(request.GET["notification"])}
+    form = BodyForm(posted)
     if not form.is_valid():
         return _show(request, form, way="paste")
     try:
@@ -152,7 +154,7 @@ def _changed(request: HttpRequest, *, zone: tzinfo, now: datetime) -> HttpRespon
     """Plan as if a stored event were changed."""
     offers = offer_events(now=now, zone=zone)
     is_asked = "go" in request.GET
-    form = ChangeForm(request.GET if is_asked else None, offers=offers)
+    form = ChangeForm(request.GET if is_asked else None, offers=offers, now=now)
     if not is_asked:
         form.initial["event"] = form.home_of(request.GET.get("event", ""))
     extra: dict[str, Any] = {"is_empty": not offers}

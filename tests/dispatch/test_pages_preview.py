@@ -99,7 +99,7 @@ def queries(client, path: str) -> int:
 
 
 def test_a_what_if_that_cannot_be_says_so_under_its_field(client):
-    south()
+    numbers = south()
     client.force_login(person("viewer"))
     for query, name in [
         ("way=draw&go=1", "who"),
@@ -107,7 +107,9 @@ def test_a_what_if_that_cannot_be_says_so_under_its_field(client):
         ("way=draw&go=1&who=South&kw=-3", "kw"),
         ("way=change&go=1", "event"),
         ("way=change&go=1&change=end&event=77", "event"),
+        (f"way=change&go=1&change=end&event={numbers['event']}&ends_at=9999-12-31T23:59", "ends_at"),
         ("way=hold&go=1&date=x", "date"),
+        ("way=hold&go=1&date=9999-12-31&start=23:00&end=01:00&page=x", "date"),
     ]:
         page = client.get(f"/preview/?{query}")
         assert page.status_code == 422, query
