@@ -19,6 +19,7 @@ from dispatch.reading.axis import Axis
 from dispatch.reading.devices import MODE_WORDS
 
 NAMES_SHOWN = 3
+LOW = 56  # percent of the lane's height below which a label has no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,16 @@ class Piece:
     def top(self) -> int:
         """Say where its upper edge lies, in percent from above."""
         return 100 - self.height
+
+    @property
+    def is_low(self) -> bool:
+        """Tell whether the label stands above the segment instead of in it."""
+        return self.height < LOW
+
+    @property
+    def tenth(self) -> int:
+        """Give the height in tenths, rounded up, to stand a label on."""
+        return -(-self.height // 10)
 
 
 @dataclass(frozen=True, slots=True)
