@@ -62,6 +62,11 @@ CASES = {
         ["18-19 7>4", "devices [1, 2]", "+0 -1"],
     ),
     "another rank changes no device": (fleet(A), fleet(replace(A, rank=3)), ["devices []", "+0 -0"]),
+    "left undone either way is not dropped": (
+        fleet(A, d1=HOLD),
+        fleet(A, d1=HOLD),
+        ["devices []", "+0 -0"],
+    ),
     "nothing": (fleet(A), fleet(A), ["devices []", "+0 -0"]),
 }
 
