@@ -147,7 +147,7 @@ def nice_top(value: Decimal) -> Decimal:
     """Round up to a scale that people can divide by four.
 
     >>> nice_top(Decimal(3850)), nice_top(Decimal(9))
-    (Decimal('4000'), Decimal('10'))
+    (Decimal('4000'), Decimal('10.00'))
     """
     magnitude = Decimal(10) ** value.adjusted()
     for factor in ("1", "1.2", "1.6", "2", "2.4", "3.2", "4", "6", "8", "10"):
