@@ -259,8 +259,9 @@ class PreviewView(APIView):
     @extend_schema(
         summary="Preview a dispatch",
         description="Send a dispatch body as Leap would post it, of meters or of market groups. The answer "
-        "is what each device it reaches would do from now on, under all that is live and what is tried. 400 "
-        "when the body is no JSON object; timeslots that cannot be used are listed as problems.",
+        "is what each device it reaches would do from now on, under all that is live and what is tried, "
+        "beside what it is to do now, and what each event gets before and after. 400 when the "
+        "body is no JSON object; timeslots that cannot be used are listed as problems.",
         request={"application/json": {"type": "object"}},
         responses=PreviewOut,
     )

@@ -22,7 +22,8 @@ from meters.models import MarketGroup, Meter
 SHOWN_BEFORE = timedelta(hours=2)
 SHOWN_AT_LEAST = timedelta(hours=10)
 SHOWN_AT_MOST = timedelta(hours=26)
-NARROW = 40  # parts below which a bar's label stands beside it
+NARROW = 16  # parts that a bar needs to hold a label, and for each of its signs so many more:
+A_SIGN = 4.2
 RIGHT_EDGE = 230  # parts from which that label stands before it
 SETTLED = frozenset({State.CANCELLED, State.UNCONFIRMED, State.DONE})
 VOLUNTARY = frozenset({State.VOLUNTARY, State.LIVE_VOLUNTARY})
@@ -45,7 +46,7 @@ class Lane:
     @property
     def fits(self) -> bool:
         """Tell whether the label has room inside the bar."""
-        return self.parts >= NARROW
+        return self.parts >= NARROW + A_SIGN * len(self.label)
 
     @property
     def is_left(self) -> bool:

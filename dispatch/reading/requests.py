@@ -24,7 +24,10 @@ GOES_ON = (*LIVE_STATES, State.COMMITTED, State.VOLUNTARY, State.DONE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing asked of one owner in one window: an event, or several that say the same and touch."""
+    """One thing asked of one owner in one window: an event, or several that say the same and touch.
+
+    `is_dropped`: where it meets others, some device does not serve it.
+    """
 
     event_ids: tuple[int, ...]
     leap_event_ids: tuple[str, ...]
@@ -42,6 +45,7 @@ class Request:
     is_test: bool
     is_voluntary: bool
     lead_id: int
+    is_dropped: bool = False
 
     @property
     def href(self) -> str:

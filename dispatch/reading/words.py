@@ -38,6 +38,16 @@ def power(value_kw: Decimal | None) -> str:
     return " ".join(part for part in power_parts(value_kw) if part)
 
 
+def energy(value_kwh: Decimal) -> str:
+    """Write energy with its unit: kWh below 10,000, MWh above.
+
+    >>> energy(Decimal("12500")), energy(Decimal("9.6"))
+    ('12.5 MWh', '9.6 kWh')
+    """
+    is_large = abs(value_kwh) >= 10_000
+    return f"{number(value_kwh / 1000)} MWh" if is_large else f"{number(value_kwh)} kWh"
+
+
 def length(span: timedelta) -> str:
     """Write a length of time in the two units that matter.
 

@@ -21,6 +21,8 @@ LISTS = [
     "/policies/",
     "/tests/",
     "/preview/",
+    "/preview/?way=change",
+    "/preview/?way=paste",
 ]
 FORMS = ["/overrides/add/", "/policies/add/?template=smart-thermostat", "/meters/import/"]
 DETAILS = [
