@@ -19,12 +19,12 @@ from benchmarks.fanout import DAY, METERS, NOW, build, copy_rows
 from benchmarks.harness import report, seconds
 from benchmarks.with_django import empty_database
 from devices.models import Command, DeviceSchedule, ScheduleSegment
-from dispatch.models import OverrideAction, OverrideScope, Unserved
+from dispatch.models import DeviceUnserved, OverrideAction, OverrideScope, Unserved, UnservedSet
 from dispatch.overrides import add_override
 from dispatch.planning import plan_waiting
 from dispatch.recording import record_waiting
 
-WRITTEN: tuple[type[Model], ...] = (DeviceSchedule, ScheduleSegment, Unserved)
+WRITTEN: tuple[type[Model], ...] = (DeviceSchedule, ScheduleSegment, UnservedSet, Unserved, DeviceUnserved)
 MINUTE = timedelta(minutes=1)
 
 

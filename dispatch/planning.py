@@ -23,8 +23,9 @@ from dispatch.loading import Seeds, load
 from dispatch.locking import Stage, try_turn
 from dispatch.lookups import batches, columns_of
 from dispatch.models import DispatchEvent, Override
-from dispatch.outcomes import save_numbers, save_overlaps, save_unserved
+from dispatch.outcomes import save_numbers, save_overlaps
 from dispatch.rulings import devices_reached
+from dispatch.unserved import save_unserved
 from meters.models import Meter
 
 logger = logging.getLogger(__name__)

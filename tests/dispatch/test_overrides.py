@@ -50,7 +50,7 @@ def test_hold_reaches_its_target_alone_and_ends(target_of):
     plan(1)
     assert lanes(held) == ["60-90 8 a", "100-120 8 a"]
     assert lanes(other) == (["60-90 8 b", "100-120 8 b"] if scope == "FLEET" else ["60-120 8 b"])
-    assert "Held by ana: maintenance." in Unserved.objects.filter(device=held).get().reason
+    assert "Held by ana: maintenance." in Unserved.objects.get(unserved_set__devices__device=held).reason
 
     end_override(override_id=row.pk, now=at(2), by="bo")
     plan(2)
