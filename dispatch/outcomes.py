@@ -1,4 +1,4 @@
-"""What plans leave behind beside schedules: overlaps and the events' numbers; for unserved slices see `unserved`.
+"""What plans leave behind beside schedules: overlaps and the events' numbers.
 
 Only what differs is written. Rows of what is over stay as history; one that runs and no longer holds is
 ended now.

@@ -9,6 +9,7 @@ from typing import Final
 from django.db import transaction
 
 from devices.models import Device
+from devices.scheduling import withhold
 from dispatch import queue
 from dispatch.domain.sentences import short
 from dispatch.lookups import links_of
@@ -44,7 +45,7 @@ def add_override(
     confirm_commitment: bool,
     now: datetime,
 ) -> Override:
-    """Store an override and have the devices it reaches planned anew.
+    """Store an override and have the devices it reaches planned anew; until then nothing starts one it stops.
 
     `target` is a device's external id (or number), a meter's or market group's Leap id, a program's code,
     empty for the fleet. A program's override is about its events alone. `target_kw` goes with FORCE alone;
@@ -72,6 +73,8 @@ def add_override(
         if action == OverrideAction.OPT_OUT:
             _check_commitments(override, now=now)
         override.save(force_insert=True)
+        if action != OverrideAction.FORCE:
+            withhold(device_ids=devices_reached([override], now=now), now=now)
         queue.wake_planning()
     return override
 

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from django.db.models import Exists, F, OuterRef, Q
 
+from devices.bulk import insert_rows
 from devices.domain.schedule import as_z
 from dispatch.domain.consolidation import DevicePlan
 from dispatch.lookups import batches
@@ -43,10 +44,11 @@ def save_unserved(plans: Mapping[int, DevicePlan], *, now: datetime) -> None:
     left = [held[device_id] for device_id in changed if device_id in held]
     _close(left, now=now)
     sets = _sets({id(slices): slices for slices in changed.values() if slices}.values())
-    DeviceUnserved.objects.bulk_create(
-        DeviceUnserved(device_id=device_id, unserved_set_id=sets[id(slices)], since=now)
-        for device_id, slices in changed.items()
-        if slices
+    insert_rows(
+        DeviceUnserved,
+        ("device_id", "unserved_set_id"),
+        ((device_id, sets[id(slices)]) for device_id, slices in changed.items() if slices),
+        since=now,
     )
     _drop_empty({set_id for _, set_id in left})
 
@@ -135,17 +137,10 @@ def _sets(wanted: Iterable[Slices]) -> dict[int, int]:
     new = UnservedSet.objects.bulk_create(
         UnservedSet(digest=digest) for digest in by_digest if digest not in known
     )
-    Unserved.objects.bulk_create(
-        Unserved(
-            unserved_set=each,
-            event_id=event,
-            starts_at=start,
-            ends_at=end,
-            reason=reason,
-            is_shaded=is_shaded,
-        )
-        for each in new
-        for event, start, end, reason, is_shaded in by_digest[each.digest][0]
+    insert_rows(
+        Unserved,
+        ("unserved_set_id", "event_id", "starts_at", "ends_at", "reason", "is_shaded"),
+        ((each.pk, *slice_) for each in new for slice_ in by_digest[each.digest][0]),
     )
     known |= {each.digest: each.pk for each in new}
     return {id(slices): known[digest] for digest, alike in by_digest.items() for slices in alike}

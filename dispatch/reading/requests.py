@@ -91,10 +91,12 @@ def _unserved(events: list[Any]) -> dict[int, str]:
     ids = [event.pk for event in events if event.is_unserved]
     if not ids:
         return {}
-    rows = Unserved.objects.filter(COUNTS, event_id__in=ids, is_shaded=False).values_list(
-        "event_id", "reason"
+    rows = Unserved.objects.filter(COUNTS, event_id__in=ids, is_shaded=False)
+    told = (
+        rows.values_list("event_id", "reason")
+        .annotate(devices=Count(BY_DEVICE, distinct=True))
+        .order_by("devices", "reason")
     )
-    told = rows.annotate(devices=Count(BY_DEVICE, distinct=True)).order_by("devices", "reason")
     return {event_id: _not_served(devices, reason=reason) for event_id, reason, devices in told}
 
 
