@@ -223,7 +223,8 @@ def test_what_stops_a_device_leaves_before_all_else(settings):
         replace_schedules(desired={superseded: (segment(40, 60),)}, now=at(3))
     run_due_commands(now=at(4))
     told = CommandAttempt.objects.order_by("pk").values_list("command__device__name", flat=True)
-    assert list(told) == ["cleared", "cut", "superseded", "starts alpha", "starts omega"]
+    assert list(told[:3]) == ["cleared", "cut", "superseded"]
+    assert set(told[3:]) == {"starts alpha", "starts omega"}
 
 
 def test_nothing_starts_a_withheld_device_and_what_stops_it_goes_on():
