@@ -201,11 +201,11 @@ class ScheduleSegment(models.Model):
         return f"{self.device_id} {self.starts_at:%Y-%m-%d %H:%M}–{self.ends_at:%H:%M}"
 
     @classmethod
-    def from_value(cls, segment: Segment, *, schedule: DeviceSchedule) -> ScheduleSegment:
+    def from_value(cls, segment: Segment, *, schedule_id: int, device_id: int) -> ScheduleSegment:
         """Return the unsaved row of a segment."""
         return cls(
-            schedule=schedule,
-            device_id=schedule.device_id,
+            schedule_id=schedule_id,
+            device_id=device_id,
             starts_at=segment.start,
             ends_at=segment.end,
             mode=segment.mode.value,
@@ -275,6 +275,9 @@ class Command(models.Model):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveIntegerField(default=0)
+    is_restoring = models.BooleanField(
+        default=False, help_text="It stops a device that may run now, and leaves before all others."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
     detail = models.TextField(blank=True)
 
@@ -288,11 +291,33 @@ class Command(models.Model):
             models.Index(
                 fields=["next_attempt_at"], name="command_due", condition=Q(next_attempt_at__isnull=False)
             ),
+            # Reader: devices.commanding, what must leave before all else.
+            models.Index(
+                fields=["next_attempt_at"],
+                name="command_restoring_due",
+                condition=Q(next_attempt_at__isnull=False, is_restoring=True),
+            ),
             models.Index(fields=["device", "state"], name="command_device_state"),
         ]
 
     def __str__(self) -> str:
         return self.key
+
+
+class Withheld(models.Model):
+    """A device that nothing may start until it is planned anew. Written and taken away by `scheduling`.
+
+    Commands that stop it go on. A row a request: whoever planned takes away those it has heard of.
+    """
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="withheld")
+    since = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "withheld"
+
+    def __str__(self) -> str:
+        return f"{self.device_id} since {self.since:%H:%M:%S}"
 
 
 class AttemptOutcome(models.TextChoices):

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet, TextChoices, TextField
 from django.db.models.functions import Cast
 
-from devices.models import Device
+from devices.models import Device, Withheld
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -103,6 +103,7 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     ]
     asked += [rows.filter(plan_requested_at__isnull=False) for rows in (Meter.objects, Device.objects)]
     asked.append(Device.objects.filter(weigh_requested_at__isnull=False))
+    asked.append(Withheld.objects.filter(since__lte=lost))
     tasks = []
     if received.exists() or repeated.exists():
         tasks.append(RECORD_WAITING)

@@ -17,7 +17,7 @@ from devices.models import Device, ScheduleSegment
 from dispatch.domain.terms import Terms
 from dispatch.domain.weighing import bears_on_plan
 from dispatch.lookups import batches
-from dispatch.models import Unserved
+from dispatch.models import DeviceUnserved
 from dispatch.terms import nearest_policies
 
 
@@ -58,7 +58,7 @@ def _bearing(devices: Collection[Device], *, now: datetime) -> list[int]:
 def _asked(device_ids: Collection[int], *, now: datetime) -> set[int]:
     """Return the devices of which something is asked from now on: they serve it, or say why not."""
     current = ScheduleSegment.objects.filter(ends_at__gt=now, schedule__superseded_at__isnull=True)
-    left = Unserved.objects.filter(ends_at__gt=now)
+    left = DeviceUnserved.objects.filter(until__isnull=True, unserved_set__slices__ends_at__gt=now)
     return {
         device_id
         for rows in (current, left)

@@ -321,7 +321,7 @@ class OverrideIn(serializers.Serializer):
     ends_at = serializers.DateTimeField()
     target_kw = KilowattField(required=False, allow_null=True, default=None, help_text="Of force, in kW.")
     reason = serializers.CharField(
-        max_length=2000, allow_blank=True, default="", help_text="Opting out of a commitment needs one."
+        max_length=2000, allow_blank=True, default="", help_text="Breaking a commitment needs one."
     )
     confirm_commitment = serializers.BooleanField(
         default=False, help_text="Opting out of a commitment needs this said."

@@ -10,13 +10,14 @@ from typing import Any
 from django.db.models import Q
 
 from devices.models import Device
-from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope, Unserved
+from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope
 from dispatch.reading import words
 from dispatch.reading.axis import Axis, Tick
 from dispatch.reading.final import read_around, read_final, spans_for, steps_for
 from dispatch.reading.lanes import Aside, Final, place_asides, place_final
 from dispatch.reading.looks import Look, State
 from dispatch.reading.requests import Request, events_between, read_requests
+from dispatch.unserved import undone_by
 from meters.models import MarketGroup, Meter
 
 SHOWN_BEFORE = timedelta(hours=2)
@@ -112,8 +113,8 @@ def _tick_every(axis: Axis) -> timedelta:
 
 def _refusals(device: Device, *, axis: Axis) -> dict[int, str]:
     """Give one reason why this device does not serve an event somewhere, by event. One query."""
-    rows = Unserved.objects.filter(device=device, starts_at__lt=axis.end, ends_at__gt=axis.start)
-    return dict(rows.order_by("-starts_at").values_list("event_id", "reason"))
+    rows = undone_by(device.pk, since=axis.start)
+    return {row.event_id: row.reason for row in reversed(rows) if row.starts_at < axis.end}
 
 
 def _why(request: Request, *, refused: Mapping[int, str]) -> str:

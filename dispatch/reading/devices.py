@@ -22,12 +22,13 @@ from devices.models import (
     SegmentMode,
     SimulatedDevice,
 )
-from dispatch.models import Overlap, Unserved
+from dispatch.models import Overlap
 from dispatch.policy_models import ResponsePolicy
 from dispatch.reading import commands, words
 from dispatch.reading.device_lanes import DeviceLanes, read_lanes
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
 from dispatch.terms import nearest_policies
+from dispatch.unserved import undone_by
 from meters.models import Meter
 
 STANDING_TABS = {
@@ -314,7 +315,7 @@ def _segment(segment: ScheduleSegment, *, now: datetime) -> SegmentRow:
 
 
 def _refusals(device: Device, *, now: datetime) -> tuple[Refusal, ...]:
-    rows = Unserved.objects.filter(device=device, ends_at__gt=now - timedelta(days=1)).select_related("event")
+    rows = undone_by(device.pk, since=now - timedelta(days=1))
     return tuple(
         Refusal(
             event_id=row.event_id,
@@ -324,5 +325,5 @@ def _refusals(device: Device, *, now: datetime) -> tuple[Refusal, ...]:
             ends_at=row.ends_at,
             reason=row.reason,
         )
-        for row in rows.order_by("starts_at", "id")[:20]
+        for row in rows[:20]
     )

@@ -15,6 +15,7 @@ from dispatch.models import DispatchEvent, Overlap, TestKind, Unserved
 from dispatch.reading import words
 from dispatch.reading.looks import Look, State, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
+from dispatch.unserved import BY_DEVICE, COUNTS
 
 MOST_EVENTS = 5000
 BRACKETS = re.compile(r" \([^)]*\)")
@@ -94,8 +95,12 @@ def _unserved(events: list[Any]) -> dict[int, str]:
     ids = [event.pk for event in events if event.is_unserved]
     if not ids:
         return {}
-    rows = Unserved.objects.filter(event_id__in=ids, is_shaded=False).values_list("event_id", "reason")
-    told = rows.annotate(devices=Count("device", distinct=True)).order_by("devices", "reason")
+    rows = Unserved.objects.filter(COUNTS, event_id__in=ids, is_shaded=False)
+    told = (
+        rows.values_list("event_id", "reason")
+        .annotate(devices=Count(BY_DEVICE, distinct=True))
+        .order_by("devices", "reason")
+    )
     return {event_id: _not_served(devices, reason=reason) for event_id, reason, devices in told}
 
 

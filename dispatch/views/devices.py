@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -15,12 +16,13 @@ from django.views.decorators.http import require_GET, require_POST
 from devices.models import Device
 from devices.registering import register_devices
 from dispatch import overrides
-from dispatch.models import OverrideScope
+from dispatch.models import OverrideAction, OverrideScope
 from dispatch.reading import devices as reading
+from dispatch.reading.overrides import read_reach
 from dispatch.reading.then import device_then
 from dispatch.reading.zones import page_zone, zone_name, zone_named
-from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm
-from dispatch.views.overrides import override_arguments, say_done, usual_end
+from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm, OverrideForm
+from dispatch.views.overrides import confirm, override_arguments, say_done, usual_end
 
 
 @require_GET
@@ -61,7 +63,7 @@ def _show(request: HttpRequest, device_id: int, *, form: DeviceOverrideForm) -> 
 @require_POST
 @permission_required("dispatch.operate", raise_exception=True)
 def device_override(request: HttpRequest, device_id: int) -> HttpResponse:
-    """Hold, opt out or force one device, with an end and a reason."""
+    """Hold, opt out or force one device, with an end and a reason; if a commitment is given up, ask first."""
     now = timezone.now()
     device = get_object_or_404(Device, pk=device_id)
     zone = zone_named(request.POST.get("zone", "")) or page_zone(request)
@@ -69,6 +71,9 @@ def device_override(request: HttpRequest, device_id: int) -> HttpResponse:
         form = DeviceOverrideForm(request.POST, now=now)
         if not form.is_valid():
             return _show(request, device_id, form=form)
+        asking = _asking(request, device, now=now)
+        if asking:
+            return confirm(request, asking, zone=zone, now=now)
         try:
             override = overrides.add_override(
                 **override_arguments(form.cleaned_data),
@@ -100,3 +105,19 @@ def device_wish(request: HttpRequest, device_id: int) -> HttpResponse:
         )
         messages.success(request, f"{device} {said}. It is planned again.")
     return redirect("dispatch:device-detail", device.pk)
+
+
+def _asking(request: HttpRequest, device: Device, *, now: datetime) -> OverrideForm | None:
+    """Return the device's form as that of the page that asks, where a commitment would be given up."""
+    given = request.POST.copy()
+    given.update({"scope": OverrideScope.DEVICE, "target": device.external_id})
+    form = OverrideForm(given, now=now)
+    if not form.is_valid() or form.cleaned_data["action"] == OverrideAction.FORCE:
+        return None
+    reach = read_reach(
+        scope=OverrideScope.DEVICE,
+        target=device.external_id,
+        starts_at=now,
+        ends_at=form.cleaned_data["ends_at"],
+    )
+    return form if reach.commitments else None

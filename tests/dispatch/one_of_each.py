@@ -8,7 +8,16 @@ from django.utils import timezone
 
 from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegment
 from dispatch.domain.policies import NOTHING
-from dispatch.models import DispatchNotification, NotificationItem, Overlap, Override, TestSend, Unserved
+from dispatch.models import (
+    DeviceUnserved,
+    DispatchNotification,
+    NotificationItem,
+    Overlap,
+    Override,
+    TestSend,
+    Unserved,
+    UnservedSet,
+)
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
@@ -37,7 +46,9 @@ def grow(number: int) -> dict[str, object]:
     )
     CommandAttempt.objects.create(command=command, started_at=now)
     Overlap.objects.create(device=battery, starts_at=now, ends_at=later, reason="Both.")
-    Unserved.objects.create(event=asked, device=battery, starts_at=now, ends_at=later, reason="Held.")
+    undone = UnservedSet.objects.create(digest=f"{number:064d}")
+    Unserved.objects.create(unserved_set=undone, event=asked, starts_at=now, ends_at=later, reason="Held.")
+    DeviceUnserved.objects.create(device=battery, unserved_set=undone, since=now)
     Override.objects.create(
         scope="METER",
         target=one.meter_id,

@@ -150,8 +150,30 @@ def test_the_digest_knows_content_and_not_how_a_number_is_written():
     ],
 )
 def test_a_command_is_worth_sending_while_the_device_may_follow_anything(desired, held, is_clear, expires):
-    instruction = instruction_for(desired=[segment(*window) for window in desired], held=held)
+    instruction = instruction_for(desired=[segment(*window) for window in desired], held=held, now=NOW)
     assert (instruction.is_clear, instruction.expires_at) == (is_clear, at(expires))
+
+
+IDLE = segment(0, 60, mode=Mode.IDLE)
+
+
+@pytest.mark.parametrize(
+    ("desired", "held", "is_restoring"),
+    [
+        pytest.param([], Held([segment(0, 60)], None), True, id="runs and is cleared"),
+        pytest.param([segment(5, 60)], Held([segment(0, 60)], None), True, id="runs and is to run later"),
+        pytest.param([IDLE], Held([segment(0, 60)], None), True, id="runs and is to idle"),
+        pytest.param([segment(0, 9)], Held([segment(0, 60)], None), False, id="goes on for a while"),
+        pytest.param([segment(0, 60, "1")], Held([segment(0, 60)], None), False, id="gives less"),
+        pytest.param([], Held([segment(5, 60)], None), False, id="was to run later"),
+        pytest.param([], Held([IDLE], None), False, id="idles"),
+        pytest.param([segment(5, 9)], Held([], at(60), is_restoring=True), True, id="was not stopped yet"),
+        pytest.param([segment(0, 9)], Held([], at(60), is_restoring=True), False, id="runs on after all"),
+        pytest.param([segment(0, 9)], Held([], None), False, id="starts"),
+    ],
+)
+def test_a_command_is_restoring_if_the_device_may_run_and_is_to_stop(desired, held, is_restoring):
+    assert instruction_for(desired=desired, held=held, now=NOW).is_restoring is is_restoring
 
 
 def test_a_silent_device_is_tried_quickly_then_after_a_minute_then_every_half_minute():
