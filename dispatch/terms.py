@@ -32,7 +32,7 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
         if found := policy.to_value():
             limits[policy.pk] = found
     limited = {pk: limits[policy.pk] for pk, policy in nearest.items() if policy.pk in limits}
-    zones = _zones([device for device in devices if device.pk in limited])
+    zones = zones_of([device for device in devices if device.pk in limited])
     ran = _ran([pk for pk, each in limited.items() if each.counts_runs], now=now)
     terms = {pk: Terms(each, zones[pk], ran.get(pk, ())) for pk, each in limited.items()}
     return terms, {pk: str(policy) for pk, policy in nearest.items()}
@@ -92,7 +92,7 @@ def _first(
     return min(found, key=lambda policy: policy.name, default=None)
 
 
-def _zones(devices: Sequence[Device]) -> dict[int, str]:
+def zones_of(devices: Sequence[Device]) -> dict[int, str]:
     """Return whose clock counts: the site's, else the first meter's by id, else UTC."""
     zones: dict[int, str] = {}
     behind = MeterDevice.objects.order_by("device_id", "-meter__meter_id")
