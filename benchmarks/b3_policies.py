@@ -17,7 +17,9 @@ from benchmarks.b3_planning import DEVICES, NOW, fleet, sweep_all
 from benchmarks.harness import best_of, report
 from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet, plan_fleet
-from dispatch.domain.policies import NOTHING, TEMPLATES, Terms, limits_of
+from dispatch.domain.policies import NOTHING, policy_of
+from dispatch.domain.policy_templates import TEMPLATES
+from dispatch.domain.terms import Battery, Terms
 
 HOUR = timedelta(hours=1)
 ZONES = ("America/Los_Angeles", "America/New_York")
@@ -27,15 +29,23 @@ def limited_fleet() -> Fleet:
     """Three quarters of the devices have limits, in two zones, with one of six pasts."""
     of = fleet()
     kinds = [
-        limits_of({**NOTHING, **TEMPLATES[key]}, label=f"{TEMPLATES[key]['name']} v1")
+        policy_of({**NOTHING, **TEMPLATES[key]}, label=f"{TEMPLATES[key]['name']} v1")
         for key in ("home-battery", "commercial-battery", "smart-thermostat")
     ]
     terms = {}
     for number in of.devices:
-        limits = ([*kinds, None])[number % 4]
-        if limits is not None:
+        policy = ([*kinds, None])[number % 4]
+        if policy is not None:
             began = NOW - (2 + number % 6) * HOUR
-            terms[number] = Terms(limits, ZONES[number % 8 // 4], (Window(began, began + HOUR),))
+            terms[number] = Terms(
+                ZONES[number % 8 // 4],
+                limits=policy.limits,
+                storage=policy.storage,
+                flexibility=policy.flexibility,
+                shape=policy.shape,
+                battery=Battery(2 * of.devices[number].rated_watts) if policy.storage else None,
+                ran=(Window(began, began + HOUR),),
+            )
     return replace(of, terms=terms)
 
 
@@ -44,7 +54,7 @@ Segment = tuple[datetime, datetime, float]
 
 def first_come(segments: list[Segment], *, terms: Terms | None) -> list[Segment]:
     """Keep a device's segments until the hours of the local day are used up."""
-    if terms is None or terms.limits.a_day is None:
+    if terms is None or terms.limits is None or terms.limits.a_day is None:
         return segments
     zone, used, kept = ZoneInfo(terms.zone), defaultdict[date, timedelta](timedelta), []
     for window in terms.ran:

@@ -46,6 +46,13 @@ class Device(models.Model):
     policy = models.CharField(
         max_length=64, blank=True, help_text="Name of the response policy of this device alone."
     )
+    commitments_only = models.BooleanField(
+        default=False, help_text="The customer's standing wish: nothing voluntary."
+    )
+    state_of_charge_percent = models.DecimalField(
+        max_digits=5, decimal_places=2, null=True, blank=True, help_text="As the device last said it."
+    )
+    state_of_charge_at = models.DateTimeField(null=True, blank=True)
     is_online = models.BooleanField(default=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     schedule_version = models.PositiveIntegerField(default=0, editable=False)
@@ -55,6 +62,15 @@ class Device(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(rated_power_kw__gte=0), name="device_rated_not_negative"),
+            models.CheckConstraint(
+                condition=Q(state_of_charge_percent__isnull=True, state_of_charge_at__isnull=True)
+                | Q(
+                    state_of_charge_percent__gte=0,
+                    state_of_charge_percent__lte=100,
+                    state_of_charge_at__isnull=False,
+                ),
+                name="device_charge_in_percent",
+            ),
         ]
         indexes = [
             # Reader: dispatch.planning, what a change of a device left to be decided.

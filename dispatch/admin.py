@@ -37,7 +37,7 @@ from dispatch.models import (
     RejectedDelivery,
     TestKind,
 )
-from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
+from dispatch.policy_models import PolicyAssignment, PolicyVersion, ProgramPrice, ResponsePolicy
 from dispatch.reading.notifications import pretty
 from dispatch.reading.words import counted, power
 from dispatch.views.policy_forms import PolicyForm
@@ -440,8 +440,8 @@ class ResponsePolicyAdmin(ReadOnly):
     """Written as on its page: each change is a version, and its devices are planned again. For admins."""
 
     form = PolicyForm
-    list_display = ["name", "version", "strategy", "longest_run_minutes", "hours_a_day", "events_a_day"]
-    list_filter = ["strategy"]
+    list_display = ["name", "version", "hours_a_day", "events_a_day", "plans_energy", "voluntary"]
+    list_filter = ["plans_energy", "voluntary"]
     search_fields = ["name"]
     ordering = ["name"]
     inlines = [AssignmentInline, VersionInline]
@@ -459,6 +459,24 @@ class ResponsePolicyAdmin(ReadOnly):
             policy_id=obj.pk if change else None, content=form.cleaned_data, by=by, now=timezone.now()
         )
         obj.pk, obj.version = saved.pk, saved.version
+
+
+@admin.register(ProgramPrice)
+class ProgramPriceAdmin(ReadOnly):
+    """What programs pay: policies with a price of comfort measure by it from the next plan on. For admins."""
+
+    list_display = ["program", "usd_per_kwh"]
+    search_fields = ["program"]
+    ordering = ["program"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("dispatch.administer")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("dispatch.administer")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("dispatch.administer")
 
 
 @admin.register(Doubt)

@@ -52,7 +52,17 @@ _METER_COLUMNS = (
     "participation",
     "test_armed_until",
 )
-_DEVICE_COLUMNS = ("external_id", "kind", "rated_power_kw", "may_export", "policy")
+_DEVICE_COLUMNS = (
+    "external_id",
+    "kind",
+    "rated_power_kw",
+    "may_export",
+    "policy",
+    "commitments_only",
+    "energy_capacity_kwh",
+    "state_of_charge_percent",
+    "state_of_charge_at",
+)
 _RECIPIENT_COLUMNS = ("recipients_id", "planned_recipients_id")
 
 

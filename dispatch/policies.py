@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F
 
 from devices.models import Device
-from dispatch.domain.policies import InvalidPolicy, check
+from dispatch.domain.policy_checks import InvalidPolicy, check
 from dispatch.lookups import batches
 from dispatch.overrides import OverrideRefused, find_target
 from dispatch.planning import request_plan

@@ -19,16 +19,17 @@ from devices.models import Device
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import LOOK_BACK, Fleet
 from dispatch.domain.overruling import Ruling
-from dispatch.domain.policies import Limits, Terms, limits_of
+from dispatch.domain.policies import NOTHING, policy_of
 from dispatch.domain.replaying import Heard, Past, Spoken, as_if_in_time, is_too_late
 from dispatch.domain.revisions import fields_from_content
+from dispatch.domain.terms import Policy, Terms
 from dispatch.levels import load_policy
 from dispatch.loading import devices_of, meters_of, recipients_of, traits_of
 from dispatch.lookups import columns_of, links_of, sets_named
 from dispatch.models import DispatchEvent, EventRevision, Override, TestKind
 from dispatch.replay_models import Baseline, PolicyReplay, ReplayScope
 from dispatch.rulings import FOR_EVER, devices_reached, load_rulings
-from dispatch.terms import nearest_policies, zones_of
+from dispatch.terms import nearest_policies, terms_under, zones_of
 
 _REVISION_COLUMNS: Final = (
     "received_at",
@@ -93,7 +94,6 @@ def load_past(replay: PolicyReplay, *, now: datetime) -> Loaded:
         policy=load_policy(),
     )
     heard = [each for each in heard if each.event.recipients in named]
-    zones = zones_of(devices)
     past = Past(
         window=window,
         heard=as_if_in_time(heard) if replay.taking_late else heard,
@@ -102,9 +102,9 @@ def load_past(replay: PolicyReplay, *, now: datetime) -> Loaded:
     )
     return Loaded(
         past=past,
-        terms=_both_terms(replay, devices, meant, zones=zones, now=now),
+        terms=_both_terms(replay, devices, meant, now=now),
         device_ids=meant,
-        zones=zones,
+        zones=zones_of(devices),
         too_late=_count_too_late(heard, window=window),
     )
 
@@ -158,12 +158,7 @@ def _sets_of(device_ids: Collection[int], recipients: Mapping[int, Sequence[str]
 
 
 def _both_terms(
-    replay: PolicyReplay,
-    devices: Sequence[Device],
-    meant: frozenset[int],
-    *,
-    zones: Mapping[int, str],
-    now: datetime,
+    replay: PolicyReplay, devices: Sequence[Device], meant: frozenset[int], *, now: datetime
 ) -> tuple[dict[int, Terms], dict[int, Terms]]:
     """Return the terms to compare with, and those under the policy in question."""
     nearest = nearest_policies(devices, now=now)
@@ -171,18 +166,22 @@ def _both_terms(
     held = {pk: values[policy.pk] for pk, policy in nearest.items()}
     tried = dict.fromkeys(meant, read_policy(replay.content, label=replay.label))
     if replay.baseline == Baseline.NONE:
-        held |= dict.fromkeys(meant, None)
-    return _terms(held, zones=zones), _terms({**held, **tried}, zones=zones)
+        held |= dict.fromkeys(meant, Policy())
+    return _terms(devices, held), _terms(devices, {**held, **tried})
 
 
-def read_policy(content: Mapping[str, Any], *, label: str) -> Limits | None:
-    """Return what stored content says; numbers with a point are decimals again."""
+def read_policy(content: Mapping[str, Any], *, label: str) -> Policy:
+    """Return what stored content says: numbers with a point as decimals, and nothing of what is missing."""
     said = {key: Decimal(str(each)) if isinstance(each, float) else each for key, each in content.items()}
-    return limits_of(said, label=label)
+    return policy_of({**NOTHING, **said}, label=label)
 
 
-def _terms(limits: Mapping[int, Limits | None], *, zones: Mapping[int, str]) -> dict[int, Terms]:
-    return {pk: Terms(each, zones[pk]) for pk, each in limits.items() if each}
+def _terms(devices: Sequence[Device], under: Mapping[int, Policy]) -> dict[int, Terms]:
+    """Return terms as far as they hold of the past: not what ran in truth, nor what a battery holds today."""
+    return {
+        pk: replace(terms, battery=replace(terms.battery, percent=None, at=None)) if terms.battery else terms
+        for pk, terms in terms_under(devices, under, ran={}).items()
+    }
 
 
 def _spoken(devices: Sequence[Device], *, window: Window) -> dict[int, tuple[Spoken, ...]]:

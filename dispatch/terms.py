@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from devices.models import Device, MeterDevice, ScheduleSegment, SegmentMode
-from dispatch.domain.events import Window
-from dispatch.domain.policies import Limits, Terms
+from devices.models import Device, DeviceKind, MeterDevice, ScheduleSegment, SegmentMode
+from dispatch.domain.events import Window, to_watts
+from dispatch.domain.terms import Battery, Policy, Terms
 from dispatch.lookups import batches, columns_of, links_of
-from dispatch.policy_models import PolicyAssignment, PolicyScope, ResponsePolicy
+from dispatch.policy_models import PolicyAssignment, PolicyScope, ProgramPrice, ResponsePolicy
 from dispatch.rulings import group_members
 
 LOOK_BACK: Final = timedelta(days=2)
@@ -22,20 +22,80 @@ LOOK_BACK: Final = timedelta(days=2)
 
 
 def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, Terms], dict[int, str]]:
-    """Return the terms of the devices that have limits, and the name and version of every device's policy.
+    """Return the terms of the devices that have any, and the name and version of every device's policy.
 
     One statement where there is no policy.
     """
     nearest = nearest_policies(devices, now=now)
-    limits: dict[int, Limits] = {}
-    for policy in {policy.pk: policy for policy in nearest.values()}.values():
-        if found := policy.to_value():
-            limits[policy.pk] = found
-    limited = {pk: limits[policy.pk] for pk, policy in nearest.items() if policy.pk in limits}
-    zones = zones_of([device for device in devices if device.pk in limited])
-    ran = _ran([pk for pk, each in limited.items() if each.counts_runs], now=now)
-    terms = {pk: Terms(each, zones[pk], ran.get(pk, ())) for pk, each in limited.items()}
+    values = {pk: policy.to_value() for pk, policy in {each.pk: each for each in nearest.values()}.items()}
+    under = {pk: values[policy.pk] for pk, policy in nearest.items()}
+    ran = _ran([pk for pk, each in under.items() if each.limits and each.limits.counts_runs], now=now)
+    terms = terms_under(devices, under, ran=ran)
     return terms, {pk: str(policy) for pk, policy in nearest.items()}
+
+
+def terms_under(
+    devices: Sequence[Device], under: Mapping[int, Policy], *, ran: Mapping[int, tuple[Window, ...]]
+) -> dict[int, Terms]:
+    """Return the terms of the devices on whose plans anything bears, under the given policies."""
+    nothing = Policy()
+    some = [
+        device for device in devices if under.get(device.pk, nothing) != nothing or device.commitments_only
+    ]
+    if not some:
+        return {}
+    zones, prices = zones_of(some), _prices()
+    return {
+        device.pk: _terms(
+            device,
+            under.get(device.pk, nothing),
+            zone=zones[device.pk],
+            ran=ran.get(device.pk, ()),
+            prices=prices,
+        )
+        for device in some
+    }
+
+
+def _terms(
+    device: Device,
+    policy: Policy,
+    *,
+    zone: str,
+    ran: tuple[Window, ...],
+    prices: tuple[tuple[str, int], ...],
+) -> Terms:
+    """Put together what bears on one device; what does not is left out, so that devices share plans."""
+    flexibility = policy.flexibility
+    is_weighed = policy.storage or (flexibility and flexibility.below_percent is not None)
+    return Terms(
+        zone=zone,
+        limits=policy.limits,
+        storage=policy.storage,
+        flexibility=flexibility,
+        shape=policy.shape,
+        battery=_battery(device) if is_weighed else None,
+        commitments_only=device.commitments_only,
+        prices=prices if flexibility and flexibility.comfort_price is not None else (),
+        ran=ran,
+    )
+
+
+def _battery(device: Device) -> Battery | None:
+    """Return what a storage device holds; None where its capacity is not known."""
+    if device.kind != DeviceKind.BATTERY or not device.energy_capacity_kwh:
+        return None
+    return Battery(
+        capacity_watt_hours=to_watts(device.energy_capacity_kwh),
+        percent=device.state_of_charge_percent,
+        at=device.state_of_charge_at,
+    )
+
+
+def _prices() -> tuple[tuple[str, int], ...]:
+    """Return what programs pay, in cents per kWh."""
+    rows = ProgramPrice.objects.order_by("program").values_list("program", "usd_per_kwh")
+    return tuple((program, int(price * 100)) for program, price in rows)
 
 
 def nearest_policies(devices: Sequence[Device], *, now: datetime) -> dict[int, ResponsePolicy]:

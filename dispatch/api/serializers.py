@@ -21,7 +21,14 @@ from dispatch.models import (
     Source,
     TestKind,
 )
-from dispatch.policy_models import PolicyScope, PolicyStrategy, ResponsePolicy
+from dispatch.policy_models import (
+    BeyondChoice,
+    DischargeChoice,
+    PolicyScope,
+    ResponsePolicy,
+    VoluntaryChoice,
+    WhenShortChoice,
+)
 from dispatch.preview import PlanPreview
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading.levels import read_twins
@@ -234,7 +241,9 @@ class PolicyOut(serializers.Serializer):
     id = serializers.IntegerField()
     name = serializers.CharField(help_text="What a device's own `policy` names.")
     version = serializers.IntegerField(help_text="Numbered from 1; each change is one.")
-    strategy = CodeField(PolicyStrategy)
+    strategies = serializers.SerializerMethodField(
+        help_text="Leap's letters: A answers everything, B limits, C storage, D flexibility."
+    )
     longest_run_minutes = serializers.IntegerField(allow_null=True, help_text="Null is no limit.")
     rest_minutes = serializers.IntegerField(help_text="Between two runs.")
     hours_a_day = serializers.FloatField(
@@ -246,6 +255,27 @@ class PolicyOut(serializers.Serializer):
     blackouts = serializers.SerializerMethodField(help_text="As 22:00-06:00 or 07:00-09:00 Mon Tue.")
     notice_minutes = serializers.IntegerField(help_text="From hearing of an event to serving it.")
     ignore_below_kw = serializers.FloatField(help_text="Less is not moved for, in kW.")
+    plans_energy = serializers.BooleanField(help_text="Whether the fields up to `when_short` count.")
+    reserve_percent = serializers.IntegerField(help_text="Kept for the site, of the energy capacity.")
+    lowest_percent = serializers.IntegerField()
+    highest_percent = serializers.IntegerField()
+    expected_percent = serializers.IntegerField(
+        allow_null=True, help_text="Taken where the device does not say; null is the highest."
+    )
+    recharge_minutes = serializers.IntegerField(allow_null=True, help_text="From lowest to highest.")
+    may_export = serializers.BooleanField()
+    discharge = CodeField(DischargeChoice)
+    expected_load_kw = serializers.FloatField(allow_null=True)
+    beyond_award = CodeField(BeyondChoice)
+    when_short = CodeField(WhenShortChoice)
+    voluntary = CodeField(VoluntaryChoice, help_text="While one of the next conditions holds.")
+    keep_percent = serializers.IntegerField(allow_null=True, help_text="Of the power, where it is reduced.")
+    below_charge_percent = serializers.IntegerField(allow_null=True)
+    voluntary_hours = serializers.SerializerMethodField(help_text="As 17:00-21:00 or 07:00-09:00 Sat Sun.")
+    comfort_price = serializers.FloatField(allow_null=True, help_text="In dollars per kWh.")
+    ramp_minutes = serializers.IntegerField()
+    precondition_minutes = serializers.IntegerField(help_text="Before a run.")
+    recovery_minutes = serializers.IntegerField(help_text="After a run.")
     assigned_to = AssignmentOut(
         source="assignments", many=True, help_text="Devices of their own name it in `policy` instead."
     )
@@ -254,6 +284,16 @@ class PolicyOut(serializers.Serializer):
     def get_blackouts(self, policy: ResponsePolicy) -> list[str]:
         """List them."""
         return policy.blackouts.splitlines()
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_voluntary_hours(self, policy: ResponsePolicy) -> list[str]:
+        """List them."""
+        return policy.voluntary_hours.splitlines()
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_strategies(self, policy: ResponsePolicy) -> list[str]:
+        """List them."""
+        return list(policy.to_value().strategies)
 
 
 class OverrideIn(serializers.Serializer):

@@ -15,10 +15,10 @@ from devices.domain.schedule import Mode, Segment
 from dispatch.domain import sentences
 from dispatch.domain.envelope import Request, combine, order
 from dispatch.domain.events import GRID_EXPORTS_ALLOWED, Event, Window, to_kw
-from dispatch.domain.limiting import Slot, limit
+from dispatch.domain.limiting import Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
-from dispatch.domain.policies import Terms, needed_notice
+from dispatch.domain.terms import Limits, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,13 @@ def consolidate(
 ) -> DevicePlan:
     """Plan one device: every slice of every request is served or listed as unserved."""
     ordered = sorted(requests, key=order)
-    ordered, late = _after_notice(ordered, terms=terms) if terms else (ordered, [])
+    limits = terms.limits if terms else None
+    ordered, late = _after_notice(ordered, limits=limits) if limits else (ordered, [])
     items: list[tuple[Window, Request | Ruling]] = [(request.window, request) for request in ordered]
     items += [(ruling.window, ruling) for ruling in rulings]
     choices = [_choose(window, live, traits=traits) for window, live in cut(items)]
-    if terms:
-        choices = _within(choices, traits=traits, terms=terms, now=now)
+    if terms and limits:
+        choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
     return DevicePlan(
         segments=tuple(_segments(choices)),
         overlaps=tuple(_overlaps(choices)),
@@ -111,11 +112,13 @@ def consolidate(
     )
 
 
-def _after_notice(requests: Sequence[Request], *, terms: Terms) -> tuple[list[Request], list[UnservedSlice]]:
+def _after_notice(
+    requests: Sequence[Request], *, limits: Limits
+) -> tuple[list[Request], list[UnservedSlice]]:
     """Cut from each request what comes before the notice that the device needs has passed."""
     moved, late = [], []
     for request in requests:
-        event, window, limits = request.event, request.window, terms.limits
+        event, window = request.event, request.window
         turn = needed_notice(limits, heard_at=event.heard_at, window=window)
         if turn < window.end:
             moved.append(replace(request, window=Window(turn, window.end)))
@@ -125,10 +128,13 @@ def _after_notice(requests: Sequence[Request], *, terms: Terms) -> tuple[list[Re
     return moved, late
 
 
-def _within(choices: Sequence[_Choice], *, traits: Traits, terms: Terms, now: datetime) -> list[_Choice]:
+def _within(
+    choices: Sequence[_Choice], *, traits: Traits, terms: Terms, limits: Limits, now: datetime
+) -> list[_Choice]:
     """Rule 4: let the device run within its limits, and refuse the rest."""
     moving = [choice for choice in choices if choice.mode]
-    outcomes = limit([_slot(choice, traits=traits) for choice in moving], terms=terms, now=now)
+    slots = [_slot(choice, traits=traits) for choice in moving]
+    outcomes = limit(slots, limits=limits, zone=terms.zone, ran=terms.ran, now=now)
     limited = [choice for choice in choices if not choice.mode]
     for outcome in outcomes:
         choice = replace(moving[outcome.slot], window=outcome.window)

@@ -24,8 +24,8 @@ from dispatch.domain.envelope import Request
 from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, is_live
 from dispatch.domain.levels import Policy, Shade, Shades, lit, shade
 from dispatch.domain.overruling import Ruling
-from dispatch.domain.policies import Terms
 from dispatch.domain.roster import MeterFacts, Roster
+from dispatch.domain.terms import Terms
 
 LOOK_BACK: Final = timedelta(days=1)
 

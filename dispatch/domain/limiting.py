@@ -24,8 +24,9 @@ from zoneinfo import ZoneInfo
 from dispatch.domain import sentences
 from dispatch.domain.events import Window
 from dispatch.domain.overlaps import cut
-from dispatch.domain.policies import QUARTER, Blackout, Limits, Terms
+from dispatch.domain.terms import Hours, Limits
 
+QUARTER: Final = timedelta(minutes=15)
 _DAY: Final = timedelta(days=1)
 _RAN: Final = -1
 _DARK: Final = -2
@@ -99,15 +100,17 @@ Ways = dict[State, tuple[int, int]]
 """The best way into each state: what it is worth, and which atoms run, a bit each."""
 
 
-def limit(slots: Sequence[Slot], *, terms: Terms, now: datetime) -> list[Outcome]:
+def limit(
+    slots: Sequence[Slot], *, limits: Limits, zone: str, ran: Sequence[Window] = (), now: datetime
+) -> list[Outcome]:
     """Return every part of every slot, in order: it runs, or the reason why it does not.
 
-    Slots are ordered and do not overlap. The past is what the device did.
+    Slots are ordered and do not overlap. The past is what the device did; days are those of the zone.
     """
-    atoms = cut_atoms(slots, terms=terms, now=now)
-    chosen = choose(atoms, limits=terms.limits)
+    atoms = cut_atoms(slots, limits=limits, zone=ZoneInfo(zone), ran=ran, now=now)
+    chosen = choose(atoms, limits=limits)
     names = [("what ran earlier",) if atom.slot is None else slots[atom.slot].names for atom in atoms]
-    why = _Reasons(atoms, chosen, names=names, limits=terms.limits)
+    why = _Reasons(atoms, chosen, names=names, limits=limits)
     return [
         Outcome(atom.slot, atom.window, "" if runs else atom.reason or why.of(index))
         for index, (atom, runs) in enumerate(zip(atoms, chosen, strict=True))
@@ -115,15 +118,16 @@ def limit(slots: Sequence[Slot], *, terms: Terms, now: datetime) -> list[Outcome
     ]
 
 
-def cut_atoms(slots: Sequence[Slot], *, terms: Terms, now: datetime) -> list[Atom]:
+def cut_atoms(
+    slots: Sequence[Slot], *, limits: Limits, zone: ZoneInfo, ran: Sequence[Window], now: datetime
+) -> list[Atom]:
     """Cut slots and the past at every quarter-hour, local midnight and blackout, and at now."""
-    limits, zone = terms.limits, ZoneInfo(terms.zone)
     if not slots:
         return []
-    span = Window(min([slots[0].window.start, *(window.start for window in terms.ran)]), slots[-1].window.end)
+    span = Window(min([slots[0].window.start, *(window.start for window in ran)]), slots[-1].window.end)
     items = [(slot.window, index) for index, slot in enumerate(slots)]
-    items += [(window, _RAN) for window in terms.ran]
-    items += [(window, _DARK) for window in blackout_windows(limits.blackouts, span=span, zone=zone)]
+    items += [(window, _RAN) for window in ran]
+    items += [(window, _DARK) for window in windows_of(limits.blackouts, span=span, zone=zone)]
     live = [(window, set(of)) for window, of in cut(items) if set(of) != {_DARK}]
     marks = sorted([now, *_midnights(span, zone=zone)])
     values = _values(slots)
@@ -177,21 +181,28 @@ def _ahead(ways: Ways, earlier: Atom | None, atom: Atom, *, bounds: Bounds) -> W
     return ahead
 
 
-def blackout_windows(blackouts: Iterable[Blackout], *, span: Window, zone: ZoneInfo) -> list[Window]:
-    """Return a span's blackouts; a night that the clocks change covers its hour twice, or not at all."""
+def windows_of(hours: Iterable[Hours], *, span: Window, zone: ZoneInfo) -> list[Window]:
+    """Return when times of day are in a span; where the clocks change, an hour counts twice or not at all."""
     first = span.start.astimezone(zone).date() - _DAY
     dates = [first + number * _DAY for number in range((span.end - span.start).days + 4)]
     windows = []
-    for blackout in blackouts:
+    for each in hours:
         for date in dates:
-            if blackout.weekdays and date.weekday() not in blackout.weekdays:
+            if each.weekdays and date.weekday() not in each.weekdays:
                 continue
-            until = date if blackout.end > blackout.start else date + _DAY
-            start = datetime.combine(date, blackout.start, zone).astimezone(span.start.tzinfo)
-            end = datetime.combine(until, blackout.end.replace(fold=1), zone).astimezone(span.start.tzinfo)
+            until = date if each.end > each.start else date + _DAY
+            start = datetime.combine(date, each.start, zone).astimezone(span.start.tzinfo)
+            end = datetime.combine(until, each.end.replace(fold=1), zone).astimezone(span.start.tzinfo)
             if start < end:
                 windows.append(Window(start, end))
     return windows
+
+
+def needed_notice(limits: Limits, *, heard_at: datetime | None, window: Window) -> datetime:
+    """Return from when on an event may be served: its start, or once the notice has passed."""
+    if heard_at is None or not limits.notice:
+        return window.start
+    return min(max(window.start, heard_at + limits.notice), window.end)
 
 
 def _midnights(span: Window, *, zone: ZoneInfo) -> list[datetime]:

@@ -22,7 +22,7 @@ from dispatch.domain.consolidation import UnservedSlice
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import LOOK_BACK, Fleet, plan_fleet
 from dispatch.domain.overruling import Ruling
-from dispatch.domain.policies import Terms
+from dispatch.domain.terms import Terms
 
 TOGETHER: Final = timedelta(minutes=1)
 """What is received within it is planned at once."""

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('dispatch', '0021_override_program'),
+        ('dispatch', '0022_policy_parts'),
     ]
 
     operations = [

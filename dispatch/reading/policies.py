@@ -10,7 +10,9 @@ from typing import Any
 from django.db.models import Count
 
 from devices.models import Device
-from dispatch.domain.policies import TEMPLATES, Strategy
+from dispatch.domain.policies import NOTHING
+from dispatch.domain.policy_templates import TEMPLATES
+from dispatch.domain.terms import Beyond, Discharge, Voluntary, WhenShort
 from dispatch.policy_models import PolicyAssignment, PolicyScope, PolicyVersion, ResponsePolicy
 from meters.models import MarketGroup, Meter
 
@@ -24,7 +26,8 @@ class Row:
     id: int
     name: str
     version: int
-    limits: tuple[str, ...]
+    strategies: tuple[str, ...]
+    says: tuple[str, ...]
     given: int
 
 
@@ -47,7 +50,7 @@ class Version:
     number: int
     changed_at: datetime
     changed_by: str
-    limits: tuple[str, ...]
+    says: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Detail:
     id: int
     name: str
     version: int
-    limits: tuple[str, ...]
+    strategies: tuple[str, ...]
+    says: tuple[str, ...]
     given: tuple[Given, ...]
     more: int
     versions: tuple[Version, ...]
@@ -70,7 +74,14 @@ def read_list() -> tuple[Row, ...]:
     )
     policies = ResponsePolicy.objects.annotate(given=Count("assignments")).order_by("name")
     return tuple(
-        Row(each.pk, each.name, each.version, in_words(each.content()), each.given + own.get(each.name, 0))
+        Row(
+            id=each.pk,
+            name=each.name,
+            version=each.version,
+            strategies=each.to_value().strategies,
+            says=in_words(each.content()),
+            given=each.given + own.get(each.name, 0),
+        )
         for each in policies
     )
 
@@ -94,7 +105,8 @@ def read_detail(policy_id: int) -> Detail:
         id=policy.pk,
         name=policy.name,
         version=policy.version,
-        limits=in_words(policy.content()),
+        strategies=policy.to_value().strategies,
+        says=in_words(policy.content()),
         given=(*_given(assignments), *map(_device, devices.order_by("external_id")[:MOST_DEVICES])),
         more=max(0, devices.count() - MOST_DEVICES),
         versions=tuple(
@@ -105,23 +117,79 @@ def read_detail(policy_id: int) -> Detail:
 
 
 def in_words(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what a policy allows, a line for each limit."""
-    if content["strategy"] == Strategy.RESPOND_TO_ALL:
-        return ("Responds to all.",)
-    dark = ", ".join(content["blackouts"].split("\n"))
-    said = (
+    """Say what a policy allows, a line for each thing; versions of old may not know every field."""
+    content = {**NOTHING, **content}
+    said = (*_limits(content), *_storage(content), *_flexibility(content), *_shape(content))
+    lines = tuple(words.format(value) for value, words in said if value)
+    return lines or ("Responds to all.",)
+
+
+Said = tuple[tuple[object, str], ...]
+
+
+def _limits(content: Mapping[str, Any]) -> Said:
+    events = content["events_a_day"]
+    return (
         (content["longest_run_minutes"], "At most {} min in a run."),
         (content["rest_minutes"], "Rests {} min between runs."),
-        (content["hours_a_day"] and f"{float(content['hours_a_day']):g}", "At most {} h a day."),
-        (
-            content["events_a_day"],
-            "At most 1 event a day." if content["events_a_day"] == 1 else "At most {} events a day.",
-        ),
-        (dark, "Never at {}."),
+        (_number(content["hours_a_day"]), "At most {} h a day."),
+        (events, "At most 1 event a day." if events == 1 else "At most {} events a day."),
+        (_listed(content["blackouts"]), "Never at {}."),
         (content["notice_minutes"], "Needs {} min of notice."),
-        (content["ignore_below_kw"] and f"{float(content['ignore_below_kw']):g}", "Ignores less than {} kW."),
+        (_number(content["ignore_below_kw"]), "Ignores less than {} kW."),
     )
-    return tuple(words.format(value) for value, words in said if value)
+
+
+def _storage(content: Mapping[str, Any]) -> Said:
+    if not content["plans_energy"]:
+        return ()
+    charge = f"{content['lowest_percent']} to {content['highest_percent']}"
+    recharge = content["recharge_minutes"]
+    return (
+        (content["reserve_percent"], "Keeps a reserve of {} %."),
+        (charge, "Plans its energy between {} %."),
+        (content["expected_percent"], "Is taken to hold {} % where it does not say."),
+        (recharge or "never", "Recharges in {} min." if recharge else "Is taken to recharge {}."),
+        (not content["may_export"], "Never exports."),
+        (content["discharge"] == Discharge.FOLLOW_LOAD, "Follows the site's load where only that is paid."),
+        (_number(content["expected_load_kw"]), "The load is taken to be {} kW."),
+        (content["beyond_award"] == Beyond.UP_TO_CAP, "Gives more than the award as far as it is paid."),
+        (content["when_short"] == WhenShort.SPREAD, "Short of energy, it gives less throughout."),
+        (content["when_short"] == WhenShort.STOP, "Short of energy, it gives all and stops."),
+    )
+
+
+def _flexibility(content: Mapping[str, Any]) -> Said:
+    if content["voluntary"] == Voluntary.SERVE:
+        return ()
+    kept = f"Reduces voluntary events to {content['keep_percent']} %"
+    does = "Skips voluntary events" if content["voluntary"] == Voluntary.SKIP else kept
+    below, hours, price = (
+        content[name] for name in ("below_charge_percent", "voluntary_hours", "comfort_price")
+    )
+    if not (below or hours or price):
+        return ((does, "{}."),)
+    return (
+        (below, f"{does} below {{}} % of charge."),
+        (_listed(hours), f"{does} at {{}}."),
+        (_number(price), f"{does} that pay less than {{}} $/kWh."),
+    )
+
+
+def _shape(content: Mapping[str, Any]) -> Said:
+    return (
+        (content["ramp_minutes"], "Takes {} min to its full power."),
+        (content["precondition_minutes"], "Prepares for {} min before a run."),
+        (content["recovery_minutes"], "Recovers for {} min after a run."),
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):g}" if value else ""
+
+
+def _listed(lines: str) -> str:
+    return ", ".join(lines.split("\n"))
 
 
 def _given(assignments: Iterable[PolicyAssignment]) -> list[Given]:

@@ -12,7 +12,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dispatch import policies
-from dispatch.domain.policies import NOTHING, TEMPLATES, InvalidPolicy
+from dispatch.domain.policies import NOTHING
+from dispatch.domain.policy_checks import InvalidPolicy
+from dispatch.domain.policy_templates import TEMPLATES
 from dispatch.policy_models import ResponsePolicy
 from dispatch.reading import policies as reading
 from dispatch.reading.zones import page_zone

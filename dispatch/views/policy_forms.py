@@ -7,7 +7,8 @@ from typing import Any
 
 from django import forms
 
-from dispatch.domain.policies import NOTHING, InvalidPolicy, check
+from dispatch.domain.policies import NOTHING
+from dispatch.domain.policy_checks import InvalidPolicy, check
 from dispatch.policy_models import PolicyScope, ResponsePolicy
 
 
@@ -17,7 +18,10 @@ class PolicyForm(forms.ModelForm):
     class Meta:
         model = ResponsePolicy
         fields = list(NOTHING)
-        widgets = {"blackouts": forms.Textarea(attrs={"rows": 3})}
+        widgets = {
+            "blackouts": forms.Textarea(attrs={"rows": 3}),
+            "voluntary_hours": forms.Textarea(attrs={"rows": 3}),
+        }
 
     def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
         """Write decimals without the zeros that storing adds."""
@@ -26,7 +30,11 @@ class PolicyForm(forms.ModelForm):
 
     def clean_blackouts(self) -> str:
         """Write lines as the portal keeps them."""
-        return "\n".join(line.strip() for line in self.cleaned_data["blackouts"].splitlines() if line.strip())
+        return _lines(self.cleaned_data["blackouts"])
+
+    def clean_voluntary_hours(self) -> str:
+        """Write lines as the portal keeps them."""
+        return _lines(self.cleaned_data["voluntary_hours"])
 
     def clean(self) -> dict[str, Any]:
         """Say what makes no policy, at the field it is about."""
@@ -50,6 +58,10 @@ class AssignForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         help_text="The device's external id, or Leap's id of the meter or group. Empty for the whole fleet.",
     )
+
+
+def _lines(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def add_problems(form: forms.BaseForm, invalid: InvalidPolicy) -> None:

@@ -13,7 +13,6 @@ pytestmark = pytest.mark.django_db
 
 TYPED = {
     "name": "Cool house",
-    "strategy": "LIMITS",
     "longest_run_minutes": "180",
     "rest_minutes": "120",
     "hours_a_day": "4",
@@ -21,6 +20,25 @@ TYPED = {
     "blackouts": "22:00-06:00\r\n07:00-09:00 Mon",
     "notice_minutes": "0",
     "ignore_below_kw": "0",
+    "plans_energy": "on",
+    "reserve_percent": "20",
+    "lowest_percent": "5",
+    "highest_percent": "100",
+    "expected_percent": "",
+    "recharge_minutes": "480",
+    "may_export": "on",
+    "discharge": "FIXED",
+    "expected_load_kw": "",
+    "beyond_award": "UP_TO_CAP",
+    "when_short": "SPREAD",
+    "voluntary": "REDUCE",
+    "keep_percent": "50",
+    "below_charge_percent": "40",
+    "voluntary_hours": "17:00-21:00\r\n",
+    "comfort_price": "1.5",
+    "ramp_minutes": "5",
+    "precondition_minutes": "60",
+    "recovery_minutes": "30",
 }
 
 
@@ -110,7 +128,8 @@ def test_the_api_lists_policies_with_whom_they_are_for(admin):
     made = add(admin)
     admin.post(f"/policies/{made.pk}/assign/", {"scope": "FLEET", "target": ""})
     (shown,) = admin.get("/api/v1/policies/", headers=bearer("viewer")).json()["results"]
-    assert (shown["name"], shown["version"], shown["strategy"]) == ("Cool house", 1, "limits")
+    assert (shown["name"], shown["version"], shown["strategies"]) == ("Cool house", 1, ["B", "C", "D"])
+    assert (shown["reserve_percent"], shown["discharge"], shown["comfort_price"]) == (20, "fixed", 1.5)
     assert (shown["hours_a_day"], shown["events_a_day"]) == (4.0, None)
     assert shown["blackouts"] == ["22:00-06:00", "07:00-09:00 Mon"]
     assert shown["assigned_to"] == [{"scope": "fleet", "target": ""}]

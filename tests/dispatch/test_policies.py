@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from devices.models import Device, DeviceSchedule
-from dispatch.domain.policies import NOTHING, InvalidPolicy
+from dispatch.domain.policies import NOTHING
+from dispatch.domain.policy_checks import InvalidPolicy
 from dispatch.models import Unserved
 from dispatch.policies import assign_policy, save_policy, unassign_policy
 from dispatch.policy_models import PolicyVersion, ResponsePolicy
@@ -139,15 +140,44 @@ def test_statements_do_not_grow_with_devices_under_policies():
     assert counts[0] == counts[1]
 
 
+STORED = {"plans_energy": True}
 REFUSED = {
     "no name": ({"name": " "}, "name", "Give the policy a name."),
     "a run without a rest": ({"longest_run_minutes": 60}, "rest_minutes", "A longest run needs a rest"),
     "odd minutes": ({"rest_minutes": 10}, "rest_minutes", "Give whole quarter-hours"),
     "too many hours": ({"hours_a_day": Decimal(25)}, "hours_a_day", "Give whole quarter-hours"),
-    "no time of day": ({"blackouts": "25:00-26:00"}, "blackouts", "“25:00-26:00” is no blackout"),
-    "no weekday": ({"blackouts": "22:00-06:00 Moonday"}, "blackouts", "is no blackout"),
-    "all, and limits": ({"strategy": "RESPOND_TO_ALL"}, "strategy", "Who responds to all has no limits"),
-    "limits, and none": ({"hours_a_day": None}, "strategy", "Give at least one limit"),
+    "no time of day": ({"blackouts": "25:00-26:00"}, "blackouts", "“25:00-26:00” is no time of day"),
+    "no weekday": ({"blackouts": "22:00-06:00 Moonday"}, "blackouts", "is no time of day"),
+    "a reserve without a plan": (
+        {"reserve_percent": 20},
+        "plans_energy",
+        "count only where energy is planned",
+    ),
+    "a reserve below the lowest": (
+        STORED | {"lowest_percent": 30, "reserve_percent": 20},
+        "reserve_percent",
+        "Give a reserve from the lowest",
+    ),
+    "no room above the reserve": (
+        STORED | {"reserve_percent": 60, "highest_percent": 60},
+        "highest_percent",
+        "Give more than the reserve",
+    ),
+    "an expected charge beyond": (
+        STORED | {"expected_percent": 101},
+        "expected_percent",
+        "between the lowest",
+    ),
+    "no choice": (STORED | {"when_short": "GUESS"}, "when_short", "Choose one of STOP, SPREAD."),
+    "a condition without a deed": ({"below_charge_percent": 40}, "voluntary", "skipped or reduced"),
+    "reduced to nothing said": ({"voluntary": "REDUCE"}, "keep_percent", "1 to 99"),
+    "skipped and kept": ({"voluntary": "SKIP", "keep_percent": 50}, "keep_percent", "keeps nothing"),
+    "no voluntary hours": (
+        {"voluntary": "SKIP", "voluntary_hours": "noon"},
+        "voluntary_hours",
+        "“noon” is no time of day",
+    ),
+    "a day of ramping": ({"ramp_minutes": 1440}, "ramp_minutes", "Give 0 to 60 minutes."),
     "a name that is taken": ({"name": "Taken"}, "name", "Another policy is called so."),
 }
 

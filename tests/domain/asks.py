@@ -10,8 +10,8 @@ from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.overruling import Action, Ruling
-from dispatch.domain.policies import Terms
 from dispatch.domain.roster import MeterFacts
+from dispatch.domain.terms import Terms
 
 MIDNIGHT = datetime(2026, 7, 21, tzinfo=UTC)
 NOW = MIDNIGHT

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch.domain.events import Window
-from dispatch.domain.limiting import Slot, blackout_windows, choose, cut_atoms, limit
+from dispatch.domain.limiting import QUARTER, Slot, choose, cut_atoms, limit, windows_of
 from dispatch.domain.overruling import Action
-from dispatch.domain.policies import QUARTER, Blackout, Limits, Terms
+from dispatch.domain.terms import Hours, Limits, Terms
 from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
 
 HOUR = timedelta(hours=1)
@@ -28,7 +28,7 @@ HOME = Limits("Home battery v3", longest_run=4 * HOUR, rest=HOUR, a_day=4 * HOUR
 
 def terms(*, zone: str = "UTC", ran: tuple[tuple[float, float], ...] = (), **limits: object) -> Terms:
     windows = tuple(Window(at(start), at(end)) for start, end in ran)
-    return Terms(Limits("Home battery v3", **limits), zone, windows)  # type: ignore[arg-type]
+    return Terms(zone, Limits("Home battery v3", **limits), ran=windows)  # type: ignore[arg-type]
 
 
 def told(plan) -> list[str]:
@@ -74,7 +74,7 @@ RUNS = {
         ["5-6 discharge 8 a", "7-8 discharge 8 a"],
     ),
     "nothing in a blackout": (
-        {"blackouts": (Blackout(time(15), time(16)),)},
+        {"blackouts": (Hours(time(15), time(16)),)},
         [ask("a", 14, 17)],
         ["14-15 discharge 8 a", "16-17 discharge 8 a"],
     ),
@@ -118,9 +118,7 @@ TOLD = {
         ["14.5-15 Dropped: it rests 1 h between runs beside cca (rank 1). Policy Home battery v3."],
     ),
     "blackout": (
-        {
-            "blackouts": (Blackout(time(22), time(6), frozenset({0})),)
-        },  # Monday night into the day of the tests
+        {"blackouts": (Hours(time(22), time(6), frozenset({0})),)},  # Monday night into the day of the tests
         [ask("cca", 5, 7)],
         ["5-6 Dropped: nothing runs at this time of its day. Policy Home battery v3."],
     ),
@@ -168,7 +166,7 @@ def test_a_forced_run_is_not_dropped_but_counts():
 
 def test_a_dropped_overlap_says_why_of_both():
     events = [ask("a", 17, 18), ask("b", 17, 18, "9", rank=2), ask("c", 12, 16, "50")]
-    plan = plan_one(events, terms=Terms(HOME, "UTC"))
+    plan = plan_one(events, terms=Terms("UTC", HOME))
     (overlap,) = plan.overlaps
     reason = "Dropped: 4 h a day are used by c (rank 1). Policy Home battery v3."
     assert (overlap.served, overlap.reason) == ((), reason)
@@ -186,9 +184,9 @@ NIGHTS = {
 
 @pytest.mark.parametrize(("day", "range_", "length"), NIGHTS.values(), ids=NIGHTS.keys())
 def test_blackout_follows_the_local_clock_on_nights_of_change(day, range_, length):
-    blackout = Blackout(time(range_[0]), time(range_[1]), frozenset({day.weekday()}))
+    blackout = Hours(time(range_[0]), time(range_[1]), frozenset({day.weekday()}))
     span = Window(day + 7 * HOUR, day + 20 * HOUR)
-    found = blackout_windows([blackout], span=span, zone=ZoneInfo("America/Los_Angeles"))
+    found = windows_of([blackout], span=span, zone=ZoneInfo("America/Los_Angeles"))
     assert [window.end - window.start for window in found] == ([length] if length else [])
 
 
@@ -197,9 +195,8 @@ def test_day_of_change_has_its_own_length(day, long):
     zone = ZoneInfo("America/Los_Angeles")
     midnight = datetime(*day, tzinfo=zone).astimezone(UTC)
     slot = Slot(Window(midnight, midnight + 30 * HOUR), True, 1, 1000, ("a",))
-    outcomes = limit(
-        [slot], terms=Terms(Limits("x", a_day=22 * HOUR), "America/Los_Angeles"), now=midnight - HOUR
-    )
+    limits = Limits("x", a_day=22 * HOUR)
+    outcomes = limit([slot], limits=limits, zone="America/Los_Angeles", now=midnight - HOUR)
     runs = [each.window for each in outcomes if not each.reason]
     again = next(window.start for window in runs if window.start >= midnight + 22 * HOUR)
     assert again == midnight + long * HOUR
@@ -210,7 +207,7 @@ def test_no_choice_of_small_cases_is_better():
     random = Random(4)  # noqa: S311 -- cases, not secrets
     for number in range(CASES):
         slots, under, now = _case(random)
-        atoms = cut_atoms(slots, terms=under, now=now)
+        atoms = _atoms(slots, under, now)
         chosen = choose(atoms, limits=under.limits)
         best = max(
             (_worth(atoms, slots, choice), choice)
@@ -224,12 +221,12 @@ def test_no_choice_of_small_cases_is_better():
 @pytest.mark.parametrize("seed", range(40))
 def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reason(seed):
     slots, under, now = _case(Random(seed))  # noqa: S311 -- cases, not secrets
-    outcomes = limit(slots, terms=under, now=now)
+    outcomes = _limit(slots, under, now)
     assert [each.window for each in outcomes] == [
-        each.window for each in cut_atoms(slots, terms=under, now=now) if each.slot is not None
+        each.window for each in _atoms(slots, under, now) if each.slot is not None
     ]
     kept = [replace(slots[each.slot], window=each.window) for each in outcomes if not each.reason]
-    assert not any(each.reason for each in limit(kept, terms=under, now=now))
+    assert not any(each.reason for each in _limit(kept, under, now))
 
 
 @st.composite
@@ -250,7 +247,7 @@ def limited(draw):
         events_a_day=draw(st.one_of(st.none(), st.integers(1, 3))),
         rest=draw(st.integers(1 if run else 0, 12)) * QUARTER,
     )
-    return slots, Terms(limits, draw(st.sampled_from(["UTC", "America/Los_Angeles", "Asia/Kathmandu"])))
+    return slots, Terms(draw(st.sampled_from(["UTC", "America/Los_Angeles", "Asia/Kathmandu"])), limits)
 
 
 @settings(max_examples=150)
@@ -258,13 +255,21 @@ def limited(draw):
 def test_limits_are_never_exceeded_and_cost_no_commitment_for_a_voluntary_event(case):
     slots, under = case
     now = at(-1)
-    atoms = cut_atoms(slots, terms=under, now=now)
+    atoms = _atoms(slots, under, now)
     chosen = choose(atoms, limits=under.limits)
     assert _keeps(atoms, chosen, under.limits)
     committed = [slot for slot in slots if slot.is_commitment]
-    alone = cut_atoms(committed, terms=under, now=now)
+    alone = _atoms(committed, under, now)
     best = _worth(alone, committed, choose(alone, limits=under.limits))
     assert _worth(atoms, slots, chosen)[: len(best)] >= best
+
+
+def _atoms(slots, under, now):
+    return cut_atoms(slots, limits=under.limits, zone=ZoneInfo(under.zone), ran=under.ran, now=now)
+
+
+def _limit(slots, under, now):
+    return limit(slots, limits=under.limits, zone=under.zone, ran=under.ran, now=now)
 
 
 def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:
@@ -288,7 +293,7 @@ def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:
         events_a_day=random.choice([None, 1, 2]),
         rest=timedelta(minutes=random.choice([15, 30, 45] if run else [0, 30])),
     )
-    return slots, Terms(limits, random.choice(["UTC", "Europe/Berlin"]), random.choice([(), ran])), now
+    return slots, Terms(random.choice(["UTC", "Europe/Berlin"]), limits, ran=random.choice([(), ran])), now
 
 
 def _worth(atoms, slots, choice) -> list[float]:

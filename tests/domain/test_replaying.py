@@ -12,7 +12,6 @@ from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.overruling import Action
-from dispatch.domain.policies import Limits, Terms
 from dispatch.domain.replaying import (
     Heard,
     Known,
@@ -26,6 +25,7 @@ from dispatch.domain.replaying import (
 )
 from dispatch.domain.roster import MeterFacts
 from dispatch.domain.tallying import Fate, compare
+from dispatch.domain.terms import Limits, Terms
 from tests.domain.asks import ask, at, hours, ruling
 
 DAY = Window(at(0), at(24))
