@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from devices.models import Device
 from dispatch.domain.events import Event, Window
@@ -75,6 +75,12 @@ def revisions_in(window: Window) -> QuerySet[EventRevision]:
     """Return the revisions that a replay of a window goes through, in order of receipt."""
     known = EventRevision.objects.filter(event__in=events_in(window).values("pk"))
     return known.order_by("received_at", "event_id", "number")
+
+
+def count_late(window: Window) -> tuple[int, int]:
+    """Count the events of a window that came once they were over, and all of them."""
+    events = events_in(window)
+    return events.filter(first_received_at__gte=F("ends_at")).count(), events.count()
 
 
 def load_past(replay: PolicyReplay, *, now: datetime) -> Loaded:

@@ -79,7 +79,7 @@ def request_replay(
     if scope not in ReplayScope or baseline not in Baseline:
         raise ReplayRefused("A policy is tried on a fleet, market group, meter or device.")
     _check_days(starts_at, ends_at, now=now)
-    if scope == ReplayScope.GIVEN and not _is_given(policy):
+    if scope == ReplayScope.GIVEN and not is_given(policy):
         scope = ReplayScope.FLEET
     target, name = _target(scope, target)
     if PolicyReplay.objects.filter(state__in=OPEN_STATES).count() >= MOST_OPEN:
@@ -136,7 +136,8 @@ def _check_days(starts_at: datetime, ends_at: datetime, *, now: datetime) -> Non
         )
 
 
-def _is_given(policy: ResponsePolicy) -> bool:
+def is_given(policy: ResponsePolicy) -> bool:
+    """Say whether anybody has the policy."""
     return policy.assignments.exists() or Device.objects.filter(policy=policy.name).exists()
 
 
