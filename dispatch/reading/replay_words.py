@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,23 @@ class Turn:
     after: str
     change: str
     kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """All figures of a program, day, event, device or of everything, side by side."""
+
+    energy: Turn
+    broken: Turn
+    kept: Turn
+    skipped: Turn
+    served: Turn
+    hours: Turn
+    runs: Turn
+
+    def __iter__(self) -> Iterator[Turn]:
+        """Return them in the order in which they are shown."""
+        return iter((self.energy, self.broken, self.kept, self.skipped, self.served, self.hours, self.runs))
 
 
 def energy(kwh: float) -> str:
@@ -68,23 +85,23 @@ def headline(*, label: str, whom: str, result: Mapping[str, Any]) -> str:
     return f"Under {label} {whom} would have {said}."
 
 
-def turns(before: Figures, after: Figures) -> tuple[Turn, ...]:
-    """Return the figures side by side, energy first; more broken or skipped is bad, fewer is good."""
-    rows = (
-        ("Commitments broken", "commitments_broken", True),
-        ("Commitments kept", "commitments_kept", False),
-        ("Voluntary skipped", "voluntary_skipped", True),
-        ("Voluntary served", "voluntary_served", False),
+def turns(before: Figures, after: Figures) -> Turns:
+    """Return the figures side by side; more broken or skipped is bad, fewer is good."""
+
+    def counted(label: str, key: str, *, is_bad: bool = False) -> Turn:
+        was, is_ = before[key], after[key]
+        kind = "" if was == is_ or not is_bad else "is-bad-text" if is_ > was else "is-ok-text"
+        return Turn(label, f"{was:,}", f"{is_:,}", change(was, is_), kind)
+
+    return Turns(
+        energy=delivered(before, after),
+        broken=counted("Commitments broken", "commitments_broken", is_bad=True),
+        kept=counted("Commitments kept", "commitments_kept"),
+        skipped=counted("Voluntary skipped", "voluntary_skipped", is_bad=True),
+        served=counted("Voluntary served", "voluntary_served"),
+        hours=_hours(before["device_hours"], after["device_hours"]),
+        runs=counted("Runs", "runs"),
     )
-    counted = (_turn(label, before[key], after[key], is_bad=is_bad) for label, key, is_bad in rows)
-    hours = Turn(
-        "Device-hours of running",
-        f"{words.number(before['device_hours'])} h",
-        f"{words.number(after['device_hours'])} h",
-        change(before["device_hours"], after["device_hours"], unit="h"),
-    )
-    runs = Turn("Runs", f"{before['runs']:,}", f"{after['runs']:,}", change(before["runs"], after["runs"]))
-    return (delivered(before, after), *counted, hours, runs)
 
 
 def delivered(before: Figures, after: Figures) -> Turn:
@@ -93,9 +110,9 @@ def delivered(before: Figures, after: Figures) -> Turn:
     return Turn("Delivered", energy(was), energy(is_), percent(was, is_) or change(was, is_, unit="kWh"))
 
 
-def _turn(label: str, before: int, after: int, *, is_bad: bool) -> Turn:
-    kind = "" if before == after or not is_bad else "is-bad-text" if after > before else "is-ok-text"
-    return Turn(label, f"{before:,}", f"{after:,}", change(before, after), kind)
+def _hours(before: float, after: float) -> Turn:
+    was, is_ = (f"{words.number(hours)} h" for hours in (before, after))
+    return Turn("Device-hours of running", was, is_, change(before, after, unit="h"))
 
 
 def _delivered(before: Figures, after: Figures) -> str:

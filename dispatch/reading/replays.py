@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 from dispatch.reading import words
 from dispatch.reading.policies import in_words
 from dispatch.reading.replay_chart import DayChart, build_day_chart
-from dispatch.reading.replay_words import Turn, delivered, energy, headline, turns
+from dispatch.reading.replay_words import Turns, delivered, energy, headline, turns
 from dispatch.replay_models import OPEN_STATES, Baseline, PolicyReplay, ReplayScope, ReplayState
 
 WORST_DAYS: Final = 3
@@ -39,13 +39,10 @@ class Line:
     """One row of a table: a program, day, event or device, before and after, and why."""
 
     title: str
+    turns: Turns
     under: str = ""
     address: str = ""
     asked: str = ""
-    energy: Turn | None = None
-    broken: Turn | None = None
-    skipped: Turn | None = None
-    hours: Turn | None = None
     reason: str = ""
     is_new_reason: bool = True
 
@@ -56,7 +53,7 @@ class Answer:
 
     headline: str
     is_empty: bool
-    turns: tuple[Turn, ...]
+    turns: Turns
     asked: str
     events: str
     others: str
@@ -118,12 +115,11 @@ def read_replay(policy_id: int, replay_id: int, *, zone: tzinfo) -> Page:
         says=in_words(replay.content),
         is_open=replay.state in OPEN_STATES,
         is_failed=replay.state == ReplayState.FAILED,
-        answer=_answer(replay, zone=zone) if replay.result else None,
+        answer=_answer(replay, replay.result, zone=zone) if replay.result else None,
     )
 
 
-def _answer(replay: PolicyReplay, *, zone: tzinfo) -> Answer:
-    result: dict[str, Any] = replay.result
+def _answer(replay: PolicyReplay, result: Mapping[str, Any], *, zone: tzinfo) -> Answer:
     days = [_day(day) for day in result["days"]]
     return Answer(
         headline=headline(label=replay.label, whom=_whom(replay), result=result),
@@ -133,7 +129,7 @@ def _answer(replay: PolicyReplay, *, zone: tzinfo) -> Answer:
         events=_events(result),
         others=_others(result["others"]),
         late_events=result["late_events"],
-        chart=_chart(replay, zone=zone) if days else None,
+        chart=_chart(replay, result["days"], zone=zone) if days else None,
         programs=tuple(_program(each) for each in result["programs"]),
         days=tuple(line for _, line in days),
         worst=tuple(line for size, line in sorted(days, key=lambda each: -each[0])[:WORST_DAYS] if size),
@@ -146,10 +142,10 @@ def _answer(replay: PolicyReplay, *, zone: tzinfo) -> Answer:
     )
 
 
-def _chart(replay: PolicyReplay, *, zone: tzinfo) -> DayChart:
+def _chart(replay: PolicyReplay, days: Sequence[Mapping[str, Any]], *, zone: tzinfo) -> DayChart:
     last = replay.ends_at - timedelta(microseconds=1)
     return build_day_chart(
-        replay.result["days"],
+        days,
         first=replay.starts_at.astimezone(zone).date(),
         last=last.astimezone(zone).date(),
     )
@@ -187,23 +183,13 @@ def _others(others: Mapping[str, Any]) -> str:
     return f"Others that share its events would have delivered {energy(abs(after - before))} {more}."
 
 
-def _figures(each: Mapping[str, Any]) -> dict[str, Turn]:
-    by_label = {turn.label: turn for turn in turns(each["before"], each["after"])}
-    return {
-        "energy": by_label["Delivered"],
-        "broken": by_label["Commitments broken"],
-        "skipped": by_label["Voluntary skipped"],
-        "hours": by_label["Device-hours of running"],
-    }
-
-
 def _program(each: Mapping[str, Any]) -> Line:
     asked = energy(each["asked_kwh"]) if each["asked_kwh"] or not each["unnumbered_events"] else "maximum"
     return Line(
         title=each["program"],
         under=words.counted(each["events"], one="event"),
         asked=asked,
-        **_figures(each),
+        turns=turns(each["before"], each["after"]),
     )
 
 
@@ -217,7 +203,7 @@ def _day(each: Mapping[str, Any]) -> tuple[float, Line]:
         asked=energy(each["asked_kwh"]),
         reason=each["reason"],
         is_new_reason=each["is_new_reason"],
-        **_figures(each),
+        turns=turns(each["before"], each["after"]),
     )
 
 
@@ -229,7 +215,7 @@ def _event(each: Mapping[str, Any], *, zone: tzinfo) -> Line:
         address=f"/events/{each['id']}/",
         reason=each["reason"],
         is_new_reason=each["is_new_reason"],
-        **_figures(each),
+        turns=turns(each["before"], each["after"]),
     )
 
 
@@ -240,7 +226,7 @@ def _device(each: Mapping[str, Any]) -> Line:
         address=f"/devices/{each['id']}/",
         reason=each["reason"],
         is_new_reason=each["is_new_reason"],
-        **_figures(each),
+        turns=turns(each["before"], each["after"]),
     )
 
 

@@ -10,6 +10,7 @@ from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegm
 from dispatch.domain.policies import NOTHING
 from dispatch.models import DispatchNotification, NotificationItem, Overlap, Override, TestSend, Unserved
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
+from dispatch.replay_models import PolicyReplay
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 
@@ -72,10 +73,23 @@ def grow(number: int) -> dict[str, object]:
         policy=policy, number=1, content=NOTHING | {"hours_a_day": 4.0, "ignore_below_kw": 0}, changed_at=now
     )
     PolicyAssignment.objects.create(policy=policy, scope="METER", target=one.meter_id)
+    replay = PolicyReplay.objects.create(
+        policy=policy,
+        label="Policy v1",
+        content=policy.content() | {"hours_a_day": 4.0, "ignore_below_kw": 0},
+        scope="FLEET",
+        baseline="NONE",
+        starts_at=now - timedelta(days=2),
+        ends_at=now,
+        requested_by="otto",
+        requested_at=now,
+        touched_at=now,
+    )
     return {
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
         "notification": told.pk,
         "policy": policy.pk,
+        "replay": replay.pk,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ ASKED = at(3 * 24 * 60)
 
 def told(row: DispatchEvent, minutes: float, **changes) -> EventRevision:
     """A revision of the event as received at minutes from NOW."""
-    values = {
+    values: dict[str, Any] = {
         "starts_at": row.starts_at,
         "ends_at": row.ends_at,
         "is_cancelled": False,
@@ -73,7 +74,7 @@ def evening() -> DispatchEvent:
 
 
 def ask(policy: ResponsePolicy, **fields) -> PolicyReplay:
-    values = {
+    values: dict[str, Any] = {
         "scope": "FLEET",
         "baseline": "IN_FORCE",
         "taking_late": False,
@@ -89,7 +90,7 @@ def work(*, seconds: float = 60, minutes: float = 0) -> None:
     work_on_replays(now=ASKED + timedelta(minutes=minutes), seconds=seconds)
 
 
-def result(replay: PolicyReplay) -> dict:
+def result(replay: PolicyReplay) -> Any:
     replay.refresh_from_db()
     assert replay.state == "DONE", replay.detail
     return replay.result

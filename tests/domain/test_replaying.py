@@ -64,9 +64,7 @@ def replay(of: Past, *terms: dict[int, Terms]) -> list[Tracks]:
 def lanes(of: Past, terms: Terms | None = None) -> list[str]:
     """What the first device did: hours and kW."""
     (tracks,) = replay(of, {1: terms} if terms else {})
-    return [
-        f"{hours(each.start)}-{hours(each.end)} {each.target_kw.normalize():f}" for each in tracks[1].done
-    ]
+    return [f"{hours(each.start)}-{hours(each.end)} {each.target_kw or 0:.0f}" for each in tracks[1].done]
 
 
 AWARD = heard(9, "a", 17, 19, "8")
