@@ -11,7 +11,7 @@ from dispatch.domain.events import Event
 from dispatch.domain.programs import label_of
 from dispatch.domain.tallying import Comparison, Fate, Pair, Reasons, Tally, hours_of, kwh_of
 
-MOST_EVENTS: Final = 20
+MOST_EVENTS: Final = 10
 MOST_REASONS: Final = 12
 NO_PROGRAM: Final = "No program"
 

@@ -121,8 +121,8 @@ class ReplayResultOut(SidesOut):
     others = SidesOut(help_text="Of devices that share the events, but not the policy.")
     programs = ProgramOut(many=True)
     days = DayOut(many=True)
-    changed_events = ChangedEventOut(many=True, help_text="On most devices first, at most 20.")
-    changed_devices = ChangedDeviceOut(many=True, help_text="By energy, at most 20.")
+    changed_events = ChangedEventOut(many=True, help_text="On most devices first, at most 10.")
+    changed_devices = ChangedDeviceOut(many=True, help_text="By energy, at most 10.")
     reasons = ReasonOut(many=True, help_text="Longest first, at most 12.")
 
 

@@ -24,7 +24,7 @@ from dispatch.domain.events import Event, Window, asked_watts, to_watts
 from dispatch.domain.programs import label_of
 from dispatch.domain.replaying import Past, Track, Tracks
 
-MOST_CHANGED: Final = 20
+MOST_CHANGED: Final = 10
 _MICROSECOND: Final = timedelta(microseconds=1)
 _HOUR: Final = timedelta(hours=1) // _MICROSECOND
 

@@ -112,7 +112,7 @@ def delivered(before: Figures, after: Figures) -> Turn:
 
 def _hours(before: float, after: float) -> Turn:
     was, is_ = (f"{words.number(hours)} h" for hours in (before, after))
-    return Turn("Device-hours of running", was, is_, change(before, after, unit="h"))
+    return Turn("Device-hours", was, is_, change(before, after, unit="h"))
 
 
 def _delivered(before: Figures, after: Figures) -> str:
@@ -120,6 +120,8 @@ def _delivered(before: Figures, after: Figures) -> str:
     if was == is_:
         return f"delivered the same {energy(is_)}"
     share = percent(was, is_)
+    if energy(was) == energy(is_):
+        return f"delivered {energy(abs(is_ - was))} {'more' if is_ > was else 'less'} (of {energy(was)})"
     return f"delivered {energy(is_)} instead of {energy(was)}" + (f" ({share})" if share else "")
 
 

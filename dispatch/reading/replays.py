@@ -231,4 +231,4 @@ def _device(each: Mapping[str, Any]) -> Line:
 
 
 def _hours(hours: float) -> str:
-    return f"{words.number(hours)} h" if hours else "–"
+    return f"{words.number(hours)} h" if hours else "none"
