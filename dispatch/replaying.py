@@ -60,8 +60,8 @@ def request_replay(
     content: Mapping[str, Any] | None = None,
     scope: str,
     target: str = "",
-    baseline: str,
-    taking_late: bool,
+    baseline: str = "",
+    taking_late: bool = False,
     starts_at: datetime,
     ends_at: datetime,
     by: str,
@@ -69,14 +69,15 @@ def request_replay(
 ) -> PolicyReplay:
     """Store a replay of `[starts_at, ends_at)` to be worked out, and wake a worker.
 
-    `content` is what is tried in place of what the policy says. What nobody has is tried on the fleet.
+    `content` is what is tried in place of what the policy says. What nobody has is tried on the fleet. Unless
+    told, a policy is compared with none on those who have it, and with what is in force on others.
 
     Raises:
         ReplayRefused: the days make no sense or hold too much, nothing is called so, or enough replays wait.
         ResponsePolicy.DoesNotExist: there is no such policy.
     """
     policy = ResponsePolicy.objects.get(pk=policy_id)
-    if scope not in ReplayScope or baseline not in Baseline:
+    if scope not in ReplayScope or baseline not in {"", *Baseline}:
         raise ReplayRefused("A policy is tried on a fleet, market group, meter or device.")
     _check_days(starts_at, ends_at, now=now)
     if scope == ReplayScope.GIVEN and not is_given(policy):
@@ -93,7 +94,7 @@ def request_replay(
             scope=scope,
             target=target,
             target_name=name,
-            baseline=baseline,
+            baseline=baseline or _baseline(scope, is_draft=content is not None),
             taking_late=taking_late,
             starts_at=starts_at,
             ends_at=ends_at,
@@ -134,6 +135,10 @@ def _check_days(starts_at: datetime, ends_at: datetime, *, now: datetime) -> Non
         raise ReplayRefused(
             f"These days hold {count:,} revisions, and a replay takes {MOST_REVISIONS:,}; choose fewer days."
         )
+
+
+def _baseline(scope: str, *, is_draft: bool) -> Baseline:
+    return Baseline.NONE if scope == ReplayScope.GIVEN and not is_draft else Baseline.IN_FORCE
 
 
 def is_given(policy: ResponsePolicy) -> bool:

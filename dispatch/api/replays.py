@@ -33,7 +33,10 @@ class ReplayIn(serializers.Serializer):
         max_length=128, allow_blank=True, default="", help_text="As an override's; empty for fleet and given."
     )
     baseline = CodeField(
-        Baseline, default=Baseline.IN_FORCE, help_text="With what it is compared, for those it is tried on."
+        Baseline,
+        required=False,
+        help_text="With what it is compared, for those it is tried on. Left out: no policy on those who have "
+        "it, else what is in force.",
     )
     taking_late = serializers.BooleanField(
         default=False, help_text="Take events that came once they were over as told a day ahead."

@@ -121,8 +121,8 @@ def moments(past: Past) -> list[Moment]:
             events[max(heard.at, window.start)].add(heard.event.event_id)
     for device_id, spoken in past.spoken.items():
         for each in spoken:
-            if window.start < each.known.start < window.end:
-                devices[each.known.start].add(device_id)
+            if each.known.start < window.end and each.known.end > window.start:
+                devices[max(each.known.start, window.start)].add(device_id)
     found = []
     for group in _grouped(sorted({*events, *devices})):
         event_ids = frozenset().union(*(events.get(at, ()) for at in group))

@@ -20,7 +20,7 @@ from dispatch.reading import policies as reading
 from dispatch.reading.replays import read_rows
 from dispatch.reading.zones import page_zone
 from dispatch.replay_loading import count_late
-from dispatch.replay_models import Baseline, ReplayScope
+from dispatch.replay_models import ReplayScope
 from dispatch.replaying import ReplayRefused, request_replay
 from dispatch.views.policy_forms import AssignForm, PolicyForm, add_problems
 from dispatch.views.replay_forms import last_month, window_of
@@ -107,7 +107,6 @@ def _try(request: HttpRequest, form: PolicyForm, *, policy: ResponsePolicy) -> H
                 policy_id=policy.pk,
                 content=form.cleaned_data,
                 scope=ReplayScope.GIVEN,
-                baseline=Baseline.IN_FORCE,
                 taking_late=late * 2 > total,
                 starts_at=window.start,
                 ends_at=window.end,

@@ -9,16 +9,20 @@ from typing import Any
 import pytest
 
 from dispatch import queries, replaying
+from dispatch.domain.events import Window
 from dispatch.domain.policies import NOTHING
+from dispatch.domain.replaying import Known, Track, advance, finish, moments
 from dispatch.domain.revisions import EventFields
 from dispatch.models import DispatchEvent, EventRevision, Override
 from dispatch.policies import assign_policy, save_policy
 from dispatch.policy_models import ResponsePolicy
 from dispatch.queue import REPLAY_POLICIES
+from dispatch.replay_loading import load_past
 from dispatch.replay_models import PolicyReplay
 from dispatch.replaying import LEASE, ReplayRefused, request_replay, work_on_replays
+from dispatch.terms import load_terms
 from tests.builders import NOW, at, device, meter
-from tests.dispatch.decided import event
+from tests.dispatch.decided import change, event, plan
 
 pytestmark = pytest.mark.django_db
 
@@ -109,6 +113,43 @@ def test_stored_revisions_are_replayed_with_the_policy_and_without(policy, eveni
     assert day["reason"] == "Dropped: 1 h a day is used by CCA (rank 1). Policy Pack v1."
     assert [each["external_id"] for each in found["changed_devices"]] == ["pack-1", "pack-2"]
     assert [each["id"] for each in found["changed_events"]] == [evening.pk]
+
+
+def test_a_replay_of_what_is_in_force_is_what_planning_did(policy):
+    one = meter()
+    battery = device(one)
+    assign_policy(policy_id=policy.pk, scope="FLEET", target="", now=at(-1))
+    award = event("award", one, start=60, end=180, kw="8", programs=["CCA"])
+    told(award, 0)
+    plan(0)
+    change(award, energy_kw=Decimal(9))
+    told(award, 80, energy_kw=Decimal(9))
+    plan(80)
+    change(award, is_cancelled=True)
+    told(award, 95, is_cancelled=True)
+    plan(95)
+    told(event("late", one, start=100, end=240, kw="4", first_received_at=at(110)), 110)
+    plan(110)
+    ran = load_terms([battery], now=at(1000))[0][battery.pk].ran
+    assert ran[:2] == (Window(at(60), at(95)), Window(at(110), at(130)))
+
+    loaded = load_past(ask(policy), now=ASKED)
+    tracks, known = [{}], Known(loaded.past)
+    for moment in moments(loaded.past):
+        advance(tracks, past=loaded.past, known=known, terms=loaded.terms[:1], moment=moment)
+    track = finish(tracks[0], at=at(1000))[battery.pk]
+    assert merged(track) == ran
+
+
+def merged(track: Track) -> tuple[Window, ...]:
+    """When a track ran, touching segments as one."""
+    windows: list[Window] = []
+    for each in track.done:
+        if windows and windows[-1].end == each.start:
+            windows[-1] = Window(windows[-1].start, each.end)
+        else:
+            windows.append(Window(each.start, each.end))
+    return tuple(windows)
 
 
 def test_the_past_has_no_say_in_the_present(policy, evening):

@@ -122,6 +122,11 @@ def test_a_hold_counts_from_when_it_was_said_and_until_it_was_ended():
     assert lanes(past(heard(9, "a", 17, 20, "8"), spoken=spoken)) == ["17-18 8", "18.5-20 8"]
 
 
+def test_what_was_forced_before_the_window_runs_in_it():
+    forced = Spoken(Window(at(-5), EVER), ruling(Action.FORCE, -1, 2, watts=5_000))
+    assert lanes(past(spoken=(forced,))) == ["0-2 5"]
+
+
 def test_the_window_begins_with_what_was_known_before_it():
     known = replace(AWARD, at=at(-30))
     later = past(known, window=Window(at(18), at(24)))
