@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from dispatch.domain.consolidation import Traits
+from dispatch.domain import sentences
+from dispatch.domain.consolidation import Traits, UnservedSlice
 from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.overruling import Action
@@ -17,6 +18,7 @@ from dispatch.domain.replaying import (
     Known,
     Past,
     Spoken,
+    Track,
     Tracks,
     advance,
     as_if_in_time,
@@ -147,8 +149,26 @@ def test_devices_that_fare_alike_share_a_track_and_equal_replays_are_planned_onc
     before, after = replay(past(AWARD, devices=4), {}, limits)
     assert len({id(track) for track in before.values()}) == 1
     assert len({id(track) for track in after.values()}) == 2
-    same, again = replay(past(AWARD, devices=4), limits, dict(limits))
-    assert all(same[each].plan == again[each].plan == () for each in same)
+    of, twice = past(AWARD, devices=4), [{}, {}]
+    advance(twice, past=of, known=Known(of), terms=(limits, dict(limits)), moment=moments(of)[0])
+    assert all(twice[0][each] is twice[1][each] for each in of.fleet.devices)
+
+
+def test_what_is_received_within_a_minute_is_one_moment():
+    second = 1 / 3600
+    of = past(*(heard(9 + number * 25 * second, "a", 17, 19, "8") for number in range(4)))
+    assert [moment.at for moment in moments(of)] == [at(9 + 50 * second), at(9 + 75 * second)]
+
+
+def test_what_a_twin_does_or_nobody_asks_is_not_missed():
+    of = past(AWARD)
+    event = AWARD.event
+    for undone, fates in (("twin", 0), (sentences.no_share(), 0), ("Held by ana.", 1)):
+        slice_ = UnservedSlice(event.event_id, event.window, undone, is_shaded=undone == "twin")
+        tracks = {1: Track(of.window.end, undone=(slice_,))}
+        found = compare({}, tracks, past=of, device_ids={1}, zones={1: "UTC"})
+        assert found.totals.after.fates[Fate.BROKEN] == fates
+        assert len(found.reasons.lasted) == fates
 
 
 def test_two_replays_are_compared_in_whole_sums_by_day_program_event_and_device():
@@ -157,26 +177,27 @@ def test_two_replays_are_compared_in_whole_sums_by_day_program_event_and_device(
         heard(1, "peak", 22, 30, None, programs=("ELRP",), is_voluntary=True),
         heard(23, "peak", 22, 30, None, first=1, programs=("ELRP",), is_voluntary=True, is_cancelled=True),
         heard(1, "calm", 40, 41, "4", programs=("ELRP",), is_voluntary=True),
+        heard(40.5, "calm", 40, 41, "6", first=1, programs=("ELRP",), is_voluntary=True),
     ]
     of = past(*told, devices=2, window=Window(at(0), at(48)))
     tracks = replay(of, {}, {1: under(longest_run=timedelta(hours=2), rest=timedelta(hours=3))})
     found = compare(*tracks, past=of, device_ids={1}, zones={1: "UTC", 2: "UTC"})
 
-    assert [tally.kwh for tally in found.totals] == [Decimal("52.0"), Decimal("32.0")]
+    assert [tally.kwh for tally in found.totals] == [Decimal("52.5"), Decimal("32.5")]
     assert [tally.hours for tally in found.totals] == [Decimal("6.0"), Decimal("4.0")]
     assert [tally.runs for tally in found.totals] == [3, 3]
-    assert [tally.kwh for tally in found.others] == [Decimal("52.0"), Decimal("52.0")]
+    assert [tally.kwh for tally in found.others] == [Decimal("52.5"), Decimal("52.5")]
     assert [tally.fates[Fate.BROKEN] for tally in found.totals] == [0, 1]
     assert [tally.fates[Fate.SERVED] for tally in found.totals] == [1, 1]
     assert {label: [tally.kwh for tally in pair] for label, pair in found.programs.items()} == {
         "CCA": [Decimal("40.0"), Decimal("20.0")],
-        "ELRP": [Decimal("12.0"), Decimal("12.0")],
+        "ELRP": [Decimal("12.5"), Decimal("12.5")],
     }
     assert [day.day for day in found.days] == [21, 22]
     assert found.asked == {
         of.heard[0].event.event_id: 80_000 * 3_600_000_000,
         told[1].event.event_id: 0,
-        told[3].event.event_id: 4_000 * 3_600_000_000,
+        told[3].event.event_id: 5_000 * 3_600_000_000,
     }
     (changed,) = found.devices
     reason, is_new = changed.reasons.strongest()
