@@ -172,6 +172,11 @@ def test_overrides_count_in_both_as_they_were_known(policy, evening):
         created_by="otto",
     )
     replay = ask(policy, scope="DEVICE", target="pack-1")
+    (spoken,) = load_past(replay, now=ASKED).past.spoken.values()
+    assert [(each.known.start, each.ruling.window.end) for each in spoken] == [
+        (at(90), at(170)),
+        (at(150), at(150)),
+    ]
     work()
     found = result(replay)
     assert found["before"]["device_hours"] == 1.0  # 21:00 to 21:30, and 22:30 to 23:00
