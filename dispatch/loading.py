@@ -105,9 +105,9 @@ def load(seeds: Seeds, *, now: datetime) -> Loaded:
     scope = _reach(seeds, now=now)
     behind = {meter_id for meter_id, _ in links_of(device_ids=scope.device_ids)}
     events = _live_events(scope.meter_ids | behind, now=now)
-    recipients = _recipients({event.recipients for event in events})
-    meters = _meters(scope.meter_ids.union(behind, *recipients.values()), now=now)
-    devices = _devices(scope.device_ids.union(*(meter.device_ids for meter in meters.values())))
+    recipients = recipients_of({event.recipients for event in events})
+    meters = meters_of(scope.meter_ids.union(behind, *recipients.values()), now=now)
+    devices = devices_of(scope.device_ids.union(*(meter.device_ids for meter in meters.values())))
     planned = [device for device in devices if device.pk in scope.device_ids]
     terms, policies = load_terms(planned, now=now)
     fleet = Fleet(
@@ -140,7 +140,7 @@ def _reach(seeds: Seeds, *, now: datetime) -> _Scope:
         scope.event_ids, lambda ids: DispatchEvent.objects.filter(pk__in=ids), _RECIPIENT_COLUMNS
     )
     sets = {each for pair in named for each in pair if each is not None}
-    scope.meter_ids = scope.meter_ids.union(*_recipients(sets).values())
+    scope.meter_ids = scope.meter_ids.union(*recipients_of(sets).values())
     scope.device_ids |= {device_id for _, device_id in links_of(meter_ids=scope.meter_ids)}
     return scope
 
@@ -184,12 +184,12 @@ def event_of(row: tuple[Any, ...]) -> Event:
     )
 
 
-def _recipients(sets: Collection[int]) -> dict[int, list[str]]:
+def recipients_of(sets: Collection[int]) -> dict[int, list[str]]:
     """Return the meter ids of sets of recipients."""
     return dict(columns_of(sets, lambda ids: RecipientSet.objects.filter(pk__in=ids), ("pk", "meter_ids")))
 
 
-def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFacts]:
+def meters_of(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFacts]:
     """Return the meters that the portal knows, with their devices in order."""
     devices: defaultdict[str, list[int]] = defaultdict(list)
     for meter_id, device_id in links_of(meter_ids=meter_ids):
@@ -207,7 +207,7 @@ def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFact
     }
 
 
-def _devices(device_ids: Collection[int]) -> list[Device]:
+def devices_of(device_ids: Collection[int]) -> list[Device]:
     return [
         device
         for batch in batches(device_ids)

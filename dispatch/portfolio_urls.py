@@ -16,6 +16,7 @@ from dispatch.views import (
     platform_events,
     policies,
     previews,
+    replays,
     test_sends,
 )
 
@@ -65,6 +66,8 @@ urlpatterns = [
     path("policies/<int:policy_id>/delete/", policies.policy_delete, name="policy-delete"),
     path("policies/<int:policy_id>/assign/", policies.policy_assign, name="policy-assign"),
     path("policies/<int:policy_id>/unassign/", policies.policy_unassign, name="policy-unassign"),
+    path("policies/<int:policy_id>/replays/add/", replays.replay_add, name="policy-replay-add"),
+    path("policies/<int:policy_id>/replays/<int:replay_id>/", replays.replay_detail, name="policy-replay"),
     path("preview/", previews.preview_page, name="preview"),
     path("tests/", test_sends.tests, name="tests"),
     path("doubts/<int:doubt_id>/keep/", doubts.keep, name="doubt-keep"),

@@ -22,7 +22,8 @@ from dispatch.models import (
     TestSend,
     TestSendState,
 )
-from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, SEND_TESTS
+from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, REPLAY_POLICIES, SEND_TESTS
+from dispatch.replay_models import OPEN_STATES, PolicyReplay
 from meters.models import MarketGroup, Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
@@ -113,6 +114,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(RECONCILE)
     if open_tests(now=now).exists():
         tasks.append(SEND_TESTS)
+    if open_replays(now=now).filter(touched_at__lte=lost).exists():
+        tasks.append(REPLAY_POLICIES)
     return tuple(tasks)
 
 
@@ -136,3 +139,11 @@ def open_tests(*, now: datetime) -> QuerySet[TestSend]:
     left = Q(state=TestSendState.WAITING, created_at__lte=now - WAKE_UP_TIME)
     half = Q(state=TestSendState.SENDING, sent_at__lte=now - TEST_GIVEN_UP_AFTER)
     return TestSend.objects.filter(left | half)
+
+
+def open_replays(*, now: datetime) -> QuerySet[PolicyReplay]:
+    """Return the replays to go on with, which nobody holds; none while somebody works on any of them."""
+    unfinished = PolicyReplay.objects.filter(state__in=OPEN_STATES)
+    if unfinished.filter(claimed_until__gt=now).exists():
+        return unfinished.none()
+    return unfinished

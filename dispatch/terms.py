@@ -32,18 +32,32 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
     """
     nearest = nearest_policies(devices, now=now)
     values = {pk: policy.to_value() for pk, policy in {each.pk: each for each in nearest.values()}.items()}
-    under = {pk: values[policy.pk] for pk, policy in nearest.items() if values[policy.pk] != Policy()}
-    some = [device for device in devices if device.pk in under or device.commitments_only]
-    if not some:
-        return {}, {pk: str(policy) for pk, policy in nearest.items()}
-    zones = _zones(some)
+    under = {pk: values[policy.pk] for pk, policy in nearest.items()}
     did = _delivered([pk for pk, each in under.items() if _counts(each)], now=now)
     pasts = _pasts([pk for pk, each in under.items() if each.shape], now=now)
-    prices = _prices()
-    terms = {
+    terms = terms_under(devices, under, did=did, pasts=pasts)
+    return terms, {pk: str(policy) for pk, policy in nearest.items()}
+
+
+def terms_under(
+    devices: Sequence[Device],
+    under: Mapping[int, Policy],
+    *,
+    did: Mapping[int, tuple[Delivery, ...]],
+    pasts: Mapping[int, Past],
+) -> dict[int, Terms]:
+    """Return the terms of the devices on whose plans anything bears, under the given policies."""
+    nothing = Policy()
+    some = [
+        device for device in devices if under.get(device.pk, nothing) != nothing or device.commitments_only
+    ]
+    if not some:
+        return {}
+    zones, prices = zones_of(some), _prices()
+    return {
         device.pk: _terms(
             device,
-            under.get(device.pk, Policy()),
+            under.get(device.pk, nothing),
             zone=zones[device.pk],
             did=did.get(device.pk, ()),
             past=pasts.get(device.pk, Past()),
@@ -51,7 +65,6 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
         )
         for device in some
     }
-    return terms, {pk: str(policy) for pk, policy in nearest.items()}
 
 
 def _counts(policy: Policy) -> bool:
@@ -159,7 +172,7 @@ def _first(
     return min(found, key=lambda policy: policy.name, default=None)
 
 
-def _zones(devices: Sequence[Device]) -> dict[int, str]:
+def zones_of(devices: Sequence[Device]) -> dict[int, str]:
     """Return whose clock counts: the site's, else the first meter's by id, else UTC."""
     zones: dict[int, str] = {}
     behind = MeterDevice.objects.order_by("device_id", "-meter__meter_id")

@@ -27,7 +27,8 @@ class Held:
 class Instruction:
     """`is_clear`: nothing is left to do, the device goes back to normal. Void from `expires_at`.
 
-    `is_restoring`: the device may run, prepare or recover now and is not to run, so this goes before what starts devices.
+    `is_restoring`: the device may run, prepare or recover now and is not to run, so this goes before what
+    starts devices.
     """
 
     is_clear: bool

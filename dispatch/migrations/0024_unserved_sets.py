@@ -4,8 +4,8 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("devices", "0005_state_of_charge"),
-        ("dispatch", "0022_policy_parts"),
+        ("devices", "0008_charge_weighing"),
+        ("dispatch", "0023_policy_replay"),
     ]
 
     operations = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -19,8 +20,43 @@ from dispatch.models import (
     UnservedSet,
 )
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
+from dispatch.replay_models import PolicyReplay
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+
+
+def _result(*, event_id: int, device_id: int, starts_at: datetime, ends_at: datetime) -> dict[str, Any]:
+    """What came of a replay in which one commitment would have been broken."""
+    figures = {"delivered_kwh": 16_000.0, "device_hours": 2.0, "runs": 1, "commitments_kept": 1}
+    figures |= {"commitments_broken": 0, "voluntary_served": 0, "voluntary_skipped": 0}
+    after = figures | {"delivered_kwh": 4000.0, "commitments_kept": 0, "commitments_broken": 1}
+    sides = {"before": figures, "after": after}
+    because = {"reason": "Dropped: 1 h a day is used by CCA (rank 1).", "is_new_reason": True}
+    event = {
+        "id": event_id,
+        "leap_event_id": "e",
+        "program": "CCA",
+        "starts_at": starts_at.isoformat(),
+        "ends_at": ends_at.isoformat(),
+        "is_voluntary": False,
+    }
+    return {
+        "devices": 1,
+        "events": 1,
+        "cancelled_events": 1,
+        "unnumbered_events": 1,
+        "late_events": 1,
+        "asked_kwh": 16_000.0,
+        **sides,
+        "others": sides,
+        "programs": [{"program": "CCA", "events": 1, "unnumbered_events": 0, "asked_kwh": 8.0, **sides}],
+        "days": [{"date": starts_at.date().isoformat(), "asked_kwh": 8.0, **sides, **because}],
+        "changed_events": [{**event, **sides, **because}],
+        "changed_devices": [{"id": device_id, "external_id": "d", "name": "Battery", **sides, **because}],
+        "reasons": [
+            {"reason": because["reason"], "before_device_hours": 0.0, "after_device_hours": 1.0},
+        ],
+    }
 
 
 def grow(number: int) -> dict[str, object]:
@@ -83,10 +119,25 @@ def grow(number: int) -> dict[str, object]:
         policy=policy, number=1, content=NOTHING | {"hours_a_day": 4.0, "ignore_below_kw": 0}, changed_at=now
     )
     PolicyAssignment.objects.create(policy=policy, scope="METER", target=one.meter_id)
+    replay = PolicyReplay.objects.create(
+        policy=policy,
+        label="Policy v1",
+        content=policy.content() | {"hours_a_day": 4.0, "ignore_below_kw": 0},
+        scope="FLEET",
+        baseline="NONE",
+        starts_at=now - timedelta(days=2),
+        ends_at=now,
+        requested_by="otto",
+        requested_at=now,
+        touched_at=now,
+        state="DONE",
+        result=_result(event_id=asked.pk, device_id=battery.pk, starts_at=now, ends_at=later),
+    )
     return {
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
         "notification": told.pk,
         "policy": policy.pk,
+        "replay": replay.pk,
     }

@@ -50,6 +50,7 @@ NOT_FOR_VIEWERS = {
     "dispatch:override-add",
     "dispatch:policy-add",
     "dispatch:policy-edit",
+    "dispatch:policy-replay-add",
 }
 """A form that a viewer could not send, and the bytes as Leap sent them: not even shown."""
 
