@@ -19,7 +19,7 @@ from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.policies import NOTHING, policy_of
 from dispatch.domain.policy_templates import TEMPLATES
-from dispatch.domain.terms import Battery, Terms
+from dispatch.domain.terms import Battery, Delivery, Terms
 
 HOUR = timedelta(hours=1)
 ZONES = ("America/Los_Angeles", "America/New_York")
@@ -37,16 +37,22 @@ def limited_fleet() -> Fleet:
         policy = ([*kinds, None])[number % 4]
         if policy is not None:
             began = NOW - (2 + number % 6) * HOUR
+            ran = Window(began, began + HOUR)
             terms[number] = Terms(
                 ZONES[number % 8 // 4],
                 limits=policy.limits,
                 storage=policy.storage,
                 flexibility=policy.flexibility,
                 shape=policy.shape,
-                battery=Battery(2 * of.devices[number].rated_watts) if policy.storage else None,
-                ran=(Window(began, began + HOUR),),
+                battery=_battery(of.devices[number].rated_watts, ran=ran) if policy.storage else None,
+                ran=(ran,),
             )
     return replace(of, terms=terms)
+
+
+def _battery(rated_watts: int, *, ran: Window) -> Battery:
+    """Two hours of power, a quarter of which was delivered."""
+    return Battery(2 * rated_watts, delivered=(Delivery(ran, rated_watts // 2),))
 
 
 Segment = tuple[datetime, datetime, float]

@@ -30,6 +30,7 @@ from devices.models import (
     ScheduleSegment,
     SimulatedDevice,
 )
+from devices.registering import asking
 from meters.admin import MeterAdmin, ReadOnly, changed_rows, save_changes
 from meters.models import Meter
 
@@ -166,10 +167,23 @@ class MappedMeterAdmin(MapsMixin, MeterAdmin):
         _request_plans_of(formsets)
 
 
+class DeviceForm(forms.ModelForm):
+    """A device as an admin writes it; a state of charge is of now."""
+
+    def clean(self) -> dict[str, Any]:
+        """Say when a new state of charge was said."""
+        cleaned = super().clean() or self.cleaned_data
+        if "state_of_charge_percent" in self.changed_data and not self.errors:
+            is_said = cleaned["state_of_charge_percent"] is not None
+            self.instance.state_of_charge_at = timezone.now() if is_said else None
+        return cleaned
+
+
 @admin.register(Device)
 class DeviceAdmin(MapsMixin, admin.ModelAdmin):
     """What can be told what to do. A device that was ever told anything is kept, for its history."""
 
+    form = DeviceForm
     other_side = "meter"
     list_display = [
         "external_id",
@@ -181,14 +195,14 @@ class DeviceAdmin(MapsMixin, admin.ModelAdmin):
         "is_online",
         "meter_count",
     ]
-    list_filter = [MappedFilter, "kind", "driver", "is_online"]
+    list_filter = [MappedFilter, "kind", "driver", "is_online", "commitments_only"]
     list_select_related = ["site"]
     list_per_page = 100
     search_fields = ["external_id", "name", "site__name", "meters__meter_id"]
     search_help_text = "External id, name, site or Leap's id of a meter"
     ordering = ["external_id"]
     autocomplete_fields = ["site"]
-    readonly_fields = ["is_online", "last_seen_at", "schedule_version"]
+    readonly_fields = ["state_of_charge_at", "is_online", "last_seen_at", "schedule_version"]
     inlines = [MetersInline]
     actions = ["map_to", "plan_again"]
 
@@ -207,13 +221,15 @@ class DeviceAdmin(MapsMixin, admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         """Write what was changed alone: a worker may have written the rest in the meantime."""
+        if "state_of_charge_percent" in form.changed_data:
+            form.changed_data.append("state_of_charge_at")
         save_changes(obj, form=form, is_new=not change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
-        """Plan the device again if anything of it or its mapping changed."""
+        """Plan the device again if anything of it or its mapping changed; weigh a state of charge alone."""
         super().save_related(request, form, formsets, change)
         if form.has_changed():
-            Device.objects.filter(pk=form.instance.pk).update(plan_requested_at=timezone.now())
+            Device.objects.filter(pk=form.instance.pk).update(**{asking(form.changed_data): timezone.now()})
         _request_plans_of(formsets)
 
     @admin.action(description="Plan the selected devices again")
@@ -237,7 +253,19 @@ class SegmentInline(FactInline):
     """What a schedule says, in order."""
 
     model = ScheduleSegment
-    fields = ["starts_at", "ends_at", "mode", "target_kw", "cap", "is_commitment", "leap_event_ids", "reason"]
+    fields = [
+        "starts_at",
+        "ends_at",
+        "mode",
+        "target_kw",
+        "cap",
+        "is_commitment",
+        "leap_event_ids",
+        "reason",
+        "precondition_from",
+        "ramp_seconds",
+        "recover_until",
+    ]
     ordering = ["starts_at"]
 
 

@@ -1,30 +1,32 @@
 """Many rows of one table at once: COPY on PostgreSQL, one prepared insert on SQLite.
 
-For the one place where a quarter of a million rows are written in a transaction: the segments of new
-schedules. Many devices share the same segments, so their columns are put into the database's form once per
-distinct segment, and a row costs a concatenation.
+For the places where tens or hundreds of thousands of rows are written in a transaction: new schedules,
+their segments, their commands. Rows are much alike, so a value is put into the database's form once, and a
+row costs a few look-ups; segments, which many devices share whole, a concatenation.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 from django.db import connection
+from django.db.models import Field, Model
 from psycopg.types.json import Jsonb
 
 from devices.domain.schedule import Segment
-from devices.models import DeviceSchedule, ScheduleSegment
+from devices.models import ScheduleSegment
 
 ROWS_AT_ONCE = 2_000
 
 T = TypeVar("T")
-Held = tuple[DeviceSchedule, Sequence[Segment]]
+Held = tuple[int, int, Sequence[Segment]]
+"""A stored schedule's key, its device's, and the segments."""
 
 _OWN = ("schedule_id", "device_id")
-_COLUMNS = (
+_SHARED = (
     "starts_at",
     "ends_at",
     "mode",
@@ -33,69 +35,102 @@ _COLUMNS = (
     "is_commitment",
     "leap_event_ids",
     "reason",
+    "precondition_from",
+    "ramp_seconds",
+    "recover_until",
 )
-_TABLE = ScheduleSegment._meta.db_table
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_NAMES = ", ".join((*_OWN, *_COLUMNS))
+
+
+def insert_rows(
+    model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[Hashable]], **shared: Hashable
+) -> None:
+    """Store rows of values in the order of `columns`, which with `shared` are all that have no null.
+
+    Call inside a transaction; keys are given by the database and not read back.
+    """
+    fields = [_field(model, name) for name in (*columns, *shared)]
+    known: list[dict[Hashable, Any]] = [{} for _ in columns]
+    form = _as_copied if connection.vendor == "postgresql" else _as_stored
+    tail = tuple([form(_field(model, name), value) for name, value in shared.items()])
+
+    def formed() -> Iterator[tuple[Any, ...]]:
+        for row in rows:
+            values = []
+            for field, mine, value in zip(fields, known, row, strict=False):
+                if value not in mine:
+                    mine[value] = form(field, value)
+                values.append(mine[value])
+            yield (*values, *tail)
+
+    names = [str(field.column) for field in fields]
+    if connection.vendor == "postgresql":
+        _copy(model, names, ("\t".join(values) + "\n" for values in formed()))
+    else:
+        _insert(model, names, formed())
 
 
 def insert_segments(schedules: Iterable[Held]) -> None:
     """Store the segments of stored schedules. Call inside a transaction; nothing is returned or read back."""
+    names = (*_OWN, *_SHARED)
     if connection.vendor == "postgresql":
-        _copy(schedules)
+        lines = _with_tails(schedules, lambda row: "\t".join(_shared_columns(row, _as_copied)))
+        _copy(ScheduleSegment, names, (f"{pk}\t{device_id}\t{tail}\n" for pk, device_id, tail in lines))
     else:
-        _insert(schedules)
+        rows = _with_tails(schedules, lambda row: _shared_columns(row, _as_stored))
+        _insert(ScheduleSegment, names, ((pk, device_id, *tail) for pk, device_id, tail in rows))
 
 
-def _copy(schedules: Iterable[Held]) -> None:
-    lines = (
-        f"{schedule.pk}\t{schedule.device_id}\t{tail}\n"
-        for schedule, tail in _with_tails(schedules, _as_copy_text)
-    )
-    with connection.cursor() as cursor, cursor.copy(f"COPY {_TABLE} ({_NAMES}) FROM STDIN") as copy:
+def _copy(model: type[Model], names: Iterable[str], lines: Iterator[str]) -> None:
+    statement = f"COPY {model._meta.db_table} ({', '.join(names)}) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
         while text := "".join(islice(lines, ROWS_AT_ONCE)):
             copy.write(text)
 
 
-def _insert(schedules: Iterable[Held]) -> None:
-    rows = ((schedule.pk, schedule.device_id, *tail) for schedule, tail in _with_tails(schedules, _as_values))
-    marks = ", ".join(["%s"] * (len(_OWN) + len(_COLUMNS)))
+def _insert(model: type[Model], names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    marks = ", ".join(["%s"] * len(names))
+    statement = f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - no input
     with connection.cursor() as cursor:
         while portion := list(islice(rows, ROWS_AT_ONCE)):
-            cursor.executemany(f"INSERT INTO {_TABLE} ({_NAMES}) VALUES ({marks})", portion)  # noqa: S608 - no input
+            cursor.executemany(statement, portion)
 
 
 def _with_tails(
-    schedules: Iterable[Held],
-    form: Callable[[DeviceSchedule, Segment], T],
-) -> Iterator[tuple[DeviceSchedule, T]]:
-    """Return every row's schedule and the rest of its columns, formed once per segment object."""
+    schedules: Iterable[Held], form: Callable[[ScheduleSegment], T]
+) -> Iterator[tuple[int, int, T]]:
+    """Return every row's schedule and device and the rest of its columns, formed once per segment object."""
     formed: dict[int, tuple[Segment, T]] = {}  # holds the segment, so that its number is not used again
-    for schedule, segments in schedules:
+    for schedule_id, device_id, segments in schedules:
         for segment in segments:
             known = formed.get(id(segment))
             if known is None:
-                known = formed[id(segment)] = (segment, form(schedule, segment))
-            yield schedule, known[1]
+                row = ScheduleSegment.from_value(segment, schedule_id=schedule_id, device_id=device_id)
+                known = formed[id(segment)] = (segment, form(row))
+            yield schedule_id, device_id, known[1]
 
 
-def _as_values(schedule: DeviceSchedule, segment: Segment) -> tuple[Any, ...]:
-    """Return the columns in the database's form, as Django's fields put them."""
-    row = ScheduleSegment.from_value(segment, schedule=schedule)
-    fields = {field.column: field for field in ScheduleSegment._meta.concrete_fields}
-    return tuple(
-        [fields[name].get_db_prep_save(getattr(row, fields[name].attname), connection) for name in _COLUMNS]
-    )
+def _shared_columns(row: ScheduleSegment, form: Callable[[Field[Any, Any], Any], T]) -> list[T]:
+    """Return what schedules share of a segment, in the database's form."""
+    return [form(_field(ScheduleSegment, name), getattr(row, name)) for name in _SHARED]
 
 
-def _as_copy_text(schedule: DeviceSchedule, segment: Segment) -> str:
-    """Return the columns as COPY reads them: tabs between, backslashes before what has a meaning."""
-    return "\t".join([_copy_value(value) for value in _as_values(schedule, segment)])
+def _field(model: type[Model], name: str) -> Field[Any, Any]:
+    field = model._meta.get_field(name)
+    assert isinstance(field, Field)  # noqa: S101 - for mypy: no column is a relation from elsewhere
+    return field
 
 
-def _copy_value(value: object) -> str:
-    if value is None:
+def _as_stored(field: Field[Any, Any], value: object) -> Any:
+    """Return a value in the database's form, as Django's field puts it."""
+    return field.get_db_prep_save(value, connection)
+
+
+def _as_copied(field: Field[Any, Any], value: object) -> str:
+    """Return a value as COPY reads it: backslashes before what has a meaning."""
+    stored = _as_stored(field, value)
+    if stored is None:
         return "\\N"
-    if isinstance(value, Jsonb):
-        value = json.dumps(value.obj)
-    return str(value).translate(_ESCAPES)
+    if isinstance(stored, Jsonb):
+        stored = json.dumps(stored.obj)
+    return str(stored).translate(_ESCAPES)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from devices import queue
 from devices.domain import retry
@@ -33,11 +33,13 @@ from devices.models import (
     ScheduleSegment,
     ScheduleState,
 )
-from devices.queries import LEASE, due_commands, lost_attempts
+from devices.queries import LEASE, due_commands, lost_attempts, may_leave
 
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 30
+RESTORING_SECONDS = 15
+FIRST_TRY_TO_STOP = Q(is_restoring=True, attempt_count=0)
 BATCH_WITHOUT_DRIVER = 500
 
 
@@ -57,7 +59,9 @@ def run_due_commands(*, now: datetime) -> int:
     """Send every command that is due, batch by batch, and return how many were tried.
 
     1. Close what others left behind: attempts of the dead, commands past their end.
-    2. For each driver with something due: claim a batch, deliver it, record the answers.
+    2. While devices wait to be stopped: claim a batch of those commands alone, deliver, record. After a
+    quarter of a minute they only lead their driver's batches, so that a silent vendor delays no other.
+    3. For each driver with something due: claim a batch, deliver it, record the answers.
     Ends after half a minute even if more is due, so that a worker's time limit is never met; what
     is left is woken again. Time passes within the run: later batches count from `now` too.
     """
@@ -66,7 +70,8 @@ def run_due_commands(*, now: datetime) -> int:
     began = time.monotonic()
     tried = 0
     while (passed := time.monotonic() - began) < RUN_SECONDS:
-        round_tried = _run_round(now=now + timedelta(seconds=passed))
+        is_early = passed < RESTORING_SECONDS
+        round_tried = _run_round(is_restoring_first=is_early, now=now + timedelta(seconds=passed))
         if not round_tried:
             break
         tried += round_tried
@@ -77,13 +82,14 @@ def retry_command(*, command_id: int, now: datetime) -> None:
     """Try a command again at once, as an operator asks.
 
     Raises:
-        RetryRefused: it was accepted, replaced or is past its end.
+        RetryRefused: it was accepted, replaced, is past its end, or would start a device that is withheld.
         Command.DoesNotExist: no such command.
     """
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
     with transaction.atomic():
         # Not by a join: the state must be looked at again after waiting for whoever supersedes the command.
         changed = Command.objects.filter(
+            may_leave(),
             pk=command_id,
             state__in=OPEN_COMMAND_STATES,
             expires_at__gt=now,
@@ -99,16 +105,26 @@ def _why_no_retry(command: Command) -> str:
         return "The device has accepted this command."
     if command.state == CommandState.SUPERSEDED or command.schedule.superseded_at:
         return "A newer schedule took this command's place."
+    if command.device.withheld.exists():
+        return "This device is kept still until its new schedule is made, within seconds."
     return "This command is past its end."
 
 
-def _run_round(*, now: datetime) -> int:
+def _run_round(*, is_restoring_first: bool, now: datetime) -> int:
     """Run one batch for every driver that has something due, and return the number of tries."""
-    names = due_commands(now=now).values_list("device__driver", flat=True).distinct()
-    return sum(_run_batch(driver_name=name, now=now) for name in names.order_by())
+    if is_restoring_first:
+        tried = _run_batches(FIRST_TRY_TO_STOP, now=now)
+        if tried:
+            return tried
+    return _run_batches(Q(), now=now)
 
 
-def _run_batch(*, driver_name: str, now: datetime) -> int:
+def _run_batches(which: Q, *, now: datetime) -> int:
+    names = due_commands(now=now).filter(which).values_list("device__driver", flat=True).distinct()
+    return sum(_run_batch(which, driver_name=name, now=now) for name in names.order_by())
+
+
+def _run_batch(which: Q, *, driver_name: str, now: datetime) -> int:
     began = time.monotonic()
     driver: Driver | DriverError
     try:
@@ -116,7 +132,7 @@ def _run_batch(*, driver_name: str, now: datetime) -> int:
     except DriverError as error:
         driver = error
     limit = BATCH_WITHOUT_DRIVER if isinstance(driver, DriverError) else driver.concurrency
-    tries = _claim(driver_name=driver_name, limit=limit, now=now)
+    tries = _claim(which, driver_name=driver_name, limit=limit, now=now)
     if not tries:
         return 0
     if isinstance(driver, DriverError):
@@ -130,13 +146,15 @@ def _run_batch(*, driver_name: str, now: datetime) -> int:
 
 
 @transaction.atomic
-def _claim(*, driver_name: str, limit: int, now: datetime) -> list[_Try]:
+def _claim(which: Q, *, driver_name: str, limit: int, now: datetime) -> list[_Try]:
     """Take up to `limit` due commands under a lease and write their attempts.
 
-    Only commands of the version that is current in this transaction are taken. Devices that were
-    silent before come last, so that they hold up no batch of the others.
+    Only commands of the version that is current in this transaction are taken, and none that would start a
+    device which is withheld. Devices that were silent before come last, so that they hold up no batch of the
+    others.
     """
     commands = _lock_due(
+        which & may_leave(),
         now=now,
         limit=limit,
         expires_at__gt=now,
@@ -152,7 +170,7 @@ def _claim(*, driver_name: str, limit: int, now: datetime) -> list[_Try]:
     return [_Try(command, attempt) for command, attempt in zip(commands, attempts, strict=True)]
 
 
-def _lock_due(*, now: datetime, limit: int | None, **conditions: object) -> list[Command]:
+def _lock_due(which: Q, *, now: datetime, limit: int | None, **conditions: object) -> list[Command]:
     """Return due commands nobody else is busy with, held to the end of the transaction.
 
     PostgreSQL skips the rows of others; SQLite's immediate transaction is alone anyway. The device
@@ -160,11 +178,11 @@ def _lock_due(*, now: datetime, limit: int | None, **conditions: object) -> list
     """
     rows = (
         due_commands(now=now)
-        .filter(**conditions)
+        .filter(which, **conditions)
         .select_related("device", "schedule")
         .select_for_update(skip_locked=True, no_key=True, of=("self", "device"))
     )
-    return list(rows.order_by("attempt_count", "next_attempt_at", "pk")[:limit])
+    return list(rows.order_by("attempt_count", "-is_restoring", "next_attempt_at", "pk")[:limit])
 
 
 def _write_claim(commands: Sequence[Command], *, now: datetime) -> None:
@@ -303,7 +321,7 @@ def _close_lost_attempts(*, now: datetime) -> None:
 @transaction.atomic
 def _expire(*, now: datetime) -> None:
     """Close the commands that are past their end, keeping the reason of the last try."""
-    commands = _lock_due(now=now, limit=None, expires_at__lte=now)
+    commands = _lock_due(Q(), now=now, limit=None, expires_at__lte=now)
     if not commands:
         return
     DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in commands]).update(

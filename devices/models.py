@@ -30,6 +30,8 @@ class Device(models.Model):
     `schedule_version` is the newest version made for it and only grows (the fence: a device refuses an
     older one); `plan_requested_at` as on a meter, but may lie ahead. `settings` belong to the driver.
     `failing_since` and `recovered_at`: `devices.failing`.
+    `weigh_requested_at`: a reading of the state of charge waits for dispatch to say whether it bears on the
+    plan; `planned_percent` is the one that the latest plan weighed.
     """
 
     external_id = models.CharField(max_length=128, unique=True)
@@ -60,6 +62,10 @@ class Device(models.Model):
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     recovered_at = models.DateTimeField(null=True, blank=True, editable=False)
+    weigh_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    planned_percent = models.DecimalField(
+        max_digits=5, decimal_places=2, null=True, blank=True, editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -81,6 +87,12 @@ class Device(models.Model):
                 fields=["plan_requested_at"],
                 name="device_plan_requested",
                 condition=Q(plan_requested_at__isnull=False),
+            ),
+            # Reader: dispatch.weighing, which readings nobody has weighed.
+            models.Index(
+                fields=["weigh_requested_at"],
+                name="device_weigh_requested",
+                condition=Q(weigh_requested_at__isnull=False),
             ),
         ]
 
@@ -151,7 +163,11 @@ class SegmentMode(models.TextChoices):
 
 
 class ScheduleSegment(models.Model):
-    """One `[starts_at, ends_at)` of a schedule; `target_kw` null is the maximum."""
+    """One `[starts_at, ends_at)` of a schedule; `target_kw` null is the maximum.
+
+    The device prepares from `precondition_from`, takes `ramp_seconds` to its power and recovers until
+    `recover_until`; null where it does not.
+    """
 
     schedule = models.ForeignKey(DeviceSchedule, on_delete=models.CASCADE, related_name="segments")
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="segments")
@@ -163,10 +179,18 @@ class ScheduleSegment(models.Model):
     is_commitment = models.BooleanField(default=False)
     leap_event_ids = models.JSONField(default=list)
     reason = models.TextField(blank=True)
+    precondition_from = models.DateTimeField(null=True, blank=True)
+    ramp_seconds = models.PositiveIntegerField(null=True, blank=True)
+    recover_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="segment_starts_before_end"),
+            models.CheckConstraint(
+                condition=(Q(precondition_from__isnull=True) | Q(precondition_from__lt=F("starts_at")))
+                & (Q(recover_until__isnull=True) | Q(recover_until__gt=F("ends_at"))),
+                name="segment_shape_outside",
+            ),
             models.UniqueConstraint(fields=["schedule", "starts_at"], name="segment_one_per_start"),
         ]
         indexes = [
@@ -180,11 +204,11 @@ class ScheduleSegment(models.Model):
         return f"{self.device_id} {self.starts_at:%Y-%m-%d %H:%M}–{self.ends_at:%H:%M}"
 
     @classmethod
-    def from_value(cls, segment: Segment, *, schedule: DeviceSchedule) -> ScheduleSegment:
+    def from_value(cls, segment: Segment, *, schedule_id: int, device_id: int) -> ScheduleSegment:
         """Return the unsaved row of a segment."""
         return cls(
-            schedule=schedule,
-            device_id=schedule.device_id,
+            schedule_id=schedule_id,
+            device_id=device_id,
             starts_at=segment.start,
             ends_at=segment.end,
             mode=segment.mode.value,
@@ -193,6 +217,9 @@ class ScheduleSegment(models.Model):
             is_commitment=segment.is_commitment,
             leap_event_ids=list(segment.leap_event_ids),
             reason=segment.reason,
+            precondition_from=segment.precondition_from,
+            ramp_seconds=segment.ramp_seconds,
+            recover_until=segment.recover_until,
         )
 
     def to_value(self) -> Segment:
@@ -206,6 +233,9 @@ class ScheduleSegment(models.Model):
             is_commitment=self.is_commitment,
             leap_event_ids=tuple(self.leap_event_ids),
             reason=self.reason,
+            precondition_from=self.precondition_from,
+            ramp_seconds=self.ramp_seconds,
+            recover_until=self.recover_until,
         )
 
 
@@ -248,6 +278,9 @@ class Command(models.Model):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveIntegerField(default=0)
+    is_restoring = models.BooleanField(
+        default=False, help_text="It stops a device that may run now, and leaves before all others."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
     detail = models.TextField(blank=True)
 
@@ -261,11 +294,33 @@ class Command(models.Model):
             models.Index(
                 fields=["next_attempt_at"], name="command_due", condition=Q(next_attempt_at__isnull=False)
             ),
+            # Reader: devices.commanding, what must leave before all else.
+            models.Index(
+                fields=["next_attempt_at"],
+                name="command_restoring_due",
+                condition=Q(next_attempt_at__isnull=False, is_restoring=True),
+            ),
             models.Index(fields=["device", "state"], name="command_device_state"),
         ]
 
     def __str__(self) -> str:
         return self.key
+
+
+class Withheld(models.Model):
+    """A device that nothing may start until it is planned anew. Written and taken away by `scheduling`.
+
+    Commands that stop it go on. A row a request: whoever planned takes away those it has heard of.
+    """
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="withheld")
+    since = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "withheld"
+
+    def __str__(self) -> str:
+        return f"{self.device_id} since {self.since:%H:%M:%S}"
 
 
 class AttemptOutcome(models.TextChoices):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from devices.models import AttemptOutcome, Command, CommandAttempt
+from devices.models import AttemptOutcome, Command, CommandAttempt, CommandKind, Withheld
 
 LEASE = timedelta(seconds=15)
 """How long a worker may keep a command to itself; longer than any driver's single try."""
@@ -17,6 +17,12 @@ def due_commands(*, now: datetime) -> QuerySet[Command]:
     return Command.objects.filter(next_attempt_at__lte=now).filter(
         Q(claimed_until__isnull=True) | Q(claimed_until__lte=now)
     )
+
+
+def may_leave() -> Q:
+    """Keep commands but for those that would start a device which is withheld."""
+    withheld = Exists(Withheld.objects.filter(device=OuterRef("device")))
+    return ~Q(kind=CommandKind.SCHEDULE, is_restoring=False) | ~Q(withheld)
 
 
 def lost_attempts(*, now: datetime) -> QuerySet[CommandAttempt]:

@@ -1,22 +1,22 @@
 """Stage: desired schedules → stored versions and the commands that carry them.
 
-Reads the current version of each device; writes `DeviceSchedule`, `ScheduleSegment`, `Command`
-and `Device.schedule_version`. Called by planning, inside its transaction.
+Reads the current version of each device; writes `DeviceSchedule`, `ScheduleSegment`, `Command`,
+`Withheld` and `Device.schedule_version`. Called by planning, inside its transaction.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from devices import queue
-from devices.bulk import insert_segments
+from devices.bulk import insert_rows, insert_segments
 from devices.domain.commands import Held, instruction_for
 from devices.domain.schedule import DesiredSchedule, Segment, check_schedule, content_digest, remaining
 from devices.models import (
@@ -27,11 +27,15 @@ from devices.models import (
     Device,
     DeviceSchedule,
     ScheduleSegment,
+    ScheduleState,
+    Withheld,
 )
 
 logger = logging.getLogger(__name__)
 
 BATCH = 1000
+AT_ONCE = 10_000  # SQLite takes 32,766 parameters
+_COMMAND_COLUMNS = ("device_id", "schedule_id", "key", "kind", "expires_at", "is_restoring")
 NO_POLICIES: Mapping[int, str] = MappingProxyType({})
 
 
@@ -77,13 +81,34 @@ def replace_schedules(
     return Replaced(changed=tuple(changed))
 
 
+def withhold(*, device_ids: Iterable[int], now: datetime) -> None:
+    """Let no command start these devices until they are planned anew, whatever waits or is planned meanwhile.
+
+    Call in the transaction that stores what they must be planned for. It changes no row of theirs, so it
+    waits for nobody. What is on its way already is followed by the next version, which wins.
+    """
+    insert_rows(Withheld, ("device_id",), ((device_id,) for device_id in device_ids), since=now)
+
+
+def withheld() -> dict[int, int]:
+    """Return the devices that are withheld, by the row that says so."""
+    return dict(Withheld.objects.values_list("pk", "device_id"))
+
+
+def release(row_ids: Collection[int]) -> None:
+    """Take away rows of `withheld` that were read before what the devices are planned for was read."""
+    ordered = sorted(row_ids)
+    for first in range(0, len(ordered), AT_ONCE):
+        Withheld.objects.filter(pk__in=ordered[first : first + AT_ONCE]).delete()
+
+
 def _prepare(desired: Mapping[int, DesiredSchedule], *, now: datetime) -> dict[int, _Wanted]:
     """Check and prepare each distinct schedule once; many devices share one."""
     prepared: dict[int, _Wanted] = {}
     for segments in desired.values():
         if id(segments) not in prepared:
             check_schedule(segments)
-            stored = tuple(segment for segment in segments if segment.end > now)
+            stored = tuple(segment for segment in segments if segment.over_at > now)
             prepared[id(segments)] = _Wanted(stored, remaining(stored, now=now), content_digest(stored))
     return {device_id: prepared[id(segments)] for device_id, segments in desired.items()}
 
@@ -111,9 +136,26 @@ def _replace_batch(
     devices.update(schedule_version=F("schedule_version") + 1)
     _supersede(list(wanted), now=now)
     schedules = _store_schedules(wanted, versions=versions, policies=policies, now=now)
-    Command.objects.bulk_create(
-        _command(schedule, desired=wanted[pk].remaining, held=held.get(pk, nothing), now=now)
-        for pk, schedule in schedules.items()
+    insert_rows(
+        Command,
+        _COMMAND_COLUMNS,
+        (
+            _command(
+                pk,
+                schedules[pk],
+                version=versions[pk],
+                desired=each.remaining,
+                held=held.get(pk, nothing),
+                now=now,
+            )
+            for pk, each in wanted.items()
+        ),
+        created_at=now,
+        due_at=now,
+        next_attempt_at=now,
+        state=CommandState.PENDING,
+        attempt_count=0,
+        detail="",
     )
     return list(wanted)
 
@@ -124,22 +166,32 @@ def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
     Schedules with the same digest say the same, so the segments of one of them are read for all.
     """
     current = DeviceSchedule.objects.filter(device_id__in=device_ids, superseded_at__isnull=True)
-    columns = ("pk", "device_id", "digest", "commands__state", "commands__expires_at")
+    columns = (
+        "pk",
+        "device_id",
+        "digest",
+        "commands__state",
+        "commands__expires_at",
+        "commands__is_restoring",
+    )
     rows = list(current.values_list(*columns))
-    left = _remaining_by_digest({digest: pk for pk, _, digest, _, _ in rows}, now=now)
+    left = _remaining_by_digest({digest: pk for pk, _, digest, *_ in rows}, now=now)
     return {
         device_id: Held(
             remaining=left[digest],
             unanswered_until=None if state == CommandState.ACKNOWLEDGED else expires_at,
+            is_restoring=bool(is_restoring) and state != CommandState.ACKNOWLEDGED,
         )
-        for _, device_id, digest, state, expires_at in rows
+        for _, device_id, digest, state, expires_at, is_restoring in rows
     }
 
 
 def _remaining_by_digest(schedules: Mapping[str, int], *, now: datetime) -> dict[str, DesiredSchedule]:
     """Return what remains of each schedule, one of every digest."""
     segments: defaultdict[int, list[Segment]] = defaultdict(list)
-    rows = ScheduleSegment.objects.filter(schedule_id__in=schedules.values(), ends_at__gt=now)
+    rows = ScheduleSegment.objects.filter(
+        Q(ends_at__gt=now) | Q(recover_until__gt=now), schedule_id__in=schedules.values()
+    )
     for row in rows.order_by("schedule_id", "starts_at"):
         segments[row.schedule_id].append(row.to_value())
     return {digest: remaining(segments[pk], now=now) for digest, pk in schedules.items()}
@@ -164,33 +216,41 @@ def _store_schedules(
     versions: Mapping[int, int],
     policies: Mapping[int, str],
     now: datetime,
-) -> dict[int, DeviceSchedule]:
-    """Store a version per device with its segments, and return it by device id."""
-    schedules = {
-        device_id: DeviceSchedule(
-            device_id=device_id,
-            version=versions[device_id],
-            created_at=now,
-            digest=each.digest,
-            policy=policies.get(device_id, ""),
-        )
-        for device_id, each in desired.items()
-    }
-    DeviceSchedule.objects.bulk_create(schedules.values())
-    insert_segments((schedules[device_id], each.stored) for device_id, each in desired.items())
-    return schedules
-
-
-def _command(schedule: DeviceSchedule, *, desired: DesiredSchedule, held: Held, now: datetime) -> Command:
-    instruction = instruction_for(desired=desired, held=held)
-    kind = CommandKind.CLEAR if instruction.is_clear else CommandKind.SCHEDULE
-    return Command(
-        device_id=schedule.device_id,
-        schedule=schedule,
-        key=f"{schedule.device_id}:{schedule.version}:{kind}",
-        kind=kind,
+) -> dict[int, int]:
+    """Store a version per device with its segments, and return its key by device id."""
+    insert_rows(
+        DeviceSchedule,
+        ("device_id", "version", "digest", "policy"),
+        (
+            (device_id, versions[device_id], each.digest, policies.get(device_id, ""))
+            for device_id, each in desired.items()
+        ),
         created_at=now,
-        due_at=now,
-        next_attempt_at=now,
-        expires_at=instruction.expires_at,
+        state=ScheduleState.PENDING,
+    )
+    current = DeviceSchedule.objects.filter(device_id__in=desired, superseded_at__isnull=True)
+    keys = dict(current.values_list("device_id", "pk"))
+    insert_segments((keys[device_id], device_id, each.stored) for device_id, each in desired.items())
+    return keys
+
+
+def _command(
+    device_id: int,
+    schedule_id: int,
+    *,
+    version: int,
+    desired: DesiredSchedule,
+    held: Held,
+    now: datetime,
+) -> tuple[object, ...]:
+    """Return the columns of the command that carries a version."""
+    instruction = instruction_for(desired=desired, held=held, now=now)
+    kind = CommandKind.CLEAR if instruction.is_clear else CommandKind.SCHEDULE
+    return (
+        device_id,
+        schedule_id,
+        f"{device_id}:{version}:{kind}",
+        kind,
+        instruction.expires_at,
+        instruction.is_restoring,
     )

@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dispatch import levels, overrides, planning, policies, recording
+from dispatch import levels, overrides, planning, policies, prices, recording
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -40,7 +40,7 @@ from dispatch.models import (
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ProgramPrice, ResponsePolicy
 from dispatch.reading.notifications import pretty
 from dispatch.reading.words import counted, power
-from dispatch.views.policy_forms import PolicyForm
+from dispatch.views.policy_forms import PolicyForm, PriceForm
 from meters.admin import ReadOnly
 
 Lookup = list[tuple[str, str]]
@@ -465,6 +465,7 @@ class ResponsePolicyAdmin(ReadOnly):
 class ProgramPriceAdmin(ReadOnly):
     """What programs pay: policies with a price of comfort measure by it from the next plan on. For admins."""
 
+    form = PriceForm
     list_display = ["program", "usd_per_kwh"]
     search_fields = ["program"]
     ordering = ["program"]
@@ -477,6 +478,21 @@ class ProgramPriceAdmin(ReadOnly):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return request.user.has_perm("dispatch.administer")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ProgramPrice | None = None) -> list[str]:
+        return ["program"] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: ProgramPrice, form: Any, change: Any) -> None:
+        """Say it as the page does."""
+        saved = prices.set_price(program=obj.program, usd_per_kwh=obj.usd_per_kwh, now=timezone.now())
+        obj.pk, obj.program = saved.pk, saved.program
+
+    def delete_model(self, request: HttpRequest, obj: ProgramPrice) -> None:
+        prices.remove_prices(programs=[obj.program], now=timezone.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ProgramPrice]) -> None:
+        programs = list(queryset.values_list("program", flat=True))
+        prices.remove_prices(programs=programs, now=timezone.now())
 
 
 @admin.register(Doubt)

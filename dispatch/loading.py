@@ -147,20 +147,20 @@ def _around(device_ids: Collection[int], meter_ids: Collection[str], *, now: dat
     """Read what is live on devices and on further meters, with all who share it."""
     behind = {meter_id for meter_id, _ in links_of(device_ids=device_ids)}
     events = _live_events(behind.union(meter_ids), now=now)
-    recipients = _recipients({event.recipients for event in events})
-    meters = _meters(behind.union(meter_ids, *recipients.values()), now=now)
+    recipients = recipients_of({event.recipients for event in events})
+    meters = meters_of(behind.union(meter_ids, *recipients.values()), now=now)
     sharing = (meter.device_ids for meter in meters.values())
-    return _Around(events, recipients, meters, _devices(set(device_ids).union(*sharing)))
+    return _Around(events, recipients, meters, devices_of(set(device_ids).union(*sharing)))
 
 
 def _sharing_with_limited(device_ids: Collection[int], *, now: datetime) -> set[int]:
     """Return who shares an event with a number with any of the devices that have terms."""
-    limited = devices_with_terms(_devices(device_ids), now=now)
+    limited = devices_with_terms(devices_of(device_ids), now=now)
     if not limited:
         return set()
     behind = {meter_id for meter_id, _ in links_of(device_ids=limited)}
     sets = {event.recipients for event in _live_events(behind, now=now) if asked_watts(event) is not MAXIMUM}
-    named = set[str]().union(*_recipients(sets).values())
+    named = set[str]().union(*recipients_of(sets).values())
     return {device_id for _, device_id in links_of(meter_ids=named)}
 
 
@@ -182,7 +182,7 @@ def _reach(seeds: Seeds, *, now: datetime) -> _Scope:
         scope.event_ids, lambda ids: DispatchEvent.objects.filter(pk__in=ids), _RECIPIENT_COLUMNS
     )
     sets = {each for pair in named for each in pair if each is not None}
-    scope.meter_ids = scope.meter_ids.union(*_recipients(sets).values())
+    scope.meter_ids = scope.meter_ids.union(*recipients_of(sets).values())
     scope.device_ids |= {device_id for _, device_id in links_of(meter_ids=scope.meter_ids)}
     return scope
 
@@ -226,12 +226,12 @@ def event_of(row: tuple[Any, ...]) -> Event:
     )
 
 
-def _recipients(sets: Collection[int]) -> dict[int, list[str]]:
+def recipients_of(sets: Collection[int]) -> dict[int, list[str]]:
     """Return the meter ids of sets of recipients."""
     return dict(columns_of(sets, lambda ids: RecipientSet.objects.filter(pk__in=ids), ("pk", "meter_ids")))
 
 
-def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFacts]:
+def meters_of(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFacts]:
     """Return the meters that the portal knows, with their devices in order."""
     devices: defaultdict[str, list[int]] = defaultdict(list)
     for meter_id, device_id in links_of(meter_ids=meter_ids):
@@ -249,7 +249,7 @@ def _meters(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFact
     }
 
 
-def _devices(device_ids: Collection[int]) -> list[Device]:
+def devices_of(device_ids: Collection[int]) -> list[Device]:
     return [
         device
         for batch in batches(device_ids)

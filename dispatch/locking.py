@@ -16,6 +16,7 @@ class Stage(IntEnum):
 
     RECORDING = 7_310_001
     PLANNING = 7_310_002
+    REPLAYING = 7_310_003
 
 
 def take_turn(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from django.db.models import F, Q
 
 from devices.models import Device
 from dispatch import policy_models as policy_models  # Django looks for models here
+from dispatch import replay_models as replay_models  # and here
 
 
 class Level(models.TextChoices):
@@ -325,11 +326,23 @@ class ProgramLevel(models.Model):
         return f"{self.program} at {self.get_level_display().lower()} level"
 
 
-class Unserved(models.Model):
-    """A slice of a live event that a device does not serve, with the reason. Planning's rows."""
+class UnservedSet(models.Model):
+    """All that a device leaves undone, stored once under the hash of its content. Planning's rows.
 
+    Devices that fare alike share one plan, so ten thousand held devices share one set.
+    """
+
+    digest = models.CharField(max_length=64, unique=True)
+
+    def __str__(self) -> str:
+        return f"unserved {self.digest[:8]}"
+
+
+class Unserved(models.Model):
+    """A slice of a live event that the devices of its set do not serve, with the reason."""
+
+    unserved_set = models.ForeignKey(UnservedSet, on_delete=models.CASCADE, related_name="slices")
     event = models.ForeignKey(DispatchEvent, on_delete=models.CASCADE, related_name="unserved")
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="unserved")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     reason = models.TextField()
@@ -340,11 +353,36 @@ class Unserved(models.Model):
             models.CheckConstraint(
                 condition=Q(ends_at__gt=F("starts_at")), name="unserved_starts_before_end"
             ),
-            models.UniqueConstraint(fields=["event", "device", "starts_at"], name="unserved_one_per_start"),
+            models.UniqueConstraint(
+                fields=["unserved_set", "event", "starts_at"], name="unserved_one_per_start"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.event_id} not served by {self.device_id}"
+        return f"{self.event_id} not served, set {self.unserved_set_id}"
+
+
+class DeviceUnserved(models.Model):
+    """Which set a device had during `[since, until)`; `until` null: has now.
+
+    A slice of the set counts for the device if it began before `until`, and up to it: what came later was
+    planned anew.
+    """
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="unserved")
+    unserved_set = models.ForeignKey(UnservedSet, on_delete=models.CASCADE, related_name="devices")
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["device"], name="device_unserved_one_now", condition=Q(until__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} has set {self.unserved_set_id}"
 
 
 class OverrideScope(models.TextChoices):

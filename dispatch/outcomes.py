@@ -1,4 +1,4 @@
-"""What plans leave behind beside schedules: overlaps, unserved slices, the events' numbers.
+"""What plans leave behind beside schedules: overlaps and the events' numbers.
 
 Only what differs is written. Rows of what is over stay as history; one that runs and no longer holds is
 ended now.
@@ -18,7 +18,8 @@ from dispatch.domain.consolidation import DevicePlan, OverlapSlice
 from dispatch.domain.events import to_kw
 from dispatch.domain.fleet import EventNumbers
 from dispatch.lookups import batches
-from dispatch.models import DispatchEvent, Overlap, Unserved
+from dispatch.models import DispatchEvent, Overlap
+from dispatch.unserved import events_unserved
 
 Plans = Mapping[int, DevicePlan]
 Key = tuple[Hashable, ...]
@@ -41,7 +42,6 @@ _OVERLAPS = _Table(
 )
 _WORTH_A_STATEMENT = 50  # events with the same numbers
 _NUMBERS = ("shortfall_kw", "unmapped_meters", "is_overlapping", "is_unserved")
-_UNSERVED = _Table(Unserved, ("event_id", "device_id", "starts_at"), ("ends_at", "reason", "is_shaded"))
 
 
 def save_overlaps(plans: Plans, *, now: datetime) -> None:
@@ -53,16 +53,6 @@ def save_overlaps(plans: Plans, *, now: datetime) -> None:
         for each in plan.overlaps
     }
     _replace(_OVERLAPS, desired, device_ids=plans, now=now)
-
-
-def save_unserved(plans: Plans, *, now: datetime) -> None:
-    """Store what the planned devices do not serve, and why."""
-    desired: dict[Key, Content] = {
-        (each.event_id, device_id, each.window.start): (each.window.end, each.reason, each.is_shaded)
-        for device_id, plan in plans.items()
-        for each in plan.unserved
-    }
-    _replace(_UNSERVED, desired, device_ids=plans, now=now)
 
 
 def _distinct(plans: Plans) -> Iterable[DevicePlan]:
@@ -122,7 +112,7 @@ def save_numbers(numbers: Mapping[int, EventNumbers], *, replanned: Collection[i
     if not events:
         return
     overlapping = _overlapping(since=min(event.starts_at for event in events))
-    unserved = _unserved([event.pk for event in events])
+    unserved = events_unserved([event.pk for event in events])
     changed = []
     for event in events:
         before = [getattr(event, name) for name in _NUMBERS]
@@ -181,15 +171,3 @@ def _overlapping(*, since: datetime) -> set[int]:
     """Return the events that meet another anywhere, also on devices that were not planned now."""
     rows = Overlap.objects.filter(ends_at__gt=since).order_by("event_ids")
     return {event_id for ids in rows.values_list("event_ids", flat=True).distinct() for event_id in ids}
-
-
-def _unserved(event_ids: Sequence[int]) -> set[int]:
-    """Return the events that some device leaves undone somewhere, but for what a twin does instead."""
-    return {
-        event_id
-        for batch in batches(event_ids)
-        for event_id in Unserved.objects.filter(event_id__in=batch, is_shaded=False)
-        .order_by("event_id")
-        .values_list("event_id", flat=True)
-        .distinct()
-    }

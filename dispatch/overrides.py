@@ -9,6 +9,7 @@ from typing import Final
 from django.db import transaction
 
 from devices.models import Device
+from devices.scheduling import withhold
 from dispatch import queue
 from dispatch.domain.sentences import short
 from dispatch.lookups import links_of
@@ -20,11 +21,17 @@ from dispatch.models import (
     RecipientSet,
     TestKind,
 )
+from dispatch.queries import known_programs
 from dispatch.rulings import devices_reached
 from meters.models import MarketGroup, Meter
 
 MOST_KW: Final = Decimal(100_000)
 WATT: Final = Decimal("0.001")
+BREAKS: Final = {
+    OverrideAction.HOLD: "hold breaks",
+    OverrideAction.OPT_OUT: "opt-out breaks",
+    OverrideAction.FORCE: "force may break",
+}
 
 
 class OverrideRefused(ValueError):
@@ -44,15 +51,15 @@ def add_override(
     confirm_commitment: bool,
     now: datetime,
 ) -> Override:
-    """Store an override and have the devices it reaches planned anew.
+    """Store an override and have the devices it reaches planned anew; until then nothing starts one it stops.
 
     `target` is a device's external id (or number), a meter's or market group's Leap id, a program's code,
     empty for the fleet. A program's override is about its events alone. `target_kw` goes with FORCE alone;
     without it the rated power is meant.
 
     Raises:
-        OverrideRefused: nothing is called so, the window is empty or over, the power makes no sense, or
-            an opt-out would break a commitment without a reason and `confirm_commitment`.
+        OverrideRefused: nothing is called so, the window is empty or over, the power makes no sense, or a
+            commitment would be broken without a reason, by an opt-out without `confirm_commitment`.
     """
     _check(scope=scope, action=action, starts_at=starts_at, ends_at=ends_at, target_kw=target_kw, now=now)
     override = Override(
@@ -69,9 +76,10 @@ def add_override(
         plan_requested_at=now,
     )
     with transaction.atomic():
-        if action == OverrideAction.OPT_OUT:
-            _check_commitments(override, now=now)
+        _check_commitments(override, now=now)
         override.save(force_insert=True)
+        if action != OverrideAction.FORCE:
+            withhold(device_ids=devices_reached([override], now=now), now=now)
         queue.wake_planning()
     return override
 
@@ -117,22 +125,26 @@ def find_target(scope: str, target: str) -> str:
 
 def _program_called(target: str) -> str:
     """Return Leap's code of a program that events or market groups have, in whatever case it was typed."""
-    lists = DispatchEvent.objects.order_by().values_list("programs", flat=True).distinct()
-    known = {program for programs in lists for program in programs}
-    known.update(MarketGroup.objects.order_by().values_list("program", flat=True).distinct())
-    return next((program for program in sorted(known) if program.lower() == target.lower()), "")
+    return next((program for program in known_programs() if program.lower() == target.lower()), "")
 
 
 def _check_commitments(override: Override, *, now: datetime) -> None:
-    """Refuse an opt-out that would break a commitment unless its maker says so, and why."""
-    if override.is_commitment_confirmed and override.reason:
+    """Refuse to break a commitment unless its maker says why, and of an opt-out that it may be broken.
+
+    A force at the rated power breaks none; a lower one may.
+    """
+    action = OverrideAction(override.action)
+    is_confirmed = override.is_commitment_confirmed or action != OverrideAction.OPT_OUT
+    if action == OverrideAction.FORCE and override.target_kw is None:
+        return
+    if override.reason and is_confirmed:
         return
     broken = _commitments(override, now=now)
     if not broken:
         return
     names = ", ".join(map(short, broken[:3])) + (" and others" if len(broken) > 3 else "")
-    missing = "a reason" if override.is_commitment_confirmed else "a confirmation and a reason"
-    raise OverrideRefused(f"This opt-out breaks a commitment ({names}); it needs {missing}.")
+    missing = "a reason" if is_confirmed else "a confirmation and a reason"
+    raise OverrideRefused(f"This {BREAKS[action]} a commitment ({names}); it needs {missing}.")
 
 
 def _commitments(override: Override, *, now: datetime) -> list[str]:

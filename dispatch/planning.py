@@ -17,15 +17,17 @@ from django.db.models import Manager, Model
 
 from devices.failing import SETTLES_WITHIN
 from devices.models import Device
-from devices.scheduling import replace_schedules
+from devices.scheduling import release, replace_schedules, withheld
 from dispatch import queue
 from dispatch.domain.fleet import plan_fleet
 from dispatch.loading import Seeds, load
 from dispatch.locking import Stage, try_turn
 from dispatch.lookups import batches, columns_of
 from dispatch.models import DispatchEvent, Override
-from dispatch.outcomes import save_numbers, save_overlaps, save_unserved
+from dispatch.outcomes import save_numbers, save_overlaps
 from dispatch.rulings import devices_reached
+from dispatch.unserved import save_unserved
+from dispatch.weighing import note_planned
 from meters.models import Meter
 
 logger = logging.getLogger(__name__)
@@ -89,22 +91,29 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
     """Plan in one transaction, all that waits or `only` some of it.
 
     1. Read which rows wait. 2. Load what they reach. 3. Decide. 4. Replace schedules, overlaps, unserved
-    slices and the events' numbers. 5. Let the rows go that did not ask again meanwhile.
+    slices and the events' numbers. 5. Let the rows go that did not ask again meanwhile, and the devices that
+    an override withheld before 1.
     """
     with transaction.atomic():
         # Whoever plans already looks again when done; to wait for it would only tie up a worker.
-        waiting = _waiting(only=only, now=now) if try_turn(Stage.PLANNING) else {}
+        if not try_turn(Stage.PLANNING):
+            return 0
+        still = withheld()  # before what they are withheld for is read, so that nothing is released unheard
+        waiting = _waiting(only=only, now=now)
         if not _is_due(waiting, now=now):
+            release(still if only is None else ())
             return 0
         loaded = load(_seeds(waiting, now=now), now=now)
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
         replaced = replace_schedules(desired=desired, policies=loaded.policies, now=now)
+        note_planned({pk: each for pk, each in loaded.fleet.terms.items() if pk in plan.plans})
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
         numbers = {pk: each for pk, each in plan.numbers.items() if pk in loaded.counted_ids}
         save_numbers(numbers, replanned=loaded.event_ids, now=now)
         _let_go(waiting)
+        release([pk for pk, device_id in still.items() if only is None or device_id in plan.plans])
     reasons = ", ".join(
         f"{len(ids)} {model._meta.verbose_name_plural}" for model, ids in waiting.items() if ids
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -112,6 +112,14 @@ def unassign_policy(*, policy_id: int, scope: str, target: str, now: datetime) -
             request_plan(device_ids=devices_reached([_Reach(scope, target)], now=now), now=now)
 
 
+def devices_under(policies: Collection[ResponsePolicy], *, now: datetime) -> frozenset[int]:
+    """Return the devices that any of the policies may be the nearest of. At most six statements."""
+    given = PolicyAssignment.objects.filter(policy__in=policies).order_by("pk")
+    named = Device.objects.filter(policy__in=[policy.name for policy in policies])
+    reached = devices_reached([_Reach(row.scope, row.target) for row in given], now=now)
+    return reached | frozenset(named.values_list("pk", flat=True))
+
+
 def _held(policy_id: int) -> ResponsePolicy:
     return ResponsePolicy.objects.select_for_update(no_key=True).get(pk=policy_id)
 
@@ -122,9 +130,7 @@ def _plan_again(policy: ResponsePolicy, *, own: str, now: datetime) -> None:
     A device may name a policy before there is one.
     In this order: asking takes the devices in order of id, as everybody takes them.
     """
-    given = [_Reach(row.scope, row.target) for row in policy.assignments.order_by("pk")]
-    devices = Device.objects.filter(policy__in={policy.name, own})
-    named = frozenset(devices.values_list("pk", flat=True))
-    request_plan(device_ids=devices_reached(given, now=now) | named, now=now)
+    named = frozenset(Device.objects.filter(policy__in={policy.name, own}).values_list("pk", flat=True))
+    request_plan(device_ids=devices_under([policy], now=now) | named, now=now)
     for batch in batches(named):
         Device.objects.filter(pk__in=batch).update(policy=own)

@@ -1,4 +1,7 @@
-"""What a dispatch would lead to: planning's decision on planning's rows. Stores and sends nothing."""
+"""What a dispatch or a hold would lead to: planning's decision on planning's rows, before and after.
+
+Loads once and plans twice. Stores and sends nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from datetime import datetime
 from devices.domain.schedule import Segment
 from devices.models import Device
 from dispatch.domain.belief import Source
+from dispatch.domain.comparing import Comparison, EventChange, compare
 from dispatch.domain.consolidation import DevicePlan
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
@@ -17,7 +21,8 @@ from dispatch.intake.document import read_document
 from dispatch.intake.payloads import Timeslot, read_timeslots
 from dispatch.loading import Loaded, Seeds, load
 from dispatch.lookups import batches
-from dispatch.models import DispatchEvent
+from dispatch.models import DispatchEvent, Override
+from dispatch.rulings import devices_reached, ruling_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,17 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class DevicePreview:
-    """What one device would do from now on, under everything that is live and what is tried."""
+    """What one device would do from now on, under everything that is live and what is tried.
+
+    `before`: what it is to do without what is tried. `is_changed`: it would do something else.
+    """
 
     device_id: int
     external_id: str
     segments: tuple[Segment, ...]
     not_served: tuple[Undone, ...]
+    before: tuple[Segment, ...]
+    is_changed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +54,21 @@ class PlanPreview:
     """The devices a dispatch reaches, and the timeslots that cannot be used: (Leap's id, reason).
 
     `unmapped_meters`: how many of the meters named have no device. `is_as_if_armed`: an integration test is
-    among them, shown as if its meters were armed; really it moves nothing unless they are.
+    among them, shown as if its meters were armed; really it moves nothing unless they are. `comparison`: all
+    of it beside what is planned now; `rated_watts` by device.
     """
 
     devices: tuple[DevicePreview, ...]
     problems: tuple[tuple[str, str], ...]
     unmapped_meters: int
     is_as_if_armed: bool
+    comparison: Comparison
+    rated_watts: Mapping[int, int]
+
+    @property
+    def events(self) -> tuple[EventChange, ...]:
+        """Every live event on these devices, what is tried among them, those that change first."""
+        return self.comparison.events
 
 
 def preview(*, body: bytes, now: datetime) -> PlanPreview:
@@ -67,7 +85,8 @@ def preview(*, body: bytes, now: datetime) -> PlanPreview:
     fleet = _with_slots(loaded.fleet, usable, held=held, now=now)
     tests = [slot for slot in usable if slot.fields and slot.fields.test == Test.INTEGRATION]
     return _plan_as_if(
-        replace(loaded, fleet=fleet),
+        loaded,
+        fleet,
         armed={meter_id for slot in tests for meter_id in slot.meter_ids},
         problems=tuple((slot.leap_event_id, slot.problem) for slot in slots if slot.problem),
         named=named,
@@ -81,7 +100,18 @@ def preview_event(*, event_id: int, now: datetime) -> PlanPreview:
     named = set(event.recipients.meter_ids)
     armed = named if event.test == Test.INTEGRATION else set()
     loaded = load(Seeds(event_ids=frozenset([event_id])), now=now)
-    return _plan_as_if(loaded, armed=armed, problems=(), named=named, now=now)
+    return _plan_as_if(loaded, loaded.fleet, armed=armed, problems=(), named=named, now=now)
+
+
+def preview_override(*, override: Override, now: datetime) -> PlanPreview:
+    """Return what an override that is not stored would lead to."""
+    reached = devices_reached([override], now=now)
+    loaded = load(Seeds(device_ids=reached), now=now)
+    ruling = ruling_of(override)
+    said = loaded.fleet.rulings
+    ruled = {pk: (*said.get(pk, ()), ruling) for pk in reached} if ruling else {}
+    fleet = replace(loaded.fleet, rulings={**said, **ruled})
+    return _plan_as_if(loaded, fleet, armed=(), problems=(), named=(), now=now)
 
 
 def _held(slots: Sequence[Timeslot]) -> dict[tuple[str, str], int]:
@@ -142,40 +172,59 @@ def _event_of(slot: Timeslot, *, event_id: int, recipients: int, heard_at: datet
 
 def _plan_as_if(
     loaded: Loaded,
+    tried: Fleet,
     *,
     armed: Collection[str],
     problems: tuple[tuple[str, str], ...],
     named: Collection[str],
     now: datetime,
 ) -> PlanPreview:
-    """Plan with the given meters armed for as long as any event lasts."""
-    fleet = loaded.fleet
+    """Plan what is stored and what is tried, this with the given meters armed for as long as it lasts."""
     if armed:
-        until = max((event.window.end for event in fleet.events), default=now)
-        meters = {
-            meter_id: replace(meter, armed_until=until) if meter_id in armed else meter
-            for meter_id, meter in fleet.meters.items()
-        }
-        fleet = replace(fleet, meters=meters)
-    plan = plan_fleet(fleet, device_ids=loaded.device_ids, now=now)
-    mapped = {meter_id for meter_id, meter in fleet.meters.items() if meter.device_ids}
+        tried = _armed(tried, armed, now=now)
+    before = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
+    after = plan_fleet(tried, device_ids=loaded.device_ids, now=now)
+    mapped = {meter_id for meter_id, meter in tried.meters.items() if meter.device_ids}
+    comparison = compare(before, after, was=loaded.fleet, becomes=tried, now=now)
     return PlanPreview(
-        devices=_devices(plan, events=fleet.events),
+        devices=_devices(after, before=before, events=tried.events, comparison=comparison),
         problems=problems,
         unmapped_meters=len(set(named) - mapped),
         is_as_if_armed=bool(armed),
+        comparison=comparison,
+        rated_watts={pk: traits.rated_watts for pk, traits in tried.devices.items()},
     )
 
 
-def _devices(plan: FleetPlan, *, events: Sequence[Event]) -> tuple[DevicePreview, ...]:
+def _armed(fleet: Fleet, armed: Collection[str], *, now: datetime) -> Fleet:
+    """Return the fleet with meters armed until the last of its events is over."""
+    until = max((event.window.end for event in fleet.events), default=now)
+    meters = {
+        meter_id: replace(meter, armed_until=until) if meter_id in armed else meter
+        for meter_id, meter in fleet.meters.items()
+    }
+    return replace(fleet, meters=meters)
+
+
+def _devices(
+    plan: FleetPlan, *, before: FleetPlan, events: Sequence[Event], comparison: Comparison
+) -> tuple[DevicePreview, ...]:
     names = {event.event_id: event.leap_event_id for event in events}
+    changed = {pk for case in comparison.cases if case.is_changed for pk in case.device_ids}
     rows = [
         row
         for batch in batches(plan.plans)
         for row in Device.objects.filter(pk__in=batch).values_list("external_id", "pk")
     ]
     return tuple(
-        DevicePreview(pk, external_id, plan.plans[pk].segments, _undone(plan.plans[pk], names=names))
+        DevicePreview(
+            device_id=pk,
+            external_id=external_id,
+            segments=plan.plans[pk].segments,
+            not_served=_undone(plan.plans[pk], names=names),
+            before=before.plans[pk].segments,
+            is_changed=pk in changed,
+        )
         for external_id, pk in sorted(rows)
     )
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet, TextChoices, TextField
 from django.db.models.functions import Cast
 
-from devices.models import Device
+from devices.models import Device, Withheld
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -22,8 +22,9 @@ from dispatch.models import (
     TestSend,
     TestSendState,
 )
-from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, SEND_TESTS
-from meters.models import Meter
+from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, REPLAY_POLICIES, SEND_TESTS
+from dispatch.replay_models import OPEN_STATES, PolicyReplay
+from meters.models import MarketGroup, Meter
 
 WAKE_UP_TIME = timedelta(seconds=1)
 SEARCH_EVERY = timedelta(seconds=60)
@@ -81,6 +82,14 @@ def of_program(events: QuerySet[DispatchEvent], *, program: str) -> QuerySet[Dis
     return as_text.filter(Q(programs_text__icontains=escaped) | Q(programs_text__icontains=plain))
 
 
+def known_programs() -> list[str]:
+    """Return Leap's codes of the programs that events or market groups have."""
+    lists = DispatchEvent.objects.order_by().values_list("programs", flat=True).distinct()
+    known = {program for programs in lists for program in programs}
+    known.update(MarketGroup.objects.order_by().values_list("program", flat=True).distinct())
+    return sorted(known - {""})
+
+
 def waiting(*, now: datetime) -> tuple[str, ...]:
     """Return the tasks that have work waiting and whose wake-up is lost, or that nobody wakes; indexed.
 
@@ -97,6 +106,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     asked += [
         Meter.objects.filter(plan_requested_at__isnull=False),
         Device.objects.filter(plan_requested_at__lte=now),
+        Device.objects.filter(weigh_requested_at__isnull=False),
+        Withheld.objects.filter(since__lte=lost),
     ]
     tasks = []
     if received.exists() or repeated.exists():
@@ -107,6 +118,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(RECONCILE)
     if open_tests(now=now).exists():
         tasks.append(SEND_TESTS)
+    if open_replays(now=now).filter(touched_at__lte=lost).exists():
+        tasks.append(REPLAY_POLICIES)
     return tuple(tasks)
 
 
@@ -130,3 +143,11 @@ def open_tests(*, now: datetime) -> QuerySet[TestSend]:
     left = Q(state=TestSendState.WAITING, created_at__lte=now - WAKE_UP_TIME)
     half = Q(state=TestSendState.SENDING, sent_at__lte=now - TEST_GIVEN_UP_AFTER)
     return TestSend.objects.filter(left | half)
+
+
+def open_replays(*, now: datetime) -> QuerySet[PolicyReplay]:
+    """Return the replays to go on with, which nobody holds; none while somebody works on any of them."""
+    unfinished = PolicyReplay.objects.filter(state__in=OPEN_STATES)
+    if unfinished.filter(claimed_until__gt=now).exists():
+        return unfinished.none()
+    return unfinished

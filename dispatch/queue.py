@@ -14,6 +14,7 @@ RECORD_WAITING: Final = "dispatch.tasks.record_waiting"
 PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
 RECONCILE: Final = "dispatch.tasks.reconcile"
 SEND_TESTS: Final = "dispatch.tasks.send_tests"
+REPLAY_POLICIES: Final = "dispatch.tasks.replay_policies"
 
 
 def wake_recording() -> None:
@@ -34,3 +35,8 @@ def wake_reconciling() -> None:
 def wake_test_sending() -> None:
     """Have a worker send the tests that people asked for."""
     async_task(SEND_TESTS, task_name="send tests")
+
+
+def wake_replaying() -> None:
+    """Have a worker go on with the replays that people asked for."""
+    async_task(REPLAY_POLICIES, task_name="replay past days")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from dispatch import planning, reconciling, recording, sending_tests
+from dispatch import planning, reconciling, recording, replaying, sending_tests, weighing
 
 MOST_ROUNDS = 5
 """How often planning looks again before it leaves the rest to the next wake-up."""
@@ -17,6 +17,7 @@ def record_waiting() -> str:
 
 def plan_waiting() -> str:
     """Decide anew for every device that a change reaches, and again for what changed meanwhile."""
+    weighing.weigh_readings(now=timezone.now())
     planned = 0
     for _ in range(MOST_ROUNDS):
         devices = planning.plan_waiting(now=timezone.now())
@@ -34,3 +35,8 @@ def reconcile() -> str:
 def send_tests() -> str:
     """Send the tests that people asked for."""
     return f"{sending_tests.send_waiting(now=timezone.now())} sent"
+
+
+def replay_policies() -> str:
+    """Go on with the oldest replay for a few seconds."""
+    return replaying.work_on_replays(now=timezone.now())

@@ -10,14 +10,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db.models import F
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
+
 from devices.models import Device, DeviceKind, MeterDevice, ScheduleSegment, SegmentMode
 from dispatch.domain.events import Window, to_watts
-from dispatch.domain.terms import Battery, Policy, Terms
+from dispatch.domain.terms import Battery, Delivery, Past, Policy, Terms
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.policy_models import PolicyAssignment, PolicyScope, ProgramPrice, ResponsePolicy
 from dispatch.rulings import group_members
 
-LOOK_BACK: Final = timedelta(days=2)
+LOOK_BACK: Final = timedelta(days=2, hours=1)
 """A local day is at most 25 hours long, and a run may have begun on the one before."""
 
 
@@ -28,24 +32,44 @@ def load_terms(devices: Sequence[Device], *, now: datetime) -> tuple[dict[int, T
     """
     nearest = nearest_policies(devices, now=now)
     values = {pk: policy.to_value() for pk, policy in {each.pk: each for each in nearest.values()}.items()}
-    under = {pk: values[policy.pk] for pk, policy in nearest.items() if values[policy.pk] != Policy()}
-    some = [device for device in devices if device.pk in under or device.commitments_only]
+    under = {pk: values[policy.pk] for pk, policy in nearest.items()}
+    did = _delivered([pk for pk, each in under.items() if _counts(each)], now=now)
+    pasts = _pasts([pk for pk, each in under.items() if each.shape], now=now)
+    terms = terms_under(devices, under, did=did, pasts=pasts)
+    return terms, {pk: str(policy) for pk, policy in nearest.items()}
+
+
+def terms_under(
+    devices: Sequence[Device],
+    under: Mapping[int, Policy],
+    *,
+    did: Mapping[int, tuple[Delivery, ...]],
+    pasts: Mapping[int, Past],
+) -> dict[int, Terms]:
+    """Return the terms of the devices on whose plans anything bears, under the given policies."""
+    nothing = Policy()
+    some = [
+        device for device in devices if under.get(device.pk, nothing) != nothing or device.commitments_only
+    ]
     if not some:
-        return {}, {pk: str(policy) for pk, policy in nearest.items()}
-    zones = _zones(some)
-    ran = _ran([pk for pk, each in under.items() if each.limits and each.limits.counts_runs], now=now)
-    prices = _prices()
-    terms = {
+        return {}
+    zones, prices = zones_of(some), _prices()
+    return {
         device.pk: _terms(
             device,
-            under.get(device.pk, Policy()),
+            under.get(device.pk, nothing),
             zone=zones[device.pk],
-            ran=ran.get(device.pk, ()),
+            did=did.get(device.pk, ()),
+            past=pasts.get(device.pk, Past()),
             prices=prices,
         )
         for device in some
     }
-    return terms, {pk: str(policy) for pk, policy in nearest.items()}
+
+
+def _counts(policy: Policy) -> bool:
+    """Say whether what a device did until now bears on what it may do."""
+    return bool(policy.storage or (policy.limits and policy.limits.counts_runs))
 
 
 def devices_with_terms(devices: Sequence[Device], *, now: datetime) -> frozenset[int]:
@@ -61,26 +85,30 @@ def _terms(
     policy: Policy,
     *,
     zone: str,
-    ran: tuple[Window, ...],
+    did: tuple[Delivery, ...],
+    past: Past,
     prices: tuple[tuple[str, int], ...],
 ) -> Terms:
     """Put together what bears on one device; what does not is left out, so that devices share plans."""
     flexibility = policy.flexibility
-    is_weighed = policy.storage or (flexibility and flexibility.below_percent is not None)
+    counts_runs = policy.limits and policy.limits.counts_runs
+    is_weighed = flexibility and flexibility.below_percent is not None
     return Terms(
         zone=zone,
         limits=policy.limits,
         storage=policy.storage,
         flexibility=flexibility,
         shape=policy.shape,
-        battery=_battery(device) if is_weighed else None,
+        battery=_battery(device, did=did) if policy.storage else None,
         commitments_only=device.commitments_only,
+        charge_percent=device.state_of_charge_percent if is_weighed else None,
         prices=prices if flexibility and flexibility.comfort_price is not None else (),
-        ran=ran,
+        ran=_windows(did) if counts_runs else (),
+        past=past,
     )
 
 
-def _battery(device: Device) -> Battery | None:
+def _battery(device: Device, *, did: tuple[Delivery, ...]) -> Battery | None:
     """Return what a storage device holds; None where its capacity is not known."""
     if device.kind != DeviceKind.BATTERY or not device.energy_capacity_kwh:
         return None
@@ -88,6 +116,7 @@ def _battery(device: Device) -> Battery | None:
         capacity_watt_hours=to_watts(device.energy_capacity_kwh),
         percent=device.state_of_charge_percent,
         at=device.state_of_charge_at,
+        delivered=did,
     )
 
 
@@ -151,7 +180,7 @@ def _first(
     return min(found, key=lambda policy: policy.name, default=None)
 
 
-def _zones(devices: Sequence[Device]) -> dict[int, str]:
+def zones_of(devices: Sequence[Device]) -> dict[int, str]:
     """Return whose clock counts: the site's, else the first meter's by id, else UTC."""
     zones: dict[int, str] = {}
     behind = MeterDevice.objects.order_by("device_id", "-meter__meter_id")
@@ -164,25 +193,54 @@ def _zones(devices: Sequence[Device]) -> dict[int, str]:
     return {pk: zones.get(pk, "UTC") for pk in ids}
 
 
-def _ran(device_ids: Collection[int], *, now: datetime) -> dict[int, tuple[Window, ...]]:
-    """Return when devices ran until now: their segments while the versions were in effect, merged."""
-    columns = ("starts_at", "ends_at", "schedule__created_at", "schedule__superseded_at")
-    windows: defaultdict[int, list[Window]] = defaultdict(list)
-    moved = ScheduleSegment.objects.filter(ends_at__gt=now - LOOK_BACK, starts_at__lt=now)
+def _delivered(device_ids: Collection[int], *, now: datetime) -> dict[int, tuple[Delivery, ...]]:
+    """Return what devices were to deliver until now."""
+    return _in_effect(device_ids, F("starts_at"), F("ends_at"), now=now)
+
+
+def _pasts(device_ids: Collection[int], *, now: datetime) -> dict[int, Past]:
+    """Return when devices prepared until now, and since when those run or recover that do so now."""
+    if not device_ids:
+        return {}
+    prepared = _in_effect(device_ids, F("precondition_from"), F("starts_at"), now=now)
+    moved = _in_effect(device_ids, F("starts_at"), Coalesce("recover_until", "ends_at"), now=now)
+    still = {
+        pk: tuple(window for window in _windows(each) if window.end == now) for pk, each in moved.items()
+    }
+    return {pk: Past(_windows(prepared.get(pk, ())), still.get(pk, ())) for pk in {*prepared, *still}}
+
+
+def _in_effect(
+    device_ids: Collection[int], begins: Combinable, ends: Combinable, *, now: datetime
+) -> dict[int, tuple[Delivery, ...]]:
+    """Return a part of devices' segments until now, while the versions that say so were in effect, merged."""
+    columns = ("begins", "ends", "schedule__created_at", "schedule__superseded_at", "target_kw")
+    found: defaultdict[int, list[Delivery]] = defaultdict(list)
+    moved = ScheduleSegment.objects.filter(ends_at__gt=now - LOOK_BACK).exclude(mode=SegmentMode.IDLE)
+    lately = moved.annotate(begins=begins, ends=ends).filter(begins__lt=now)
     for batch in batches(device_ids):
-        rows = moved.filter(device_id__in=batch).exclude(mode=SegmentMode.IDLE).order_by("starts_at")
-        for device_id, start, end, since, until in rows.values_list("device_id", *columns):
+        rows = lately.filter(device_id__in=batch).order_by("begins")
+        for device_id, start, end, since, until, kw in rows.values_list("device_id", *columns):
             window = Window(max(start, since), min(end, until or now, now))
             if window.start < window.end:
-                windows[device_id].append(window)
-    return {device_id: _merged(found) for device_id, found in windows.items()}
+                found[device_id].append(Delivery(window, None if kw is None else to_watts(kw)))
+    return {device_id: _merged(each) for device_id, each in found.items()}
 
 
-def _merged(windows: Sequence[Window]) -> tuple[Window, ...]:
-    merged: list[Window] = []
-    for window in sorted(windows, key=lambda each: each.start):
-        if merged and window.start <= merged[-1].end:
-            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
+def _merged(deliveries: Sequence[Delivery]) -> tuple[Delivery, ...]:
+    """Put together what touches and has the same power."""
+    merged: list[Delivery] = []
+    for each in sorted(deliveries, key=lambda each: each.window.start):
+        latest = merged[-1] if merged else None
+        if latest and each.window.start <= latest.window.end and each.watts == latest.watts:
+            end = max(latest.window.end, each.window.end)
+            merged[-1] = Delivery(Window(latest.window.start, end), each.watts)
         else:
-            merged.append(window)
+            merged.append(each)
     return tuple(merged)
+
+
+def _windows(deliveries: Sequence[Delivery]) -> tuple[Window, ...]:
+    """Return when a device ran, whatever its power."""
+    alike = [Delivery(each.window, None) for each in deliveries]
+    return tuple(each.window for each in _merged(alike))

@@ -7,7 +7,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
+from dispatch.api.replays import ReplayViewSet
 from dispatch.api.views import (
+    ROW_ID,
     DoubtViewSet,
     EventViewSet,
     NotificationViewSet,
@@ -15,6 +17,7 @@ from dispatch.api.views import (
     OverrideViewSet,
     PolicyViewSet,
     PreviewView,
+    ProgramPriceViewSet,
 )
 from leapvpp.access import RolePermission
 from meters.api.views import MarketGroupViewSet, MeterViewSet
@@ -29,6 +32,8 @@ router.register("notifications", NotificationViewSet, basename="notification")
 router.register("overlaps", OverlapViewSet, basename="overlap")
 router.register("overrides", OverrideViewSet, basename="override")
 router.register("policies", PolicyViewSet, basename="policy")
+router.register("program-prices", ProgramPriceViewSet, basename="program-price")
+router.register(f"policies/(?P<policy_id>{ROW_ID})/replays", ReplayViewSet, basename="replay")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("commands", CommandViewSet, basename="command")
 router.register("devices", DeviceViewSet, basename="device")

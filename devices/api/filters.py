@@ -16,6 +16,7 @@ class DeviceFilter(filters.FilterSet):
     kind = CodeFilter(DeviceKind)
     driver = filters.CharFilter()
     online = filters.BooleanFilter(field_name="is_online")
+    commitments_only = filters.BooleanFilter()
     mapped = filters.BooleanFilter(
         field_name="meters", lookup_expr="isnull", exclude=True, distinct=True, label="Sits behind a meter?"
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any, Final
+
 from django.conf import settings
+from django.utils import timezone
 from rest_framework import serializers
 
 from devices.models import (
@@ -15,6 +19,9 @@ from devices.models import (
     SegmentMode,
 )
 from meters.api.fields import CodeField, JsonObjectField, KilowattField
+
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
+"""By how much a device's clock may be ahead."""
 
 
 class DeviceOut(serializers.Serializer):
@@ -31,6 +38,11 @@ class DeviceOut(serializers.Serializer):
     energy_capacity_kwh = serializers.FloatField(allow_null=True, help_text="Of storage, in kWh.")
     may_export = serializers.BooleanField(help_text="Its site may send power to the grid.")
     policy = serializers.CharField(help_text="The response policy of this device alone, by name; or empty.")
+    commitments_only = serializers.BooleanField(help_text="The customer's standing wish: nothing voluntary.")
+    state_of_charge_percent = serializers.FloatField(
+        allow_null=True, help_text="As it was last said; null where it never was."
+    )
+    state_of_charge_at = serializers.DateTimeField(allow_null=True, help_text="Of which time that is.")
     online = serializers.BooleanField(source="is_online")
     last_seen_at = serializers.DateTimeField(allow_null=True)
 
@@ -69,6 +81,30 @@ class DeviceIn(serializers.Serializer):
         allow_blank=True,
         help_text="A response policy for this device alone, by name; an unknown one counts for nothing.",
     )
+    commitments_only = serializers.BooleanField(
+        required=False, help_text="The customer's standing wish: nothing voluntary."
+    )
+    state_of_charge_percent = serializers.DecimalField(
+        max_digits=5,
+        decimal_places=2,
+        min_value=0,
+        max_value=100,
+        required=False,
+        allow_null=True,
+        help_text="Of the energy capacity, 0 to 100. Planned anew only where it bears on the plan.",
+    )
+    state_of_charge_at = serializers.DateTimeField(
+        required=False, help_text="Of which time the state of charge is; now when left out."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a time that no state of charge is of, or that has not come."""
+        at = attrs.get("state_of_charge_at")
+        if at and attrs.get("state_of_charge_percent") is None:
+            raise serializers.ValidationError({"state_of_charge_at": ["Give the state of charge, too."]})
+        if at and at > timezone.now() + CLOCKS_DIFFER:
+            raise serializers.ValidationError({"state_of_charge_at": ["That time has not come yet."]})
+        return attrs
 
     def validate_driver(self, value: str) -> str:
         """Accept the drivers that are set up."""
@@ -95,6 +131,15 @@ class SegmentOut(serializers.Serializer):
     mode = CodeField(SegmentMode)
     leap_event_ids = serializers.ListField(child=serializers.CharField(), help_text="The events it serves.")
     reason = serializers.CharField(help_text="Why it is so, in words.")
+    precondition_from = serializers.DateTimeField(
+        allow_null=True, help_text="Prepares from then until the start, as by pre-cooling; null does not."
+    )
+    ramp_seconds = serializers.IntegerField(
+        allow_null=True, help_text="From the start to its power; null is at once."
+    )
+    recover_until = serializers.DateTimeField(
+        allow_null=True, help_text="Goes back to normal step by step until then; null is at the end."
+    )
 
 
 class ScheduleOut(serializers.Serializer):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from devices.domain.schedule import Segment
+from devices.domain.schedule import Mode, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,27 +15,42 @@ class Held:
 
     `remaining`: of the version it replaces. `unanswered_until`: expiry of that version's command
     if the device never accepted it, else None; the device may then follow an even older version.
+    `is_restoring`: that unanswered command was to stop it.
     """
 
     remaining: Sequence[Segment]
     unanswered_until: datetime | None
+    is_restoring: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """`is_clear`: nothing is left to do, the device goes back to normal. Void from `expires_at`."""
+    """`is_clear`: nothing is left to do, the device goes back to normal. Void from `expires_at`.
+
+    `is_restoring`: the device may run, prepare or recover now and is not to run, so this goes before what
+    starts devices.
+    """
 
     is_clear: bool
     expires_at: datetime
+    is_restoring: bool
 
 
-def instruction_for(*, desired: Sequence[Segment], held: Held) -> Instruction:
-    """Return the command for `desired`, which is what remains and differs from what is held.
+def instruction_for(*, desired: Sequence[Segment], held: Held, now: datetime) -> Instruction:
+    """Return the command for `desired`, which is what remains at `now` and differs from what is held.
 
-    It is worth sending until the last segment ends, of the new schedule or of any the device may
-    still follow: after that the device is back to normal by itself.
+    It is worth sending until the last segment is over, of the new schedule or of any the device may
+    still follow, recovery included: after that the device is back to normal by itself.
     """
-    ends = [segment.end for segment in (*desired, *held.remaining)]
+    ends = [segment.over_at for segment in (*desired, *held.remaining)]
     if held.unanswered_until is not None:
         ends.append(held.unanswered_until)
-    return Instruction(is_clear=not desired, expires_at=max(ends))
+    may_move = held.is_restoring or any(each.begins_at <= now < each.over_at for each in held.remaining)
+    return Instruction(
+        is_clear=not desired, expires_at=max(ends), is_restoring=may_move and not runs(desired, now=now)
+    )
+
+
+def runs(segments: Sequence[Segment], *, now: datetime) -> bool:
+    """Say whether a device that follows the segments does anything at `now`."""
+    return any(each.start <= now < each.end and each.mode is not Mode.IDLE for each in segments)

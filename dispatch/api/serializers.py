@@ -8,6 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from devices.api.serializers import SegmentOut
+from dispatch.domain.comparing import EventChange, Fate
+from dispatch.domain.events import to_kw
 from dispatch.levels import load_policy
 from dispatch.models import (
     DispatchEvent,
@@ -296,6 +298,13 @@ class PolicyOut(serializers.Serializer):
         return list(policy.to_value().strategies)
 
 
+class ProgramPriceOut(serializers.Serializer):
+    """What a program pays, as an admin knows it."""
+
+    program = serializers.CharField(help_text="Leap's code.")
+    usd_per_kwh = serializers.FloatField(help_text="In dollars per kWh.")
+
+
 class OverrideIn(serializers.Serializer):
     """An override to make. Hold and opt-out stop devices; force runs them."""
 
@@ -312,7 +321,7 @@ class OverrideIn(serializers.Serializer):
     ends_at = serializers.DateTimeField()
     target_kw = KilowattField(required=False, allow_null=True, default=None, help_text="Of force, in kW.")
     reason = serializers.CharField(
-        max_length=2000, allow_blank=True, default="", help_text="Opting out of a commitment needs one."
+        max_length=2000, allow_blank=True, default="", help_text="Breaking a commitment needs one."
     )
     confirm_commitment = serializers.BooleanField(
         default=False, help_text="Opting out of a commitment needs this said."
@@ -340,12 +349,73 @@ class PlannedDeviceOut(serializers.Serializer):
     external_id = serializers.CharField()
     segments = PlannedSegmentOut(many=True)
     not_served = UndoneOut(many=True)
+    before = PlannedSegmentOut(many=True, help_text="What it is to do now, without what is tried.")
+    changed = serializers.BooleanField(source="is_changed", help_text="It would do something else than now.")
+
+
+class RefusalOut(serializers.Serializer):
+    """Why devices do not serve an event somewhere, and how many."""
+
+    reason = serializers.CharField()
+    devices = serializers.IntegerField()
+
+
+class FateOut(serializers.Serializer):
+    """What an event gets; a maximum counts as rated power."""
+
+    devices = serializers.IntegerField(help_text="How many serve it somewhere.")
+    planned_kw = serializers.SerializerMethodField(help_text="What they do at the fullest, in kW.")
+    planned_kwh = serializers.SerializerMethodField(help_text="And their energy, in kWh.")
+    shortfall_kw = serializers.SerializerMethodField(
+        help_text="Power asked for beyond what its devices can give, in kW; null for a maximum."
+    )
+    not_served = RefusalOut(source="refusals", many=True)
+
+    def get_planned_kw(self, fate: Fate) -> float:
+        """Write the power in kW."""
+        return float(to_kw(fate.watts))
+
+    def get_planned_kwh(self, fate: Fate) -> float:
+        """Write the energy in kWh."""
+        return fate.watt_seconds / 3_600_000
+
+    def get_shortfall_kw(self, fate: Fate) -> float | None:
+        """Write the shortfall in kW."""
+        return None if fate.shortfall_watts is None else float(to_kw(fate.shortfall_watts))
+
+
+class EventChangeOut(serializers.Serializer):
+    """An event on these devices, and what it gets before and after; null where it asks for nothing."""
+
+    id = serializers.SerializerMethodField(help_text="The portal's own number; null for what is tried alone.")
+    leap_event_id = serializers.CharField(source="event.leap_event_id")
+    level = CodeField(Level, source="event.level")
+    start_time = serializers.DateTimeField(source="event.window.start")
+    end_time = serializers.DateTimeField(source="event.window.end")
+    changed = serializers.BooleanField(source="is_changed")
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
+
+    def get_id(self, change: EventChange) -> int | None:
+        """Leave out the number of what is not stored."""
+        return change.event.event_id if change.event.event_id > 0 else None
+
+    @extend_schema_field(FateOut(allow_null=True))
+    def get_before(self, change: EventChange) -> object:
+        """Write what it gets now."""
+        return FateOut(change.before).data if change.was else None
+
+    @extend_schema_field(FateOut(allow_null=True))
+    def get_after(self, change: EventChange) -> object:
+        """Write what it would get."""
+        return FateOut(change.after).data if change.becomes else None
 
 
 class PreviewOut(serializers.Serializer):
     """What a dispatch would lead to."""
 
     devices = PlannedDeviceOut(many=True)
+    events = EventChangeOut(many=True, help_text="Live events on these devices, those that change first.")
     problems = serializers.SerializerMethodField(help_text="Timeslots that cannot be used, and why.")
     unmapped_meters = serializers.IntegerField(help_text="How many of the meters named have no device.")
     as_if_armed = serializers.BooleanField(

@@ -31,6 +31,7 @@ from dispatch.api.serializers import (
     OverrideOut,
     PolicyOut,
     PreviewOut,
+    ProgramPriceOut,
     RevisionOut,
     SettleIn,
 )
@@ -45,7 +46,7 @@ from dispatch.models import (
     Overlap,
     Override,
 )
-from dispatch.policy_models import PolicyAssignment, ResponsePolicy
+from dispatch.policy_models import PolicyAssignment, ProgramPrice, ResponsePolicy
 from dispatch.preview import preview
 from meters.api.filters import moment_asked
 
@@ -242,6 +243,14 @@ class PolicyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
     ).order_by("name")
 
 
+@extend_schema_view(list=extend_schema(summary="List program prices", description="By program."))
+class ProgramPriceViewSet(mixins.ListModelMixin, GenericViewSet):
+    """What programs pay: policies with a price of comfort measure by it, as Leap's dispatches carry none."""
+
+    serializer_class = ProgramPriceOut
+    queryset = ProgramPrice.objects.order_by("program")
+
+
 class PreviewView(APIView):
     """What the devices would do about a dispatch that has not come."""
 
@@ -250,8 +259,9 @@ class PreviewView(APIView):
     @extend_schema(
         summary="Preview a dispatch",
         description="Send a dispatch body as Leap would post it, of meters or of market groups. The answer "
-        "is what each device it reaches would do from now on, under all that is live and what is tried. 400 "
-        "when the body is no JSON object; timeslots that cannot be used are listed as problems.",
+        "is what each device it reaches would do from now on, under all that is live and what is tried, "
+        "beside what it is to do now, and what each event gets before and after. 400 when the "
+        "body is no JSON object; timeslots that cannot be used are listed as problems.",
         request={"application/json": {"type": "object"}},
         responses=PreviewOut,
     )

@@ -1,24 +1,26 @@
 """Per device: everything asked of it → the segments it runs, with the reason for every choice.
 
-Cut (rule 2), overrule (rule 8), combine (rule 3), limit (rule 4), then merge touching equal slices into
-segments.
+Cut (rule 2), overrule (rule 8), flex (rule 6), combine (rule 3), limit (rule 4), size (rule 5), then merge
+touching equal slices into segments and shape their runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from devices.domain.schedule import Mode, Segment
-from dispatch.domain import sentences
+from devices.domain.schedule import Mode, Segment, touching
+from dispatch.domain import sentences, sizing
 from dispatch.domain.envelope import Request, combine, order
-from dispatch.domain.events import GRID_EXPORTS_ALLOWED, Event, Window, to_kw
-from dispatch.domain.limiting import Slot, limit, needed_notice
+from dispatch.domain.events import GRID_EXPORTS_ALLOWED, MAXIMUM, Event, Window, to_kw
+from dispatch.domain.flexing import Flexed, flex, flexible_hours
+from dispatch.domain.limiting import Ask, Slot, limit, needed_notice
 from dispatch.domain.overlaps import cut
-from dispatch.domain.overruling import Refusal, Ruled, Ruling, overrule
-from dispatch.domain.terms import Limits, Terms
+from dispatch.domain.overruling import Refusal, Ruled, Ruling, keeps_still, overrule
+from dispatch.domain.shaping import Run, shape_runs
+from dispatch.domain.terms import Flexibility, Limits, Shape, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +57,28 @@ class OverlapSlice:
 
 
 @dataclass(frozen=True, slots=True)
+class ReducedSlice:
+    """A window in which the device serves an event with less than the event's number asks of it."""
+
+    event_id: int
+    window: Window
+    asked_watts: int
+    watts: int
+
+
+@dataclass(frozen=True, slots=True)
 class DevicePlan:
     """The result: what the device does, where events met, and what it leaves undone."""
 
     segments: tuple[Segment, ...] = ()
     overlaps: tuple[OverlapSlice, ...] = ()
     unserved: tuple[UnservedSlice, ...] = ()
+    reduced: tuple[ReducedSlice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What the device does in one slice; without a mode it stays still."""
+    """What the device does in one slice; without a mode it stays still. `says`: more of the reason."""
 
     window: Window
     requests: tuple[Request, ...]
@@ -78,9 +91,7 @@ class _Choice:
     cap: str = ""
     is_commitment: bool = False
     is_forced: bool = False
-
-
-_Live = Request | Ruling | UnservedSlice
+    says: tuple[str, ...] = ()
 
 
 class _Timed(Protocol):
@@ -89,6 +100,9 @@ class _Timed(Protocol):
 
 
 T = TypeVar("T", bound=_Timed)
+
+_Live = Request | Ruling | Flexibility
+"""What bears on a slice; a policy's flexibility does in its hours."""
 
 
 def consolidate(
@@ -106,18 +120,35 @@ def consolidate(
     """
     ordered = sorted(requests, key=order)
     limits = terms.limits if terms else None
+    traits = _permitted(traits, terms=terms)
     ordered, late = _after_notice(ordered, limits=limits) if limits else (ordered, [])
     items: list[tuple[Window, _Live]] = [(request.window, request) for request in ordered]
     items += [(ruling.window, ruling) for ruling in rulings]
-    items += [(each.window, each) for each in settled]
-    choices = [_choose(window, live, traits=traits) for window, live in cut(items)]
+    if terms and terms.flexibility:
+        items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
+    choices = [_choose(window, live, traits=traits, terms=terms) for window, live in cut(items)]
+    busy = [choice.window for choice in choices if choice.mode]
+    choices = _settled(choices, settled)
     if terms and limits:
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
+    if pack := _storage(traits, terms=terms):
+        choices = _sized(choices, pack=pack, busy=busy, now=now)
+    segments = list(_segments(choices))
+    if terms and terms.shape:
+        segments = _shaped(segments, choices, rulings=rulings, terms=terms, shape=terms.shape, now=now)
     return DevicePlan(
-        segments=tuple(_segments(choices)),
+        segments=tuple(segments),
         overlaps=tuple(_overlaps(choices)),
         unserved=(*_unserved(choices), *late),
+        reduced=tuple(_reduced(choices)),
     )
+
+
+def _permitted(traits: Traits, *, terms: Terms | None) -> Traits:
+    """Let storage export only where its policy does too."""
+    if terms and terms.storage and not terms.storage.may_export:
+        return replace(traits, may_export=False)
+    return traits
 
 
 def _after_notice(
@@ -134,6 +165,19 @@ def _after_notice(
             reason = sentences.too_late(event.heard_at, limits.notice, label=limits.label)
             late.append(UnservedSlice(event.event_id, Window(window.start, turn), reason))
     return moved, late
+
+
+def _settled(choices: Sequence[_Choice], undone: Sequence[UnservedSlice]) -> list[_Choice]:
+    """Refuse what was left undone before, where that is all which would be served."""
+    items: list[tuple[Window, _Choice | UnservedSlice]] = [(choice.window, choice) for choice in choices]
+    items += [(each.window, each) for each in undone]
+    settled = []
+    for window, live in cut(items) if undone else ():
+        reasons = {each.event_id: each.reason for each in live if isinstance(each, UnservedSlice)}
+        for choice in (replace(each, window=window) for each in live if isinstance(each, _Choice)):
+            is_undone = choice.kept and all(each.event.event_id in reasons for each in choice.kept)
+            settled.append(_dropped(choice, reasons[choice.kept[0].event.event_id]) if is_undone else choice)
+    return settled if undone else list(choices)
 
 
 def _within(
@@ -153,12 +197,53 @@ def _within(
 def _slot(choice: _Choice, *, traits: Traits) -> Slot:
     return Slot(
         window=choice.window,
-        is_commitment=choice.is_commitment,
-        rank=min((request.event.rank for request in choice.kept), default=0),
         watts=traits.rated_watts if choice.watts is None else choice.watts,
+        asks=tuple(_asked(request, traits=traits) for request in choice.kept),
         names=tuple(sentences.ranked(request.event) for request in choice.kept) or ("a forced run",),
         is_forced=choice.is_forced,
     )
+
+
+def _asked(request: Request, *, traits: Traits) -> Ask:
+    """Return what a request counts for; a device of unknown power gives a watt, or nothing would count."""
+    event, rated = request.event, traits.rated_watts or 1
+    return Ask(not event.is_voluntary, event.rank, rated if request.watts is MAXIMUM else request.watts)
+
+
+def _storage(traits: Traits, *, terms: Terms | None) -> sizing.Pack | None:
+    """Return the storage whose energy is planned, None where there is none."""
+    if not (terms and terms.storage and terms.battery and traits.is_storage and traits.rated_watts):
+        return None
+    return sizing.Pack(
+        terms.storage, terms.battery, traits.rated_watts, may_export=traits.may_export, zone=terms.zone
+    )
+
+
+def _sized(
+    choices: Sequence[_Choice], *, pack: sizing.Pack, busy: Sequence[Window], now: datetime
+) -> list[_Choice]:
+    """Rule 5: give each slice the power for which there is energy, and refuse what gets none."""
+    moving = list(_whole([choice for choice in choices if choice.mode]))
+    slots = [
+        sizing.Slot(choice.window, choice.cap, choice.kept, choice.watts if choice.is_forced else None)
+        for choice in moving
+    ]
+    sized = [choice for choice in choices if not choice.mode]
+    for outcome in sizing.size(slots, pack=pack, busy=busy, now=now):
+        choice = replace(moving[outcome.slot], window=outcome.window)
+        if outcome.watts == 0:
+            sized.append(_dropped(choice, *outcome.says))
+        else:
+            sized.append(replace(choice, watts=outcome.watts, says=outcome.says))
+    return sorted(sized, key=lambda choice: choice.window.start)
+
+
+def _whole(choices: Sequence[_Choice]) -> Iterable[_Choice]:
+    """Put together what limits have cut."""
+    for run in _runs(
+        choices, key=lambda choice: (choice.kept, choice.refused, choice.requests, _doing(choice))
+    ):
+        yield replace(run[0], window=Window(run[0].window.start, run[-1].window.end))
 
 
 def _dropped(choice: _Choice, reason: str) -> _Choice:
@@ -170,24 +255,26 @@ def _dropped(choice: _Choice, reason: str) -> _Choice:
 
 
 def still_to_come(plan: DevicePlan, *, now: datetime) -> DevicePlan:
-    """Leave out what is over at `now`; what runs keeps its beginning."""
+    """Leave out what is over at `now`, recovery included; what runs keeps its beginning."""
     return DevicePlan(
-        segments=tuple(each for each in plan.segments if each.end > now),
+        segments=tuple(each for each in plan.segments if each.over_at > now),
         overlaps=tuple(each for each in plan.overlaps if each.window.end > now),
         unserved=tuple(each for each in plan.unserved if each.window.end > now),
+        reduced=tuple(each for each in plan.reduced if each.window.end > now),
     )
 
 
-def _choose(window: Window, live: Sequence[_Live], *, traits: Traits) -> _Choice:
+def _choose(window: Window, live: Sequence[_Live], *, traits: Traits, terms: Terms | None) -> _Choice:
     """Decide one slice."""
     requests = tuple(item for item in live if isinstance(item, Request))
     rulings = [item for item in live if isinstance(item, Ruling)]
     ruled = overrule(requests, rulings, rated_watts=traits.rated_watts)
-    ruled = _settle(ruled, {item.event_id: item.reason for item in live if isinstance(item, UnservedSlice)})
-    still = _Choice(window, requests, ruled.kept, ruled.refused, ruled.reason, bool(ruled.reason))
-    if not ruled.kept:
+    flexed = _flexed(ruled, live, traits=traits, terms=terms)
+    said = " ".join(filter(None, [flexed.reason, ruled.reason]))
+    still = _Choice(window, requests, flexed.kept, (*ruled.refused, *flexed.refused), said, bool(said))
+    if not flexed.kept:
         return _force_alone(still, ruled, traits=traits)
-    whole = combine(ruled.kept)
+    whole = combine(flexed.kept)
     forced = ruled.forced_watts is not None
     return replace(
         still,
@@ -196,18 +283,16 @@ def _choose(window: Window, live: Sequence[_Live], *, traits: Traits) -> _Choice
         cap=whole.cap,
         is_commitment=whole.is_commitment,
         is_forced=forced,
-        reason=" ".join(filter(None, [whole.reason, ruled.reason])),
+        reason=" ".join(filter(None, [whole.reason, said])),
     )
 
 
-def _settle(ruled: Ruled, reasons: Mapping[int, str]) -> Ruled:
-    """Refuse what was settled to be left undone, by event."""
-    if not reasons:
-        return ruled
-    undone = [request for request in ruled.kept if request.event.event_id in reasons]
-    refused = tuple(Refusal(request, reasons[request.event.event_id]) for request in undone)
-    kept = tuple(request for request in ruled.kept if request.event.event_id not in reasons)
-    return replace(ruled, kept=kept, refused=(*ruled.refused, *refused))
+def _flexed(ruled: Ruled, live: Sequence[_Live], *, traits: Traits, terms: Terms | None) -> Flexed:
+    """Rule 6, which a person's force stands above."""
+    if not terms or ruled.forced_watts is not None:
+        return Flexed(ruled.kept)
+    is_hour = any(isinstance(item, Flexibility) for item in live)
+    return flex(ruled.kept, terms=terms, is_hour=is_hour, rated_watts=traits.rated_watts)
 
 
 def _force_alone(still: _Choice, ruled: Ruled, *, traits: Traits) -> _Choice:
@@ -241,31 +326,79 @@ def _segments(choices: Sequence[_Choice]) -> Iterable[Segment]:
         )
 
 
+def _shaped(
+    segments: Sequence[Segment],
+    choices: Sequence[_Choice],
+    *,
+    rulings: Sequence[Ruling],
+    terms: Terms,
+    shape: Shape,
+    now: datetime,
+) -> list[Segment]:
+    """Give each run of segments what its policy says comes before it, at its beginning and after it."""
+    slices = _runs([choice for choice in choices if choice.mode], key=lambda _: None)
+    runs = [
+        Run(
+            window=Window(run[0].window.start, run[-1].window.end),
+            quiet_before=_quiet(run[0], rulings),
+            quiet_after=_quiet(run[-1], rulings),
+        )
+        for run in slices
+    ]
+    blackouts = terms.limits.blackouts if terms.limits else ()
+    got = shape_runs(runs, shape=shape, past=terms.past, blackouts=blackouts, zone=terms.zone, now=now)
+    shaped: list[Segment] = []
+    for run, each in zip(touching(segments), got, strict=True):
+        run[0] = replace(run[0], precondition_from=each.precondition_from, ramp_seconds=each.ramp_seconds)
+        run[-1] = replace(run[-1], recover_until=each.recover_until)
+        shaped += [_with_shape(segment, label=shape.label) for segment in run]
+    return shaped
+
+
+def _quiet(choice: _Choice, rulings: Sequence[Ruling]) -> tuple[Window, ...]:
+    """Return when a person keeps the device from what a slice serves."""
+    events = [request.event for request in choice.kept]
+    return tuple(ruling.window for ruling in rulings if keeps_still(ruling, events))
+
+
+def _with_shape(segment: Segment, *, label: str) -> Segment:
+    """Let a segment's reason say what is before, in and after it."""
+    said = sentences.shaped(
+        segment.precondition_from, segment.ramp_seconds, segment.recover_until, label=label
+    )
+    return replace(segment, reason=" ".join(filter(None, [segment.reason, said])))
+
+
 def _doing(choice: _Choice) -> tuple[object, ...]:
     return choice.mode, choice.watts, choice.cap, choice.is_commitment
 
 
 def _reason(run: Sequence[_Choice]) -> str:
     """Return the reason of merged slices; a plain row of events is said in one sentence."""
+    more = list(dict.fromkeys(said for choice in run for said in choice.says))
     plain = all(len(choice.requests) == len(choice.kept) == 1 and not choice.is_ruled for choice in run)
     events = list(dict.fromkeys(request.event for choice in run for request in choice.kept)) if plain else []
     if len(events) > 1:
-        return sentences.serves_in_turn(events)
-    return sentences.in_order([choice.reason for choice in run])
+        return " ".join([sentences.serves_in_turn(events), *more])
+    return " ".join(filter(None, [sentences.in_order([choice.reason for choice in run]), *more]))
 
 
 def _overlaps(choices: Sequence[_Choice]) -> Iterable[OverlapSlice]:
     """Return where two or more events are live, merged where nothing differs."""
     met = [choice for choice in choices if len(choice.requests) > 1]
-    for run in _runs(met, key=lambda choice: (choice.requests, choice.kept, choice.refused, choice.reason)):
+    for run in _runs(met, key=_told):
         first = run[0]
         yield OverlapSlice(
             window=Window(first.window.start, run[-1].window.end),
             events=tuple(request.event for request in first.requests),
             served=tuple(request.event.leap_event_id for request in first.kept),
             not_served=tuple((each.request.event.leap_event_id, each.reason) for each in first.refused),
-            reason=first.reason or first.refused[0].reason,
+            reason=" ".join([first.reason, *first.says]).strip() or first.refused[0].reason,
         )
+
+
+def _told(choice: _Choice) -> tuple[object, ...]:
+    return choice.requests, choice.kept, choice.refused, choice.reason, choice.says
 
 
 def _unserved(choices: Sequence[_Choice]) -> Iterable[UnservedSlice]:
@@ -278,6 +411,17 @@ def _unserved(choices: Sequence[_Choice]) -> Iterable[UnservedSlice]:
     slices.sort(key=lambda each: (each.event_id, each.window.start))
     for run in _runs(slices, key=lambda each: (each.event_id, each.reason)):
         yield replace(run[0], window=Window(run[0].window.start, run[-1].window.end))
+
+
+def _reduced(choices: Sequence[_Choice]) -> Iterable[ReducedSlice]:
+    """Return where less is given than a number that is served asks; what is kept may be reduced already."""
+    for choice in choices:
+        served = {request.event.event_id for request in choice.kept}
+        for request in choice.requests:
+            if request.watts is MAXIMUM or choice.watts is None or request.event.event_id not in served:
+                continue
+            if choice.watts < request.watts:
+                yield ReducedSlice(request.event.event_id, choice.window, request.watts, choice.watts)
 
 
 def _runs(items: Sequence[T], *, key: Callable[[T], object]) -> list[list[T]]:

@@ -33,17 +33,25 @@ _DARK: Final = -2
 MOST_WAYS: Final = 2000
 
 
+class Ask(NamedTuple):
+    """What one event asks in a slot; `watts` is the rated power for a maximum."""
+
+    is_commitment: bool
+    rank: int
+    watts: int
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A slice in which the device would run. `names`: what it serves, best first.
 
-    `watts`: what it delivers, the rated power for a maximum. `is_forced`: a person says so.
+    `watts`: what it delivers. `asks`: what it is worth, as each event counts by its own power, rank and kind.
+    `is_forced`: a person says so.
     """
 
     window: Window
-    is_commitment: bool
-    rank: int
     watts: int
+    asks: tuple[Ask, ...]
     names: tuple[str, ...]
     is_forced: bool = False
 
@@ -248,10 +256,16 @@ def _settled(
 
 def _values(slots: Sequence[Slot]) -> list[int]:
     """Return what a second of each slot is worth: a better class outweighs all of the worse ones."""
-    classes = sorted({(not slot.is_commitment, slot.rank) for slot in slots}, reverse=True)
+    classes = sorted({_class(ask) for slot in slots for ask in slot.asks}, reverse=True)
     seconds = int((slots[-1].window.end - slots[0].window.start).total_seconds())
-    base = 1 + max(slot.watts for slot in slots) * seconds
-    return [slot.watts * base ** classes.index((not slot.is_commitment, slot.rank)) for slot in slots]
+    base = 1 + max(sum(ask.watts for ask in slot.asks) for slot in slots) * seconds
+    weights = {each: base**place for place, each in enumerate(classes)}
+    return [sum(ask.watts * weights[_class(ask)] for ask in slot.asks) for slot in slots]
+
+
+def _class(ask: Ask) -> tuple[bool, int]:
+    """Return the key that puts what is served first before the rest."""
+    return not ask.is_commitment, ask.rank
 
 
 def _micros(length: timedelta) -> int:
@@ -375,9 +389,12 @@ class _Reasons:
         joined = [*before, *after]
         if limits.longest_run is not None and self._length(joined) + atom.length > limits.longest_run:
             return self._used(sentences.a_run(limits.longest_run), joined)
-        begun = [run[0] for run in self._runs if self._atoms[run[0]].day == atom.day]
-        if limits.events_a_day is not None and not joined and len(begun) >= limits.events_a_day:
-            return self._used(sentences.events_a_day(limits.events_a_day), begun)
+        begun = [run for run in self._runs if self._atoms[run[0]].day == atom.day]
+        # A run that begins at midnight would begin the day before, were the atom to run, too.
+        begins = not before and after not in begun
+        if limits.events_a_day is not None and begins and len(begun) >= limits.events_a_day:
+            whole = [index for run in begun for index in run]
+            return self._used(sentences.events_a_day(limits.events_a_day), whole)
         near = [index for run in self._runs if self._is_near(run, atom) for index in run]
         if limits.longest_run is not None and self._length(near) + atom.length > limits.longest_run:
             return self._used(sentences.a_run(limits.longest_run), near)

@@ -17,13 +17,14 @@ def cut(items: Sequence[tuple[Window, T]]) -> list[tuple[Window, tuple[T, ...]]]
     """Return the slices in which at least one item is live, in time order, with the items live in each.
 
     Items keep the order in which they were given. Touching windows never share a slice, as windows
-    are half-open.
+    are half-open. A window that ends where it begins, or before, is never live.
     """
     begins: defaultdict[datetime, list[int]] = defaultdict(list)
     ends: defaultdict[datetime, list[int]] = defaultdict(list)
     for index, (window, _) in enumerate(items):
-        begins[window.start].append(index)
-        ends[window.end].append(index)
+        if window.start < window.end:
+            begins[window.start].append(index)
+            ends[window.end].append(index)
     live: set[int] = set()
     slices = []
     for start, end in pairwise(sorted({*begins, *ends})):

@@ -63,6 +63,16 @@ def stops(ruling: Ruling, event: Event) -> bool:
     return ruling.action is Action.HOLD
 
 
+def keeps_still(ruling: Ruling, events: Sequence[Event]) -> bool:
+    """Say whether a device is left alone while the ruling lasts: any of the events is stopped.
+
+    Without an event, as where a person forces a run, what is said about all programs counts.
+    """
+    if events:
+        return any(stops(ruling, event) for event in events)
+    return ruling.action is not Action.FORCE and not ruling.program
+
+
 def overrule(requests: Sequence[Request], rulings: Sequence[Ruling], *, rated_watts: int) -> Ruled:
     """Take out what programs' rulings stop, and apply the strongest of the others to the rest of a slice.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from dispatch.domain.events import (
@@ -188,9 +189,113 @@ def too_late(heard_at: datetime, notice: timedelta, *, label: str) -> str:
     return f"Dropped: it needs {_length(notice)} of notice and was told at {_at(heard_at)}. Policy {label}."
 
 
+def at_mark(mark: str, percent: int) -> str:
+    """Say down to where energy is given."""
+    return f"{mark} {percent} %"
+
+
+def kept_for(name: str, at: datetime, *, beside: datetime) -> str:
+    """Say which later run the energy is for; with the date where it is another one than `beside`."""
+    return f"the rest is kept for {name} at {_clock(at, beside=beside)}"
+
+
+def stops(at: datetime, why: str, *, label: str, is_less: bool) -> str:
+    """Say when energy ends before the run does, or is enough for less only.
+
+    >>> stops(datetime(2026, 7, 21, 20, 10), "reserve 20 %", label="Home battery v3", is_less=False)
+    'Stops at 20:10Z: reserve 20 %. Policy Home battery v3.'
+    """
+    what = f"Less from {_clock(at, beside=at)} on" if is_less else f"Stops at {_clock(at, beside=at)}"
+    return f"{what}: {why}. Policy {label}."
+
+
+def less_than_asked(names: Sequence[str], why: str, *, label: str) -> str:
+    """Say that a run has less power than events ask, so that its energy lasts."""
+    return f"Less than {_listed(names)} {'asks' if len(names) == 1 else 'ask'}: {why}. Policy {label}."
+
+
+def no_energy(why: str, *, label: str) -> str:
+    """Say that nothing is left for a run."""
+    return f"Dropped: no energy is left: {why}. Policy {label}."
+
+
+def beyond_award(event: Event, *, cap: str, label: str) -> str:
+    """Say that more is given than is asked."""
+    return f"Beyond the award, as {_label(event)} pays up to {cap_in_words(cap)}. Policy {label}."
+
+
+def commitments_only() -> str:
+    """Say that the customer wishes for nothing voluntary."""
+    return "Skipped: the customer answers commitments only."
+
+
+def skipped(why: str, *, label: str) -> str:
+    """Say that a policy leaves a voluntary event out, and why.
+
+    >>> skipped(voluntary_always(), label="EV charger v2")
+    'Skipped: voluntary events always are. Policy EV charger v2.'
+    """
+    return f"Skipped: {why}. Policy {label}."
+
+
+def reduced(events: Sequence[Event], percent: int, why: str, *, label: str) -> str:
+    """Say which voluntary events get how much of what they ask, and why."""
+    names = list(dict.fromkeys(map(_label, events)))
+    return f"{_listed(names)} reduced to {percent} %: {why}. Policy {label}."
+
+
+def voluntary_always() -> str:
+    """Name the condition that is none."""
+    return "voluntary events always are"
+
+
+def voluntary_hour() -> str:
+    """Name the condition of the time of day."""
+    return "voluntary events are at this time of its day"
+
+
+def charge_below(percent: Decimal, *, below: int) -> str:
+    """Name the condition of the state of charge.
+
+    >>> charge_below(Decimal("30.00"), below=40)
+    '30 % of charge is below 40 %'
+    """
+    return f"{percent.normalize():f} % of charge is below {below} %"
+
+
+def pays_less(cents: int, *, than: int) -> str:
+    """Name the condition of the price.
+
+    >>> pays_less(50, than=150)
+    'it pays 0.50 $/kWh, less than the 1.50 $/kWh of comfort'
+    """
+    return f"it pays {cents / 100:.2f} $/kWh, less than the {than / 100:.2f} $/kWh of comfort"
+
+
 def did_not_run() -> str:
     """Say that a time has passed without the device running."""
     return "The time has passed, and the device did not run."
+
+
+def shaped(
+    precondition_from: datetime | None,
+    ramp_seconds: int | None,
+    recover_until: datetime | None,
+    *,
+    label: str,
+) -> str:
+    """Say what comes before a segment, at its beginning and after it; empty where nothing does.
+
+    >>> shaped(None, 300, None, label="Generator v1")
+    'Takes 5 min to its power. Policy Generator v1.'
+    """
+    said = [
+        f"prepares from {precondition_from:%H:%M}Z" if precondition_from else "",
+        f"takes {_length(timedelta(seconds=ramp_seconds))} to its power" if ramp_seconds else "",
+        f"back to normal by {recover_until:%H:%M}Z" if recover_until else "",
+    ]
+    text = "; ".join(filter(None, said))
+    return f"{text[0].upper()}{text[1:]}. Policy {label}." if text else ""
 
 
 def _length(length: timedelta) -> str:
@@ -237,15 +342,19 @@ def _in_brackets(event: Event) -> str:
 
 
 def _about(watts: int) -> str:
-    """Write an event's power as the pages do: without decimals from 100 kW on."""
+    """Write an event's power as the pages do: without decimals from 100 kW on; a stand-by call in full."""
     kw = to_kw(watts)
-    return f"{round(kw, 0 if kw >= 100 else 1).normalize():,f} kW"
+    return f"{round(kw, 0 if kw >= 100 else 1 if kw >= 1 else 3).normalize():,f} kW"
 
 
 def _listed(names: Sequence[str]) -> str:
     """Join names, and count those that are too many to name."""
     named = list(names) if len(names) <= _MOST else [*names[: _MOST - 1], f"{len(names) - _MOST + 1} more"]
     return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+
+
+def _clock(time: datetime, *, beside: datetime) -> str:
+    return f"{time:%H:%M}Z" if time.date() == beside.date() else _at(time)
 
 
 def _at(time: datetime) -> str:

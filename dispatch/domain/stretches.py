@@ -34,6 +34,7 @@ class Stretches:
             segments=tuple(chain.from_iterable([plan.segments for plan in plans])),
             overlaps=tuple(chain.from_iterable([plan.overlaps for plan in plans])),
             unserved=tuple(chain.from_iterable([plan.unserved for plan in plans])),
+            reduced=tuple(chain.from_iterable([plan.reduced for plan in plans])),
         )
 
     def _plan(self, stretch: Sequence[Item], *, traits: Traits) -> DevicePlan:

@@ -126,20 +126,44 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a device was to deliver in a window; `watts` None is the maximum."""
+
+    window: Window
+    watts: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Battery:
-    """What a storage device holds: `percent` as it said `at` a time, both None where it never did."""
+    """What a storage device holds: `percent` as it said `at` a time, both None where it never did.
+
+    `delivered`: what it was to do until now, in order; touching deliveries of equal power are one.
+    """
 
     capacity_watt_hours: int
     percent: Decimal | None = None
     at: datetime | None = None
+    delivered: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What schedules in effect had a device do until now, merged.
+
+    `prepared`: when it prepared. `moved`: since when it runs or recovers without a rest, where it does.
+    """
+
+    prepared: tuple[Window, ...] = ()
+    moved: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Under what one device is planned; a part that is None leaves everything as it is asked.
 
-    `zone`: its site's. `ran`: when it ran until now. `prices`: what programs pay, in cents per kWh.
-    `commitments_only`: the customer's standing wish.
+    `zone`: its site's. `ran`: when it ran until now, `past`: what runs are shaped by. `prices`: what
+    programs pay, in cents per kWh. `commitments_only`: the customer's standing wish. `charge_percent`: the
+    state of charge as last said, where flexibility weighs it.
     """
 
     zone: str
@@ -149,8 +173,10 @@ class Terms:
     shape: Shape | None = None
     battery: Battery | None = None
     commitments_only: bool = False
+    charge_percent: Decimal | None = None
     prices: tuple[tuple[str, int], ...] = ()
     ran: tuple[Window, ...] = ()
+    past: Past = Past()
 
 
 @dataclass(frozen=True, slots=True)

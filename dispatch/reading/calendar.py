@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from dispatch.reading import words
 from dispatch.reading.axis import clock_note, midnight
-from dispatch.reading.final import peak, read_final
+from dispatch.reading.final import peak, read_around, read_final
 from dispatch.reading.grids import MonthDay, Seen, Week, day_of, month_of, week_of
 from dispatch.reading.lanes import Lanes
 from dispatch.reading.looks import State
@@ -61,7 +61,8 @@ def read_calendar(*, asked: Asked, zone: tzinfo, now: datetime) -> Calendar:
     requests = tuple(each for each in everything if _is_wanted(each, asked))
     # A month shows no lanes, and its segments are many: what is asked stands for what is done.
     rows = None if asked.view == "month" else read_final(start=start, end=end)
-    seen = Seen(requests=requests, rows=rows, first=first, days=days, zone=zone, now=now)
+    around = read_around(start=start, end=end) if asked.view == "day" else ()
+    seen = Seen(requests=requests, rows=rows, around=around, first=first, days=days, zone=zone, now=now)
     return Calendar(
         asked=asked,
         title=_title(asked, first),

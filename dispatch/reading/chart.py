@@ -1,4 +1,7 @@
-"""The power chart of an event: award, nomination and plan as steps. Pure geometry, in percent of the plot."""
+"""Power charts: an event's award, nomination and plan, or a plan before and after, as steps.
+
+Pure geometry, on a canvas of 288 by 100.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from dispatch.reading import words
 from dispatch.reading.axis import PARTS, Axis, Tick
 from dispatch.reading.final import Step
 
+Stretch = tuple[datetime, datetime, Decimal]
 HEADROOM = Decimal("1.1")
 
 
@@ -39,6 +43,62 @@ class Chart:
     rows: tuple[tuple[str, str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TwoPlans:
+    """A plan before and after, and the numbers: window, before, after, more or less."""
+
+    ticks: tuple[Tick, ...]
+    levels: tuple[Mark, ...]
+    ends: tuple[Mark, ...]
+    before: str
+    after: str
+    now: int | None
+    rows: tuple[tuple[str, str, str, str], ...]
+
+
+def build_two_plans(
+    *,
+    axis: Axis,
+    ticks: tuple[Tick, ...],
+    stretches: Iterable[tuple[datetime, datetime, Decimal, Decimal]],
+    now: datetime,
+) -> TwoPlans:
+    """Draw two plans over each other, given where neither changes: from, until, kW before, kW after."""
+    inside = [each for each in stretches if each[0] < axis.end and each[1] > axis.start]
+    before = [(start, end, kw) for start, end, kw, _ in inside if kw]
+    after = [(start, end, kw) for start, end, _, kw in inside if kw]
+    highest = [max((kw for _, _, kw in line), default=Decimal(0)) for line in (before, after)]
+    top = nice_top(max(*highest, Decimal(1)) * HEADROOM)
+    return TwoPlans(
+        ticks=ticks,
+        levels=_levels(top),
+        ends=_ends([(highest[0], "Before", "is-plan"), (highest[1], "After", "is-after")], top=top),
+        before=_line(before, axis=axis, top=top),
+        after=_line(after, axis=axis, top=top),
+        now=axis.now(now),
+        rows=tuple(
+            (
+                f"{words.day(start, zone=axis.zone)}, {words.window(start, end, zone=axis.zone)}",
+                words.power(old),
+                words.power(new),
+                more_or_less(new - old),
+            )
+            for start, end, old, new in inside
+        ),
+    )
+
+
+def more_or_less(kw: Decimal) -> str:
+    """Write a difference of powers with its sign.
+
+    >>> more_or_less(Decimal("-12.5")), more_or_less(Decimal(0))
+    ('−12.5 kW', 'the same')
+    """
+    if not kw:
+        return "the same"
+    return f"{'+' if kw > 0 else '−'}{words.power(abs(kw))}"
+
+
 def build_chart(
     *,
     axis: Axis,
@@ -57,15 +117,20 @@ def build_chart(
     x, width = axis.place(start, end)
     return Chart(
         ticks=ticks,
-        levels=tuple(
-            Mark(part=round(PARTS * index / 4), text=words.number(top * index / 4)) for index in range(5)
+        levels=_levels(top),
+        ends=_ends(
+            [
+                (award_kw, "Award", "is-award"),
+                (nomination_kw, "Nominated", "is-award"),
+                (max((step.kw for step in inside), default=None), "Plan", "is-plan"),
+            ],
+            top=top,
         ),
-        ends=_ends(award_kw, nomination_kw, inside, top=top),
         window_x=x,
         window_width=width,
         award=_box(x, width, award_kw, top=top),
         nomination=_box(x, width, nomination_kw, top=top),
-        plan=_line(inside, axis=axis, top=top),
+        plan=_line([(step.start, step.end, step.kw) for step in inside], axis=axis, top=top),
         now=axis.now(now),
         rows=tuple(
             (
@@ -82,7 +147,7 @@ def nice_top(value: Decimal) -> Decimal:
     """Round up to a scale that people can divide by four.
 
     >>> nice_top(Decimal(3850)), nice_top(Decimal(9))
-    (Decimal('4000'), Decimal('10'))
+    (Decimal('4000'), Decimal('10.00'))
     """
     magnitude = Decimal(10) ** value.adjusted()
     for factor in ("1", "1.2", "1.6", "2", "2.4", "3.2", "4", "6", "8", "10"):
@@ -103,13 +168,19 @@ def _box(x: int, width: int, value: Decimal | None, *, top: Decimal) -> str:
     return f"{x},100 {x},{level} {x + width},{level} {x + width},100"
 
 
-def _line(steps: Iterable[Step], *, axis: Axis, top: Decimal) -> str:
-    """Draw the plan as steps; it falls to zero only where nothing is planned."""
+def _levels(top: Decimal) -> tuple[Mark, ...]:
+    return tuple(
+        Mark(part=round(PARTS * index / 4), text=words.number(top * index / 4)) for index in range(5)
+    )
+
+
+def _line(steps: Iterable[Stretch], *, axis: Axis, top: Decimal) -> str:
+    """Draw power as steps; it falls to zero only where there is none."""
     points = ["0,100"]
     end = 0
-    for step in steps:
-        first, length = axis.place(step.start, step.end)
-        level = _y(step.kw, top)
+    for start, stop, kw in steps:
+        first, length = axis.place(start, stop)
+        level = _y(kw, top)
         if first > end:
             points += [f"{end},100", f"{first},100"]
         points += [f"{first},{level}", f"{first + length},{level}"]
@@ -117,20 +188,12 @@ def _line(steps: Iterable[Step], *, axis: Axis, top: Decimal) -> str:
     return " ".join([*points, f"{end},100", f"{PARTS},100"])
 
 
-def _ends(
-    award_kw: Decimal | None, nomination_kw: Decimal | None, steps: list[Step], *, top: Decimal
-) -> tuple[Mark, ...]:
-    """Label the lines at their end, moved apart where they would touch."""
-    highest = max((step.kw for step in steps), default=None)
-    wanted = [
-        (award_kw, "Award", "is-award"),
-        (nomination_kw, "Nominated", "is-award"),
-        (highest, "Plan", "is-plan"),
-    ]
+def _ends(listed: Iterable[tuple[Decimal | None, str, str]], *, top: Decimal) -> tuple[Mark, ...]:
+    """Label lines (value, name, class) at their end, moved apart where they would touch."""
     marks: list[Mark] = []
     lowest = PARTS
-    listed = sorted(((v, n, c) for v, n, c in wanted if v is not None), key=lambda each: -each[0])
-    for value, name, css in listed:
+    known = [(value, name, css) for value, name, css in listed if value is not None]
+    for value, name, css in sorted(known, key=lambda each: -each[0]):
         part = min(round(value / top * PARTS), lowest)
         marks.append(Mark(part=max(part, 0), text=f"{name} {words.power(value)}", css=css))
         lowest = part - 24

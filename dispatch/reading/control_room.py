@@ -16,7 +16,7 @@ from dispatch.models import DispatchNotification, PollState, Source
 from dispatch.reading import words
 from dispatch.reading.attention import POLL_WITHIN, Need
 from dispatch.reading.axis import Axis
-from dispatch.reading.final import FinalRow, Step, peak, read_final, steps_for
+from dispatch.reading.final import FinalRow, Step, peak, read_around, read_final, steps_for
 from dispatch.reading.fleets import read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
 from dispatch.reading.looks import State
@@ -108,6 +108,7 @@ def read_room(*, now: datetime, zone: tzinfo, span: str, waiting: tuple[Need, ..
             every=timedelta(hours=step),
             now=now,
             fleets=read_fleets(shown),
+            around=read_around(start=axis.start, end=axis.end),
         ),
         tiles=(
             _now_tile(requests, rows=rows, now=now),

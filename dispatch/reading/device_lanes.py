@@ -10,19 +10,21 @@ from typing import Any
 from django.db.models import Q
 
 from devices.models import Device
-from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope, Unserved
+from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope
 from dispatch.reading import words
 from dispatch.reading.axis import Axis, Tick
-from dispatch.reading.final import read_final, steps_for
-from dispatch.reading.lanes import Final, place_final
+from dispatch.reading.final import read_around, read_final, spans_for, steps_for
+from dispatch.reading.lanes import Aside, Final, place_asides, place_final
 from dispatch.reading.looks import Look, State
 from dispatch.reading.requests import Request, events_between, read_requests
+from dispatch.unserved import undone_by
 from meters.models import MarketGroup, Meter
 
 SHOWN_BEFORE = timedelta(hours=2)
 SHOWN_AT_LEAST = timedelta(hours=10)
 SHOWN_AT_MOST = timedelta(hours=26)
-NARROW = 40  # parts below which a bar's label stands beside it
+NARROW = 16  # parts that a bar needs to hold a label, and for each of its signs so many more:
+A_SIGN = 4.2
 RIGHT_EDGE = 230  # parts from which that label stands before it
 SETTLED = frozenset({State.CANCELLED, State.UNCONFIRMED, State.DONE})
 VOLUNTARY = frozenset({State.VOLUNTARY, State.LIVE_VOLUNTARY})
@@ -45,7 +47,7 @@ class Lane:
     @property
     def fits(self) -> bool:
         """Tell whether the label has room inside the bar."""
-        return self.parts >= NARROW
+        return self.parts >= NARROW + A_SIGN * len(self.label)
 
     @property
     def is_left(self) -> bool:
@@ -63,10 +65,11 @@ class DeviceLanes:
     now: int | None
     lanes: tuple[Lane, ...]
     final: tuple[Final, ...]
+    asides: tuple[Aside, ...]
 
 
 def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: tzinfo) -> DeviceLanes:
-    """Read what is asked of a device around now, and what it does. Nine queries."""
+    """Read what is asked of a device around now, and what it does. Ten queries."""
     meter_ids = [meter.meter_id for meter in meters]
     naming = DispatchEvent.objects.filter(recipients__members__meter_id__in=meter_ids).distinct()
     axis = _axis(naming, now=now, zone=zone)
@@ -75,9 +78,9 @@ def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: 
     refused = _refusals(device, axis=axis)
     programs = {program for mine in asked.values_list("programs", flat=True) for program in mine}
     overrides = _overrides(device, meters=meters, programs=programs, axis=axis)
-    rows = read_final(
-        start=axis.start, end=axis.end, device_ids=Device.objects.filter(pk=device.pk).values("pk")
-    )
+    alone = Device.objects.filter(pk=device.pk).values("pk")
+    rows = read_final(start=axis.start, end=axis.end, device_ids=alone)
+    around = read_around(start=axis.start, end=axis.end, device_ids=alone)
     return DeviceLanes(
         axis=axis,
         ticks=axis.ticks(every=_tick_every(axis)),
@@ -88,6 +91,7 @@ def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: 
             *(_override_lane(override, axis=axis) for override in overrides),
         ),
         final=place_final(steps_for(rows), axis=axis, rated_kw=device.rated_power_kw),
+        asides=place_asides(spans_for(around), axis=axis),
     )
 
 
@@ -109,8 +113,8 @@ def _tick_every(axis: Axis) -> timedelta:
 
 def _refusals(device: Device, *, axis: Axis) -> dict[int, str]:
     """Give one reason why this device does not serve an event somewhere, by event. One query."""
-    rows = Unserved.objects.filter(device=device, starts_at__lt=axis.end, ends_at__gt=axis.start)
-    return dict(rows.order_by("-starts_at").values_list("event_id", "reason"))
+    rows = undone_by(device.pk, since=axis.start)
+    return {row.event_id: row.reason for row in reversed(rows) if row.starts_at < axis.end}
 
 
 def _why(request: Request, *, refused: Mapping[int, str]) -> str:

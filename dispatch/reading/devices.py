@@ -22,12 +22,13 @@ from devices.models import (
     SegmentMode,
     SimulatedDevice,
 )
-from dispatch.models import Overlap, Unserved
+from dispatch.models import Overlap
 from dispatch.policy_models import ResponsePolicy
 from dispatch.reading import commands, words
 from dispatch.reading.device_lanes import DeviceLanes, read_lanes
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
 from dispatch.terms import nearest_policies
+from dispatch.unserved import undone_by
 from meters.models import Meter
 
 STANDING_TABS = {
@@ -38,6 +39,7 @@ STANDING_TABS = {
     "offline": "Offline",
     "unmapped": "Without a meter",
 }
+WISHES = {"commitments": "Commitments only", "all": "Voluntary, too"}
 SORTS = {"name": "name", "rated": "rated_power_kw", "seen": "last_seen_at", "version": "schedule_version"}
 MODE_WORDS = {
     SegmentMode.CURTAIL: "Curtail",
@@ -142,14 +144,16 @@ def _filters(query: QueryDict) -> tuple[Filter, ...]:
     }
     kinds = {value.lower(): str(label) for value, label in DeviceKind.choices}
     kind, driver = chosen(query, "kind", allowed=kinds), chosen(query, "driver", allowed=drivers)
+    wish = chosen(query, "wish", allowed=WISHES)
     return (
         drop_down("kind", label="Kind", everything="All kinds", options=kinds, current=kind),
         drop_down("driver", label="Driver", everything="All drivers", options=drivers, current=driver),
+        drop_down("wish", label="Wish", everything="Any wish", options=WISHES, current=wish),
     )
 
 
 def _found(query: QueryDict, filters: tuple[Filter, ...]) -> QuerySet[Device]:
-    """Filter devices by search, kind and driver."""
+    """Filter devices by search, kind, driver and their customer's wish."""
     found = Device.objects.all()
     search = query.get("q", "").strip()
     if search:
@@ -161,12 +165,14 @@ def _found(query: QueryDict, filters: tuple[Filter, ...]) -> QuerySet[Device]:
         found = found.filter(kind=picked["kind"].upper())
     if "driver" in picked:
         found = found.filter(driver=picked["driver"])
+    if "wish" in picked:
+        found = found.filter(commitments_only=picked["wish"] == "commitments")
     return found
 
 
 def _with_schedule(devices: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
     """Bring meters, the current schedule and what is left of it along. Three queries in all."""
-    left = ScheduleSegment.objects.filter(ends_at__gt=now).order_by("starts_at")
+    left = ScheduleSegment.objects.filter(Q(ends_at__gt=now) | Q(recover_until__gt=now)).order_by("starts_at")
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
     return devices.prefetch_related(
         Prefetch("meters", queryset=Meter.objects.order_by("name", "id"), to_attr="known_meters"),
@@ -179,7 +185,7 @@ def _row(device: Any, *, now: datetime, zone: tzinfo) -> Row:
     schedule = device.current_schedules[0] if device.current_schedules else None
     segments = schedule.segments_left if schedule else []
     first = segments[0] if segments else None
-    is_moving = bool(first and first.starts_at <= now and first.mode != SegmentMode.IDLE)
+    is_moving = bool(first and first.starts_at <= now < first.ends_at and first.mode != SegmentMode.IDLE)
     return Row(
         id=device.pk,
         name=str(device),
@@ -202,12 +208,16 @@ def doing(segment: ScheduleSegment | None, *, now: datetime, zone: tzinfo) -> st
     """Say what a device does now or next: "Discharge 9.6 kW until 18:00"."""
     if segment is None:
         return "Nothing is asked of it."
+    if segment.recover_until and segment.ends_at <= now:
+        return f"Recovers until {words.clock(segment.recover_until, zone=zone)}."
     mode = SegmentMode(segment.mode)
     power = "" if mode is SegmentMode.IDLE else f" {words.power(segment.target_kw)}"
     until = words.clock(segment.ends_at, zone=zone)
     if segment.starts_at <= now:
         return f"{MODE_WORDS[mode]}{power} until {until}."
     at = words.day_clock(segment.starts_at, now=now, zone=zone)
+    if segment.precondition_from and segment.precondition_from <= now:
+        return f"Pre-conditions until {at}, then {MODE_WORDS[mode].lower()}{power} until {until}."
     return f"{MODE_WORDS[mode]}{power} from {at} to {until}."
 
 
@@ -224,6 +234,9 @@ class SegmentRow:
     cap: str
     reason: str
     is_now: bool
+    precondition_from: datetime | None
+    ramp_seconds: int | None
+    recover_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +308,14 @@ def _segment(segment: ScheduleSegment, *, now: datetime) -> SegmentRow:
         cap=segment.cap,
         reason=segment.reason,
         is_now=segment.starts_at <= now,
+        precondition_from=segment.precondition_from,
+        ramp_seconds=segment.ramp_seconds,
+        recover_until=segment.recover_until,
     )
 
 
 def _refusals(device: Device, *, now: datetime) -> tuple[Refusal, ...]:
-    rows = Unserved.objects.filter(device=device, ends_at__gt=now - timedelta(days=1)).select_related("event")
+    rows = undone_by(device.pk, since=now - timedelta(days=1))
     return tuple(
         Refusal(
             event_id=row.event_id,
@@ -309,5 +325,5 @@ def _refusals(device: Device, *, now: datetime) -> tuple[Refusal, ...]:
             ends_at=row.ends_at,
             reason=row.reason,
         )
-        for row in rows.order_by("starts_at", "id")[:20]
+        for row in rows[:20]
     )

@@ -13,7 +13,7 @@ from dispatch.reading import words
 from dispatch.reading.axis import Axis
 from dispatch.reading.chart import Chart, build_chart
 from dispatch.reading.doubts import DoubtPanel, read_doubts
-from dispatch.reading.final import read_final, steps_for
+from dispatch.reading.final import read_around, read_final, steps_for
 from dispatch.reading.fleets import devices_behind, read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
 from dispatch.reading.ledger import Ledger, Reason, read_ledger, read_reasons
@@ -88,6 +88,7 @@ def read_event(
         every=_every(axis),
         now=now,
         fleets=read_fleets(requests),
+        around=read_around(start=axis.start, end=axis.end, device_ids=devices),
     )
     status = status_of(event, now=now)
     return EventPage(

@@ -1,4 +1,5 @@
-"""What devices will do, or were to do: the stored segments, summed over devices in one query.
+"""What devices will do, or were to do: the stored segments, summed over devices in one query; and another
+for what is around them, pre-conditioning and recovery.
 
 A schedule version was in effect from its creation until it was superseded; its segments are cut to that.
 """
@@ -6,8 +7,8 @@ A schedule version was in effect from its creation until it was superseded; its 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,8 @@ from django.db.models.functions import Coalesce, Greatest, Least
 
 from devices.models import ScheduleSegment, ScheduleState, SegmentMode
 
+FARTHEST = timedelta(hours=4)
+"""The longest that a policy may have a device prepare or recover (`dispatch.domain.policy_checks`)."""
 POWER = DecimalField(max_digits=16, decimal_places=3)
 
 
@@ -46,6 +49,16 @@ class Step:
     devices: int
     confirmed: int
     confirmed_kw: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """A window in which devices prepare for a run, or recover from one."""
+
+    start: datetime
+    end: datetime
+    is_before: bool
+    leap_event_ids: frozenset[str]
 
 
 def read_final(
@@ -87,6 +100,52 @@ def read_final(
         )
         for row in rows
     )
+
+
+def read_around(
+    *, start: datetime, end: datetime, device_ids: QuerySet[Any] | None = None
+) -> tuple[Around, ...]:
+    """Read when devices prepare and recover in `[start, end)`, all of them or some. One query."""
+    segments = ScheduleSegment.objects.filter(
+        Q(precondition_from__lt=end, starts_at__gt=start) | Q(recover_until__gt=start, ends_at__lt=end),
+        ends_at__gte=start - FARTHEST,
+        starts_at__lte=end + FARTHEST,
+    )
+    if device_ids is not None:
+        segments = segments.filter(device_id__in=device_ids)
+    rows = segments.values_list(
+        "precondition_from",
+        "starts_at",
+        "ends_at",
+        "recover_until",
+        "schedule__created_at",
+        "schedule__superseded_at",
+        "leap_event_ids",
+    ).distinct()
+    found = []
+    for lead, first, last, tail, since, until, ids in rows:
+        for is_before, begin, stop in ((True, lead, first), (False, last, tail)):
+            if begin is None or stop is None:
+                continue
+            begin, stop = max(begin, since), min(stop, until or stop)
+            if begin < stop:
+                found.append(Around(begin, stop, is_before, frozenset(ids)))
+    return tuple(found)
+
+
+def spans_for(rows: Iterable[Around], *, leap_event_ids: Iterable[str] | None = None) -> tuple[Around, ...]:
+    """Join windows that touch or overlap, of these events or of all; preparing and recovering apart."""
+    wanted = None if leap_event_ids is None else frozenset(leap_event_ids)
+    spans: list[Around] = []
+    for row in sorted(rows, key=lambda each: (each.is_before, each.start)):
+        if wanted is not None and not row.leap_event_ids & wanted:
+            continue
+        before = spans[-1] if spans else None
+        if before and before.is_before == row.is_before and row.start <= before.end:
+            spans[-1] = replace(before, end=max(before.end, row.end))
+        else:
+            spans.append(row)
+    return tuple(spans)
 
 
 def steps_for(rows: Iterable[FinalRow], *, leap_event_ids: Iterable[str] | None = None) -> tuple[Step, ...]:

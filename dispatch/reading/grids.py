@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from dispatch.reading import words
 from dispatch.reading.axis import PARTS, Axis, clock_note, midnight
-from dispatch.reading.final import FinalRow, Step, peak, steps_for
+from dispatch.reading.final import Around, FinalRow, Step, peak, steps_for
 from dispatch.reading.fleets import read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
 from dispatch.reading.looks import State
@@ -28,6 +28,7 @@ class Seen:
 
     requests: tuple[Request, ...]
     rows: tuple[FinalRow, ...] | None
+    around: tuple[Around, ...]
     first: date
     days: int
     zone: tzinfo
@@ -360,6 +361,7 @@ def day_of(seen: Seen) -> Lanes:
     return build_lanes(
         requests=seen.requests,
         rows=seen.rows or (),
+        around=seen.around,
         axis=Axis(start=start, end=end, zone=seen.zone),
         every=timedelta(hours=2),
         now=seen.now,

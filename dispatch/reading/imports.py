@@ -34,6 +34,9 @@ DEVICE_COLUMNS = (
     "energy_capacity_kwh",
     "may_export",
     "policy",
+    "commitments_only",
+    "state_of_charge_percent",
+    "state_of_charge_at",
 )
 
 
@@ -154,5 +157,6 @@ def device_cells(device: Device) -> list[str]:
     """Write a device as a row that could be imported again."""
     values = {name: in_words(getattr(device, name)) for name in DEVICE_COLUMNS if name != "meter_ids"}
     values["meter_ids"] = in_words(device.meters.all()).replace("; ", ";")
-    values["may_export"] = "true" if device.may_export else "false"
+    for name in ("may_export", "commitments_only"):
+        values[name] = "true" if getattr(device, name) else "false"
     return [values[name] for name in DEVICE_COLUMNS]

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from dispatch.reading import words
 from dispatch.reading.axis import PARTS, Axis, Tick
-from dispatch.reading.final import FinalRow, Step, steps_for
+from dispatch.reading.final import Around, FinalRow, Step, spans_for, steps_for
 from dispatch.reading.requests import Request
 
 SHORT = 44  # parts below which a bar's label stands beside it
@@ -92,6 +92,17 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Pre-conditioning or recovery placed on the axis, beside the steps of the final lane."""
+
+    part: int
+    parts: int
+    name: str
+    words: str
+    utc: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """An owner's devices: how many there are, how many answer, what they are rated at."""
 
@@ -111,6 +122,7 @@ class GroupLanes:
     lanes: tuple[tuple[Bar, ...], ...]
     bars: tuple[Bar, ...]
     final: tuple[Final, ...]
+    asides: tuple[Aside, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,7 @@ def build_lanes(
     every: timedelta,
     now: datetime,
     fleets: Mapping[str, Fleet],
+    around: tuple[Around, ...] = (),
     is_apart: bool = True,
 ) -> Lanes:
     """Place requests and segments on an axis, one group per owner, in order of their first request.
@@ -142,7 +155,7 @@ def build_lanes(
     for request in requests:
         by_owner.setdefault(request.owner.key if is_apart else "", []).append(request)
     groups = [
-        _group(asked, rows=rows, axis=axis, fleet=fleets.get(key, Fleet()), now=now)
+        _group(asked, rows=rows, around=around, axis=axis, fleet=fleets.get(key, Fleet()), now=now)
         for key, asked in by_owner.items()
     ]
     return Lanes(
@@ -155,7 +168,13 @@ def build_lanes(
 
 
 def _group(
-    asked: list[Request], *, rows: tuple[FinalRow, ...], axis: Axis, fleet: Fleet, now: datetime
+    asked: list[Request],
+    *,
+    rows: tuple[FinalRow, ...],
+    around: tuple[Around, ...],
+    axis: Axis,
+    fleet: Fleet,
+    now: datetime,
 ) -> GroupLanes:
     owner = asked[0].owner
     bars = tuple(_bar(request, axis=axis, now=now) for request in asked)
@@ -170,6 +189,7 @@ def _group(
         lanes=pack(bars),
         bars=bars,
         final=place_final(steps, axis=axis, rated_kw=fleet.rated_kw),
+        asides=place_asides(spans_for(around, leap_event_ids=ids), axis=axis),
     )
 
 
@@ -195,6 +215,20 @@ def place_final(steps: Iterable[Step], *, axis: Axis, rated_kw: Decimal) -> tupl
         part, parts = axis.place(step.start, step.end)
         height = max(round(step.kw / full * 100), 20)
         placed.append(Final(step=step, part=part, parts=parts, height=height))
+    return tuple(placed)
+
+
+def place_asides(spans: Iterable[Around], *, axis: Axis) -> tuple[Aside, ...]:
+    """Place what is before and after runs, as far as the axis shows it."""
+    placed = []
+    for span in spans:
+        if span.start >= axis.end or span.end <= axis.start:
+            continue
+        part, parts = axis.place(span.start, span.end)
+        name = "Pre-conditioning" if span.is_before else "Recovery"
+        window = words.window(span.start, span.end, zone=axis.zone)
+        utc = words.window_utc(span.start, span.end, zone=axis.zone)
+        placed.append(Aside(part=part, parts=parts, name=name, words=f"{name}, {window}", utc=utc))
     return tuple(placed)
 
 

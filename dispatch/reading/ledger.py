@@ -11,6 +11,7 @@ from django.db.models import Count, Q, QuerySet
 from devices.models import Command, CommandState, DeviceSchedule, ScheduleSegment, ScheduleState
 from dispatch.models import DispatchEvent, Unserved
 from dispatch.reading import words
+from dispatch.unserved import BY_DEVICE, COUNTS
 
 MOST_CAUSES = 3
 MOST_REASONS = 6
@@ -86,13 +87,13 @@ def read_reasons(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetim
         starts_at__lt=event.ends_at,
         ends_at__gt=event.starts_at,
     ).exclude(reason="")
-    unserved = Unserved.objects.filter(event_id=event.pk)
-    for icon, kind, rows in (
-        ("layers", "quiet", segments.values("reason")),
-        ("layers", "quiet", unserved.filter(is_shaded=True).values("reason")),
-        ("warn", "warn", unserved.filter(is_shaded=False).values("reason")),
+    unserved = Unserved.objects.filter(COUNTS, event_id=event.pk)
+    for icon, kind, rows, device in (
+        ("layers", "quiet", segments.values("reason"), "device"),
+        ("layers", "quiet", unserved.filter(is_shaded=True).values("reason"), BY_DEVICE),
+        ("warn", "warn", unserved.filter(is_shaded=False).values("reason"), BY_DEVICE),
     ):
-        told = rows.annotate(devices=Count("device", distinct=True)).order_by("-devices", "reason")
+        told = rows.annotate(devices=Count(device, distinct=True)).order_by("-devices", "reason")
         for row in told[:MOST_REASONS]:
             reasons.append(_reason(icon, kind, row["reason"], row["devices"]))
     return tuple(reasons)

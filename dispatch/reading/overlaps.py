@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
@@ -14,7 +14,7 @@ from dispatch.reading import words
 from dispatch.reading.axis import Axis
 from dispatch.reading.final import FinalRow, read_final
 from dispatch.reading.lanes import Lanes, build_lanes
-from dispatch.reading.looks import State
+from dispatch.reading.looks import Look, State
 from dispatch.reading.requests import Request, read_requests
 
 HOUR = timedelta(hours=1)
@@ -31,6 +31,18 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How one request fares: its mark, what it is, the verdict, and why devices do not serve it."""
+
+    look: Look
+    name: str
+    what: str
+    kind: str
+    verdict: str
+    refusals: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Collision:
     """Touching slices that share an event, as one thing to look at."""
 
@@ -44,8 +56,8 @@ class Collision:
     lanes: Lanes
     kind: str
     verdict: str
+    standings: tuple[Standing, ...]
     choices: tuple[Choice, ...]
-    refusals: tuple[Choice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ def _slices(scope: str, *, now: datetime) -> list[Any]:
     overlaps = Overlap.objects.filter(ends_at__gt=now)
     if scope == "past":
         overlaps = Overlap.objects.filter(ends_at__lte=now, ends_at__gt=now - timedelta(days=7))
-    alike = overlaps.values("starts_at", "ends_at", "event_ids", "not_served", "reason")
+    alike = overlaps.values("starts_at", "ends_at", "event_ids", "leap_event_ids", "not_served", "reason")
     counted = alike.annotate(devices=Count("device_id", distinct=True))
     return list(counted.order_by("starts_at", "ends_at", "-devices", "reason"))
 
@@ -151,8 +163,10 @@ def _collision(
 ) -> Collision:
     asked = list({id(found): found for each in family.event_ids if (found := requests.get(each))}.values())
     asked.sort(key=lambda each: (each.start, each.rank))
-    refusals = _refusals(family, names=_names(asked))
-    kind, verdict = _verdict(asked, refusals=refusals, devices=_devices(family))
+    refused = {id(each): _refusals(family, each) for each in asked}
+    leaders = _leaders(family)
+    kind, verdict = _verdict(asked, refusals=sum(refused.values(), ()), devices=_devices(family))
+    drawn = [replace(each, is_dropped=bool(refused[id(each)])) for each in asked]
     return Collision(
         names=", ".join(dict.fromkeys(each.owner.name for each in asked)),
         day=words.day(family.start, zone=zone),
@@ -161,11 +175,14 @@ def _collision(
         devices=_devices(family),
         length=words.length(family.end - family.start),
         at_once=max(len(piece["event_ids"]) for piece in family.slices),
-        lanes=_lanes(asked, rows=rows, now=now, zone=zone),
+        lanes=_lanes(drawn, rows=rows, now=now, zone=zone),
         kind=kind,
         verdict=verdict,
+        standings=tuple(
+            _standing(each, leaders=leaders, refusals=refused[id(each)], devices=_devices(family), zone=zone)
+            for each in sorted(asked, key=lambda each: (each.rank, each.start))
+        ),
         choices=_choices(family),
-        refusals=refusals,
     )
 
 
@@ -177,26 +194,62 @@ def _devices(family: Family) -> int:
     return max(by_slice.values())
 
 
-def _names(asked: list[Request]) -> dict[str, str]:
-    return {leap_id: each.program for each in asked for leap_id in each.leap_event_ids}
+def _leaders(family: Family) -> set[int]:
+    """Return the events that come first somewhere: the best of those that are served."""
+    leaders = set()
+    for piece in family.slices:
+        lost = {each.get("leap_event_id") for each in piece["not_served"]}
+        ids = zip(piece["event_ids"], piece["leap_event_ids"], strict=False)
+        leaders.update([event_id for event_id, leap_id in ids if leap_id not in lost][:1])
+    return leaders
+
+
+def _standing(
+    request: Request, *, leaders: set[int], refusals: tuple[Choice, ...], devices: int, zone: tzinfo
+) -> Standing:
+    """Say how a request fares beside the others."""
+    is_first = not leaders.isdisjoint(request.event_ids)
+    kind, verdict = ("ok", "Comes first") if is_first else ("plain", "Served")
+    if request.look.state is State.CANCELLED:
+        kind, verdict = "plain", "Cancelled"
+    elif refusals:
+        kind, verdict = "warn", f"Not served on {_share(refusals, devices=devices)}"
+    commitment = "voluntary" if request.is_voluntary else "commitment"
+    return Standing(
+        look=request.look,
+        name=request.name,
+        what=f"{words.times(request.start, request.end, zone=zone)}, rank {request.rank}, {commitment}",
+        kind=kind,
+        verdict=verdict,
+        refusals=refusals,
+    )
+
+
+def _share(refusals: tuple[Choice, ...], *, devices: int) -> str:
+    """Say on how many of the devices the commonest reason holds."""
+    most = max(refusal.devices for refusal in refusals)
+    return "all devices" if most >= devices else f"{most:,} of {devices:,} devices"
 
 
 def _choices(family: Family) -> tuple[Choice, ...]:
+    """Collect planning's words on the slices in which something is served; the others are refusals."""
     counts: dict[str, int] = {}
     for piece in family.slices:
-        if piece["reason"]:
+        if piece["reason"] and piece["reason"] not in {each.get("reason") for each in piece["not_served"]}:
             counts[piece["reason"]] = max(counts.get(piece["reason"], 0), piece["devices"])
     return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())
 
 
-def _refusals(family: Family, *, names: dict[str, str]) -> tuple[Choice, ...]:
+def _refusals(family: Family, request: Request) -> tuple[Choice, ...]:
+    """Collect why devices do not serve a request, the commonest reason first."""
     counts: dict[str, int] = {}
     for piece in family.slices:
         for missed in piece["not_served"]:
-            name = names.get(missed.get("leap_event_id", ""), "An event")
-            text = f"{name}: {missed.get('reason', 'not served')}"
-            counts[text] = max(counts.get(text, 0), piece["devices"])
-    return tuple(Choice(text=text, devices=devices) for text, devices in counts.items())
+            if missed.get("leap_event_id") in request.leap_event_ids:
+                text = missed.get("reason", "Not served.")
+                counts[text] = max(counts.get(text, 0), piece["devices"])
+    told = sorted(counts.items(), key=lambda each: -each[1])
+    return tuple(Choice(text=text, devices=devices) for text, devices in told)
 
 
 def _verdict(asked: list[Request], *, refusals: tuple[Choice, ...], devices: int) -> tuple[str, str]:
@@ -205,9 +258,7 @@ def _verdict(asked: list[Request], *, refusals: tuple[Choice, ...], devices: int
     if len(live) < 2:
         return "plain", "No longer an overlap"
     if refusals:
-        most = max(refusal.devices for refusal in refusals)
-        share = "all" if most >= devices else f"{most:,} of {devices:,}"
-        return "warn", f"Not fully served on {share} devices"
+        return "warn", f"Not fully served on {_share(refusals, devices=devices)}"
     return "ok", "Nothing lost"
 
 

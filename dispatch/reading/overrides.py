@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.core.paginator import Page
-from django.db.models import Case, Count, DecimalField, F, Q, QuerySet, Value, When
+from django.db.models import Case, Count, DecimalField, F, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 
 from devices.models import Device, MeterDevice, ScheduleSegment, SegmentMode
 from dispatch.models import DispatchEvent, Override, OverrideAction, OverrideScope, RecipientMember
+from dispatch.reading import words
 from dispatch.reading.listing import Tab, chosen, page_of, tabs
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
@@ -130,22 +133,40 @@ def groups_offered() -> tuple[tuple[str, str], ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgone:
+    """A commitment of `[starts_at, ends_at)` that would not be delivered in full: at the worst `kw` less."""
+
+    event_id: int
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+    kw: Decimal
+    nominated_kw: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """What an override would do before it is added.
 
-    `forgone_kw` is the power of commitments that would not be delivered in the window, at its fullest;
-    `commitments` how many devices give one up.
+    `nominated_kw`: of the meters behind the devices, where any is known. `forgone_kw` is the power of
+    commitments that would not be delivered in the window, at its fullest; `commitments` how many devices
+    give one up.
     """
 
     devices: int
     moving: int
+    nominated_kw: Decimal | None
     commitments: int
     forgone_kw: Decimal
-    events: tuple[str, ...]
+    forgone: tuple[Forgone, ...]
+
+
+Load = tuple[datetime, datetime, Decimal]
+"""Power from a time to a time."""
 
 
 def read_reach(*, scope: str, target: str, starts_at: datetime, ends_at: datetime) -> Reach:
-    """Count the devices an override reaches and the commitments they would give up. Three queries."""
+    """Count the devices an override reaches and the commitments they would give up. Five queries."""
     devices = devices_reached(scope=scope, target=target, starts_at=starts_at, ends_at=ends_at)
     segments = ScheduleSegment.objects.filter(
         schedule__superseded_at__isnull=True,
@@ -155,19 +176,74 @@ def read_reach(*, scope: str, target: str, starts_at: datetime, ends_at: datetim
     ).exclude(mode=SegmentMode.IDLE)
     if scope == OverrideScope.PROGRAM:
         segments = _serving(segments, program=target, starts_at=starts_at, ends_at=ends_at)
-    power_kw = Coalesce(F("target_kw"), F("device__rated_power_kw"), output_field=POWER)
+    program = target if scope == OverrideScope.PROGRAM else ""
+    events = DispatchEvent.objects.filter(is_cancelled=False, starts_at__lt=ends_at, ends_at__gt=starts_at)
     committed = Q(is_commitment=True)
     summed = segments.aggregate(
         moving=Count("device_id", distinct=True),
         commitments=Count("device_id", distinct=True, filter=committed),
     )
+    behind = MeterDevice.objects.filter(device_id__in=devices.values("pk"))
+    nominated = Meter.objects.filter(pk__in=behind.values("meter_id")).aggregate(kw=Sum("nomination_kw"))
+    alike = _alike(segments.filter(committed), starts_at=starts_at, ends_at=ends_at)
     return Reach(
         devices=devices.count(),
         moving=summed["moving"],
+        nominated_kw=nominated["kw"],
         commitments=summed["commitments"],
-        forgone_kw=_fullest(segments.filter(committed).annotate(kw=power_kw)),
-        events=_events_of(segments.filter(committed)),
+        forgone_kw=fullest([load for loads in alike.values() for load in loads]),
+        forgone=_forgone(alike, events.filter(is_voluntary=False), program=program),
     )
+
+
+def _alike(
+    segments: QuerySet[Any], *, starts_at: datetime, ends_at: datetime
+) -> dict[tuple[str, ...], list[Load]]:
+    """Sum up the power of segments in a window, by the events they serve; devices that fare alike as one."""
+    power_kw = Coalesce(F("target_kw"), F("device__rated_power_kw"), output_field=POWER)
+    rows = segments.order_by().values_list("leap_event_ids", "starts_at", "ends_at")
+    found: defaultdict[tuple[str, ...], list[Load]] = defaultdict(list)
+    for ids, start, end, kw in rows.annotate(kw=Sum(power_kw)):
+        found[tuple(ids)].append((max(start, starts_at), min(end, ends_at), kw))
+    return found
+
+
+def fullest(loads: Iterable[Load]) -> Decimal:
+    """Return the largest power that these add up to at any time."""
+    turns = [turn for start, end, kw in loads if start < end for turn in ((start, kw), (end, -kw))]
+    most = running = Decimal(0)
+    for _, kw in sorted(turns):  # at one time what ends comes first, being negative
+        running += kw
+        most = max(most, running)
+    return most
+
+
+def _forgone(
+    alike: Mapping[tuple[str, ...], Iterable[Load]], events: QuerySet[DispatchEvent], *, program: str
+) -> tuple[Forgone, ...]:
+    """Name the events that these segments serve, of a program's those of the program. One query."""
+    loads: defaultdict[str, list[Load]] = defaultdict(list)
+    for ids, mine in alike.items():
+        for leap_id in ids:
+            loads[leap_id] += mine
+    columns = ("leap_event_id", "programs", "starts_at", "ends_at", "nomination_kw")
+    return tuple(
+        Forgone(
+            event_id=event.pk,
+            name=words.programs(event.programs),
+            starts_at=event.starts_at,
+            ends_at=event.ends_at,
+            kw=kw,
+            nominated_kw=event.nomination_kw,
+        )
+        for event in events.only(*columns).order_by("starts_at", "priority_rank", "pk")
+        if event.leap_event_id in loads and (not program or program in event.programs)
+        if (kw := fullest(_within(loads[event.leap_event_id], event=event)))
+    )
+
+
+def _within(loads: Iterable[Load], *, event: DispatchEvent) -> list[Load]:
+    return [(max(start, event.starts_at), min(end, event.ends_at), kw) for start, end, kw in loads]
 
 
 def _called(*, program: str, starts_at: datetime, ends_at: datetime) -> list[DispatchEvent]:
@@ -183,21 +259,6 @@ def _serving(
     called = {event.leap_event_id for event in _called(program=program, starts_at=starts_at, ends_at=ends_at)}
     ways = segments.order_by().values_list("leap_event_ids", flat=True).distinct()
     return segments.filter(leap_event_ids__in=[ids for ids in ways if not called.isdisjoint(ids)])
-
-
-def _fullest(segments: QuerySet[Any]) -> Decimal:
-    """Sum the largest power each device would have delivered."""
-    largest: dict[int, Decimal] = {}
-    for device_id, kw in segments.values_list("device_id", "kw"):
-        largest[device_id] = max(kw, largest.get(device_id, kw))
-    return sum(largest.values(), Decimal(0))
-
-
-def _events_of(segments: QuerySet[ScheduleSegment]) -> tuple[str, ...]:
-    """Name the events these segments serve."""
-    return tuple(
-        sorted({leap_id for ids in segments.values_list("leap_event_ids", flat=True) for leap_id in ids})
-    )
 
 
 def devices_reached(*, scope: str, target: str, starts_at: datetime, ends_at: datetime) -> QuerySet[Device]:

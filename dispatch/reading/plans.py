@@ -40,6 +40,9 @@ def device_rows(devices: Sequence[DevicePreview]) -> tuple[DeviceRow, ...]:
                     "target_kw": segment.target_kw,
                     "is_commitment": segment.is_commitment,
                     "reason": segment.reason,
+                    "precondition_from": segment.precondition_from,
+                    "ramp_seconds": segment.ramp_seconds,
+                    "recover_until": segment.recover_until,
                 }
                 for segment in device.segments
             ),

@@ -13,7 +13,13 @@ from devices.models import Device
 from dispatch.domain.policies import NOTHING
 from dispatch.domain.policy_templates import TEMPLATES
 from dispatch.domain.terms import Beyond, Discharge, Voluntary, WhenShort
-from dispatch.policy_models import PolicyAssignment, PolicyScope, PolicyVersion, ResponsePolicy
+from dispatch.policy_models import (
+    PolicyAssignment,
+    PolicyScope,
+    PolicyVersion,
+    ProgramPrice,
+    ResponsePolicy,
+)
 from meters.models import MarketGroup, Meter
 
 MOST_DEVICES = 100
@@ -84,6 +90,11 @@ def read_list() -> tuple[Row, ...]:
         )
         for each in policies
     )
+
+
+def read_prices() -> tuple[ProgramPrice, ...]:
+    """Read what programs pay. One query."""
+    return tuple(ProgramPrice.objects.order_by("program"))
 
 
 def templates() -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from dispatch.models import DispatchEvent, Overlap, TestKind, Unserved
 from dispatch.reading import words
 from dispatch.reading.looks import Look, State, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
+from dispatch.unserved import BY_DEVICE, COUNTS
 
 MOST_EVENTS = 5000
 BRACKETS = re.compile(r" \([^)]*\)")
@@ -24,7 +25,10 @@ GOES_ON = (*LIVE_STATES, State.COMMITTED, State.VOLUNTARY, State.DONE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing asked of one owner in one window: an event, or several that say the same and touch."""
+    """One thing asked of one owner in one window: an event, or several that say the same and touch.
+
+    `is_dropped`: where it meets others, some device does not serve it.
+    """
 
     event_ids: tuple[int, ...]
     leap_event_ids: tuple[str, ...]
@@ -42,6 +46,7 @@ class Request:
     is_test: bool
     is_voluntary: bool
     lead_id: int
+    is_dropped: bool = False
 
     @property
     def href(self) -> str:
@@ -90,8 +95,12 @@ def _unserved(events: list[Any]) -> dict[int, str]:
     ids = [event.pk for event in events if event.is_unserved]
     if not ids:
         return {}
-    rows = Unserved.objects.filter(event_id__in=ids, is_shaded=False).values_list("event_id", "reason")
-    told = rows.annotate(devices=Count("device", distinct=True)).order_by("devices", "reason")
+    rows = Unserved.objects.filter(COUNTS, event_id__in=ids, is_shaded=False)
+    told = (
+        rows.values_list("event_id", "reason")
+        .annotate(devices=Count(BY_DEVICE, distinct=True))
+        .order_by("devices", "reason")
+    )
     return {event_id: _not_served(devices, reason=reason) for event_id, reason, devices in told}
 
 

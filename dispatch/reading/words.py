@@ -38,6 +38,16 @@ def power(value_kw: Decimal | None) -> str:
     return " ".join(part for part in power_parts(value_kw) if part)
 
 
+def energy(value_kwh: Decimal) -> str:
+    """Write energy with its unit: kWh below 10,000, MWh above.
+
+    >>> energy(Decimal("12500")), energy(Decimal("9.6"))
+    ('12.5 MWh', '9.6 kWh')
+    """
+    is_large = abs(value_kwh) >= 10_000
+    return f"{number(value_kwh / 1000)} MWh" if is_large else f"{number(value_kwh)} kWh"
+
+
 def length(span: timedelta) -> str:
     """Write a length of time in the two units that matter.
 
@@ -108,6 +118,22 @@ def window_brief(start: datetime, end: datetime, *, now: datetime, zone: tzinfo)
     text = times(start, end, zone=zone)
     local = start.astimezone(zone)
     return text if local.date() == now.astimezone(zone).date() else f"{local:%a} {text}"
+
+
+def around(
+    precondition_from: datetime | None,
+    ramp_seconds: int | None,
+    recover_until: datetime | None,
+    *,
+    zone: tzinfo,
+) -> str:
+    """Write what is around a segment: "pre-conditions from 16:00, ramps 5 min, recovers until 20:30"."""
+    said = [
+        f"pre-conditions from {clock(precondition_from, zone=zone)}" if precondition_from else "",
+        f"ramps {length(timedelta(seconds=ramp_seconds))}" if ramp_seconds else "",
+        f"recovers until {clock(recover_until, zone=zone)}" if recover_until else "",
+    ]
+    return ", ".join(filter(None, said))
 
 
 def window_utc(start: datetime, end: datetime, *, zone: tzinfo) -> str:

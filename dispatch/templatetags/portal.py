@@ -90,6 +90,21 @@ def window(start: datetime, end: datetime, zone: tzinfo, style: str = "full") ->
 
 
 @register.simple_tag
+def around(
+    precondition_from: datetime | None,
+    ramp_seconds: int | None,
+    recover_until: datetime | None,
+    zone: tzinfo,
+) -> SafeString:
+    """Write what is before, in and after a segment in a line of its own, UTC on hover; else nothing."""
+    text = words.around(precondition_from, ramp_seconds, recover_until, zone=zone)
+    if not text:
+        return SafeString("")
+    utc = words.around(precondition_from, ramp_seconds, recover_until, zone=UTC)
+    return format_html('<span class="row-under is-around" title="{}, UTC">{}</span>', utc, text)
+
+
+@register.simple_tag
 def mark(look: Look | str, label: str = "") -> SafeString:
     """Draw a state mark: shape, edge and word, never colour alone. `look`: a Look, or a state's name."""
     shown = look if isinstance(look, Look) else Look(State(look))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -11,13 +14,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from devices.models import Device
+from devices.registering import register_devices
 from dispatch import overrides
-from dispatch.models import OverrideScope
+from dispatch.models import OverrideAction, OverrideScope
 from dispatch.reading import devices as reading
+from dispatch.reading.overrides import read_reach
 from dispatch.reading.then import device_then
 from dispatch.reading.zones import page_zone, zone_name, zone_named
-from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm
-from dispatch.views.overrides import override_arguments, say_done, usual_end
+from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm, OverrideForm
+from dispatch.views.overrides import confirm, override_arguments, say_done, usual_end
 
 
 @require_GET
@@ -58,7 +63,7 @@ def _show(request: HttpRequest, device_id: int, *, form: DeviceOverrideForm) -> 
 @require_POST
 @permission_required("dispatch.operate", raise_exception=True)
 def device_override(request: HttpRequest, device_id: int) -> HttpResponse:
-    """Hold, opt out or force one device, with an end and a reason."""
+    """Hold, opt out or force one device, with an end and a reason; if a commitment is given up, ask first."""
     now = timezone.now()
     device = get_object_or_404(Device, pk=device_id)
     zone = zone_named(request.POST.get("zone", "")) or page_zone(request)
@@ -66,6 +71,9 @@ def device_override(request: HttpRequest, device_id: int) -> HttpResponse:
         form = DeviceOverrideForm(request.POST, now=now)
         if not form.is_valid():
             return _show(request, device_id, form=form)
+        asking = _asking(request, device, now=now)
+        if asking:
+            return confirm(request, asking, zone=zone, now=now)
         try:
             override = overrides.add_override(
                 **override_arguments(form.cleaned_data),
@@ -80,3 +88,36 @@ def device_override(request: HttpRequest, device_id: int) -> HttpResponse:
             return _show(request, device_id, form=form)
         say_done(request, override, zone=zone, now=now)
     return redirect("dispatch:device-detail", device.pk)
+
+
+@require_POST
+@permission_required("dispatch.operate", raise_exception=True)
+def device_wish(request: HttpRequest, device_id: int) -> HttpResponse:
+    """Keep the customer's standing wish; the admin's log of the device says who and when."""
+    device = get_object_or_404(Device, pk=device_id)
+    is_wished = request.POST.get("commitments_only") == "yes"
+    if device.commitments_only != is_wished:
+        wish = {"commitments_only": is_wished}
+        register_devices(wanted={device.external_id: wish}, now=timezone.now())
+        said = "answers commitments only" if is_wished else "answers voluntary events, too"
+        LogEntry.objects.log_actions(
+            request.user.pk or 0, [device], CHANGE, f"The customer {said}.", single_object=True
+        )
+        messages.success(request, f"{device} {said}. It is planned again.")
+    return redirect("dispatch:device-detail", device.pk)
+
+
+def _asking(request: HttpRequest, device: Device, *, now: datetime) -> OverrideForm | None:
+    """Return the device's form as that of the page that asks, where a commitment would be given up."""
+    given = request.POST.copy()
+    given.update({"scope": OverrideScope.DEVICE, "target": device.external_id})
+    form = OverrideForm(given, now=now)
+    if not form.is_valid() or form.cleaned_data["action"] == OverrideAction.FORCE:
+        return None
+    reach = read_reach(
+        scope=OverrideScope.DEVICE,
+        target=device.external_id,
+        starts_at=now,
+        ends_at=form.cleaned_data["ends_at"],
+    )
+    return form if reach.commitments else None

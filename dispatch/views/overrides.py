@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -78,7 +79,7 @@ def override_add(request: HttpRequest) -> HttpResponse:
         is_fleet = form.cleaned_data["scope"] == OverrideScope.FLEET
         if stage == "again" or (stage == "confirm" and not is_fleet):
             return _add(request, form, zone=zone, now=now)
-        return _confirm(request, form, zone=zone, now=now, is_second=stage == "confirm")
+        return confirm(request, form, zone=zone, now=now, is_second=stage == "confirm")
 
 
 def _initial(query: QueryDict, *, now: datetime) -> dict[str, Any]:
@@ -103,10 +104,10 @@ def _ask(request: HttpRequest, form: OverrideForm, *, zone: tzinfo) -> HttpRespo
     )
 
 
-def _confirm(
-    request: HttpRequest, form: OverrideForm, *, zone: tzinfo, now: datetime, is_second: bool
+def confirm(
+    request: HttpRequest, form: OverrideForm, *, zone: tzinfo, now: datetime, is_second: bool = False
 ) -> HttpResponse:
-    """Show whom it reaches and what is given up; the button repeats the deed."""
+    """Show whom it reaches and what is given up; the button repeats the deed. The form is a valid one."""
     chosen = form.cleaned_data
     starts_at = chosen["starts_at"] or now
     reach = reading.read_reach(
@@ -169,12 +170,20 @@ def override_arguments(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def say_done(request: HttpRequest, override: Override, *, zone: tzinfo, now: datetime) -> None:
-    """Say what was done, with the way back."""
+    """Say what was done, with the button that takes it back at once."""
     action = OverrideAction(override.action)
     until = words.day_clock(override.ends_at, now=now, zone=zone)
-    text = '<b>{} until {}.</b> Devices follow within a minute. <a href="{}">{}</a>'
-    href = reverse("dispatch:override-detail", args=[override.pk])
-    messages.success(request, format_html(text, DONE[action], until, href, UNDO[action]))
+    text = (
+        '<b>{} until {}.</b> Devices follow within seconds. <a href="{}">Look at it</a>'
+        '<form method="post" action="{}"><input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        '<button class="link-button">{}</button></form>'
+    )
+    look, end = (
+        reverse(f"dispatch:{name}", args=[override.pk]) for name in ("override-detail", "override-end")
+    )
+    messages.success(
+        request, format_html(text, DONE[action], until, look, end, get_token(request), UNDO[action])
+    )
 
 
 @require_POST
@@ -188,7 +197,7 @@ def override_end(request: HttpRequest, override_id: int) -> HttpResponse:
     except overrides.OverrideRefused as refused:
         messages.warning(request, f"{refused} Nothing was changed.")
     else:
-        text = '<b>Ended.</b> Devices return to the plan within a minute. <a href="{}">Add it again</a>'
+        text = '<b>Ended.</b> Devices return to the plan within seconds. <a href="{}">Add it again</a>'
         again = f"{reverse('dispatch:override-add')}?scope={override.scope}&target={override.target}"
         messages.success(request, format_html(text, again))
     return back_to(request, otherwise=reverse("dispatch:overrides"))

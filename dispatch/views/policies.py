@@ -8,27 +8,45 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from dispatch import policies
+from dispatch import policies, prices
 from dispatch.domain.policies import NOTHING
 from dispatch.domain.policy_checks import InvalidPolicy
 from dispatch.domain.policy_templates import TEMPLATES
 from dispatch.policy_models import ResponsePolicy
+from dispatch.queries import known_programs
 from dispatch.reading import policies as reading
+from dispatch.reading.replays import read_rows
 from dispatch.reading.zones import page_zone
-from dispatch.views.policy_forms import AssignForm, PolicyForm, add_problems
+from dispatch.replay_loading import count_late
+from dispatch.replay_models import ReplayScope
+from dispatch.replaying import ReplayRefused, request_replay
+from dispatch.views.policy_forms import AssignForm, PolicyForm, PriceForm, add_problems
+from dispatch.views.replay_forms import last_month, window_of
 
 FOLLOW = "Its devices are planned again; only those whose schedule differs get a new one."
+PRICED = "Devices under a price of comfort are planned again."
 admins_only = permission_required("dispatch.administer", raise_exception=True)
 
 
 @require_GET
 def policy_list(request: HttpRequest) -> HttpResponse:
     """List policies, and offer templates for a new one."""
-    context = {"rows": reading.read_list(), "templates": reading.templates()}
-    return render(request, "dispatch/policies.html", context)
+    return _list(request, form=PriceForm())
+
+
+def _list(request: HttpRequest, *, form: PriceForm) -> HttpResponse:
+    context = {
+        "rows": reading.read_list(),
+        "templates": reading.templates(),
+        "prices": reading.read_prices(),
+        "programs": known_programs(),
+        "form": form,
+    }
+    return render(request, "dispatch/policies.html", context, status=422 if form.errors else 200)
 
 
 @require_GET
@@ -42,7 +60,8 @@ def _show(request: HttpRequest, policy_id: int, *, form: AssignForm) -> HttpResp
         detail = reading.read_detail(policy_id)
     except ResponsePolicy.DoesNotExist as error:
         raise Http404("There is no such policy.") from error
-    context = {"detail": detail, "form": form, "zone": page_zone(request)}
+    zone = page_zone(request)
+    context = {"detail": detail, "form": form, "zone": zone, "replays": read_rows(policy_id, zone=zone)}
     return render(request, "dispatch/policy.html", context, status=422 if form.errors else 200)
 
 
@@ -63,7 +82,8 @@ def policy_edit(request: HttpRequest, policy_id: int) -> HttpResponse:
     policy = get_object_or_404(ResponsePolicy, pk=policy_id)
     if request.method == "POST":
         held = ResponsePolicy.objects.get(pk=policy_id)  # the form writes its answers into what it is given
-        return _save(request, PolicyForm(request.POST, instance=held), policy=policy)
+        form = PolicyForm(request.POST, instance=held)
+        return (_try if "replay" in request.POST else _save)(request, form, policy=policy)
     return _ask(request, PolicyForm(instance=policy), policy=policy)
 
 
@@ -86,6 +106,30 @@ def _save(request: HttpRequest, form: PolicyForm, *, policy: ResponsePolicy | No
         else:
             messages.success(request, f"Saved as {saved}. {FOLLOW}")
             return redirect("dispatch:policy-detail", saved.pk)
+    return _ask(request, form, policy=policy)
+
+
+def _try(request: HttpRequest, form: PolicyForm, *, policy: ResponsePolicy) -> HttpResponse:
+    """Replay the last month under what is typed, in place of what the policy says; save nothing else."""
+    if form.is_valid():
+        now, zone = timezone.now(), page_zone(request)
+        window = window_of(*last_month(zone=zone, now=now), zone=zone, now=now)
+        late, total = count_late(window)
+        try:
+            replay = request_replay(
+                policy_id=policy.pk,
+                content=form.cleaned_data,
+                scope=ReplayScope.GIVEN,
+                taking_late=late * 2 > total,
+                starts_at=window.start,
+                ends_at=window.end,
+                by=request.user.get_username(),
+                now=now,
+            )
+        except ReplayRefused as refused:
+            form.add_error(None, str(refused))
+        else:
+            return redirect("dispatch:policy-replay", policy.pk, replay.pk)
     return _ask(request, form, policy=policy)
 
 
@@ -130,3 +174,25 @@ def policy_unassign(request: HttpRequest, policy_id: int) -> HttpResponse:
         policies.unassign_policy(policy_id=policy.pk, **form.cleaned_data, now=timezone.now())
         messages.success(request, f"Taken away. {FOLLOW}")
     return redirect("dispatch:policy-detail", policy.pk)
+
+
+@require_POST
+@admins_only
+def price_set(request: HttpRequest) -> HttpResponse:
+    """Say what a program pays."""
+    form = PriceForm(request.POST)
+    if not form.is_valid():
+        return _list(request, form=form)
+    price = prices.set_price(**form.cleaned_data, now=timezone.now())
+    messages.success(request, f"{price.program} pays {price.usd_per_kwh:.2f} $/kWh. {PRICED}")
+    return redirect(f"{reverse('dispatch:policies')}#prices")
+
+
+@require_POST
+@admins_only
+def price_remove(request: HttpRequest) -> HttpResponse:
+    """Forget what a program pays."""
+    program = request.POST.get("program", "")
+    prices.remove_prices(programs=[program], now=timezone.now())
+    messages.success(request, f"What {program} pays is not known any more. {PRICED}")
+    return redirect(f"{reverse('dispatch:policies')}#prices")

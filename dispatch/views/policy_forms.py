@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 
 from dispatch.domain.policies import NOTHING
 from dispatch.domain.policy_checks import InvalidPolicy, check
-from dispatch.policy_models import PolicyScope, ResponsePolicy
+from dispatch.policy_models import PolicyScope, ProgramPrice, ResponsePolicy
+
+MOST_USD: Final = 1000
 
 
 class PolicyForm(forms.ModelForm):
@@ -58,6 +60,25 @@ class AssignForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         help_text="The device's external id, or Leap's id of the meter or group. Empty for the whole fleet.",
     )
+
+
+class PriceForm(forms.ModelForm):
+    """What a program pays. It is saved by `dispatch.prices`, never by the form."""
+
+    class Meta:
+        model = ProgramPrice
+        fields = ["program", "usd_per_kwh"]
+        widgets = {"program": forms.TextInput(attrs={"list": "programs", "autocomplete": "off"})}
+
+    def clean_usd_per_kwh(self) -> Decimal:
+        """Refuse what is no price."""
+        price: Decimal = self.cleaned_data["usd_per_kwh"]
+        if not 0 <= price <= MOST_USD:
+            raise forms.ValidationError("Give 0 to 1,000 dollars per kWh.")
+        return price
+
+    def validate_unique(self) -> None:
+        """Accept a program that has a price: it gets the new one."""
 
 
 def _lines(text: str) -> str:

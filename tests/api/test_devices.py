@@ -68,6 +68,9 @@ def test_a_created_device_is_answered_as_stored_and_planned(admin):
         "energy_capacity_kwh": 50.0,
         "may_export": False,
         "policy": "",
+        "commitments_only": False,
+        "state_of_charge_percent": None,
+        "state_of_charge_at": None,
         "online": True,
         "last_seen_at": None,
     }
@@ -87,7 +90,47 @@ def test_meter_ids_are_the_whole_list_and_what_is_left_out_stays(admin):
     assert Meter.objects.filter(pk__in=[old.pk, new.pk], plan_requested_at__isnull=False).count() == 2
 
 
+def test_a_state_of_charge_is_kept_with_its_time_and_weighed_before_it_is_planned(admin):
+    row = device(meter(), external_id="pack-1")
+    path = f"/api/v1/devices/{row.pk}/"
+
+    shown = admin.patch(path, {"state_of_charge_percent": "81.25"}).json()
+    row.refresh_from_db()
+    assert (shown["state_of_charge_percent"], row.state_of_charge_at) == (81.25, row.weigh_requested_at)
+    assert not row.plan_requested_at
+
+    said = {"state_of_charge_percent": 80, "state_of_charge_at": "2026-07-14T20:00:00Z"}
+    assert admin.patch(path, said).json()["state_of_charge_at"] == "2026-07-14T20:00:00Z"
+
+    gone = {"state_of_charge_percent": None, "commitments_only": True}
+    shown = admin.patch(path, gone, format="json").json()
+    assert [shown[name] for name in (*said, "commitments_only")] == [None, None, True]
+    row.refresh_from_db()
+    assert row.plan_requested_at
+    assert admin.get("/api/v1/devices/", {"commitments_only": "true"}).json()["count"] == 1
+
+
+def test_readings_and_wishes_come_in_a_file(admin):
+    row = device(external_id="pack-1")
+    text = "external_id,rated_power_kw,commitments_only,state_of_charge_percent\npack-1,5,true,40\n"
+    answer = admin.generic("POST", "/api/v1/devices/import/?commit=true", text, "text/csv")
+    assert answer.json()["updated"] == 1, answer.content
+    row.refresh_from_db()
+    assert (row.commitments_only, row.state_of_charge_percent, bool(row.state_of_charge_at)) == (
+        True,
+        40,
+        True,
+    )
+
+
 REFUSED = {
+    "more than full": ({"state_of_charge_percent": 100.5}, "state_of_charge_percent"),
+    "less than empty": ({"state_of_charge_percent": -1}, "state_of_charge_percent"),
+    "a time without a charge": ({"state_of_charge_at": "2026-07-14T20:00:00Z"}, "state_of_charge_at"),
+    "a charge of tomorrow": (
+        {"state_of_charge_percent": 50, "state_of_charge_at": "2999-07-14T20:00:00Z"},
+        "state_of_charge_at",
+    ),
     "unknown meter": ({"meter_ids": ["nobody"]}, "meter_ids"),
     "unknown site": ({"site": "Nowhere"}, "site"),
     "unknown kind": ({"kind": "toaster"}, "kind"),

@@ -127,5 +127,15 @@ def test_a_preview_tells_each_device_and_stores_nothing(viewer):
     assert planned["device_id"] == row.pk
     assert [one["target_kw"] for one in planned["segments"]] == [8.5]
     assert planned["segments"][0]["start"] == start.isoformat().replace("+00:00", "Z")
+    assert (planned["before"], planned["changed"]) == ([], True)
+    (asked,) = shown["events"]
+    assert (asked["id"], asked["level"], asked["before"]) == (None, "group", None)
+    assert asked["after"] == {
+        "devices": 1,
+        "planned_kw": 8.5,
+        "planned_kwh": 8.5,
+        "shortfall_kw": 0,
+        "not_served": [],
+    }
     assert (shown["unmapped_meters"], shown["problems"]) == (1, [])
     assert not DispatchEvent.objects.exists()

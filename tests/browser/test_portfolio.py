@@ -21,6 +21,8 @@ LISTS = [
     "/policies/",
     "/tests/",
     "/preview/",
+    "/preview/?way=change",
+    "/preview/?way=paste",
 ]
 FORMS = ["/overrides/add/", "/policies/add/?template=smart-thermostat", "/meters/import/"]
 DETAILS = [
@@ -29,6 +31,8 @@ DETAILS = [
     "/groups/{group}/",
     "/devices/{device}/",
     "/policies/{policy}/",
+    "/policies/{policy}/replays/add/",
+    "/policies/{policy}/replays/{replay}/",
 ]
 
 

@@ -152,6 +152,18 @@ def test_saving_a_device_plans_it_and_leaves_a_workers_fields_alone(desk, monkey
     assert one.plan_requested_at is None
 
 
+def test_a_state_of_charge_said_by_an_admin_is_of_now_and_weighed_first(desk):
+    _, battery = full_house()
+    Device.objects.update(plan_requested_at=None)
+    address = reverse("admin:devices_device_change", args=[battery.pk])
+    for percent, is_said in (("80", True), ("", False)):
+        form = form_of(desk, address) | {"state_of_charge_percent": percent}
+        assert desk.post(address, form).status_code == 302
+        battery.refresh_from_db()
+        assert (battery.state_of_charge_at is not None) is is_said
+        assert (battery.plan_requested_at, battery.weigh_requested_at is not None) == (None, True)
+
+
 def test_saving_nothing_plans_nothing(desk):
     one, battery = full_house()
     Meter.objects.update(plan_requested_at=None)

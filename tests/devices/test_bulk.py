@@ -7,7 +7,7 @@ from django.db import transaction
 
 from devices.models import ScheduleSegment
 from devices.scheduling import replace_schedules
-from tests.builders import NOW, device, segment
+from tests.builders import NOW, at, device, segment
 
 pytestmark = pytest.mark.django_db
 
@@ -20,6 +20,7 @@ def test_segments_come_back_as_they_went_in():
         segment(10, 20, kw="0.001", reason=ODD, cap="new\tcap"),
         segment(20, 30, kw=None, leap_event_ids=('e"1"', "e\\2"), is_commitment=False),
         segment(40, 50, kw="99999.999", leap_event_ids=()),
+        segment(70, 80, precondition_from=at(60.5), ramp_seconds=300, recover_until=at(99)),
     )
     with transaction.atomic():
         replace_schedules(desired={one.pk: shared, two.pk: shared}, now=NOW)

@@ -10,7 +10,7 @@ from devices.commanding import RetryRefused, retry_command, run_due_commands
 from devices.domain.schedule import as_message
 from devices.drivers.simulator import SimulatorDriver
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, SimulatedDevice
-from devices.scheduling import replace_schedules
+from devices.scheduling import release, replace_schedules, withheld, withhold
 from devices.tasks import run_due_commands as task
 from tests.builders import NOW, at, device, segment
 
@@ -206,6 +206,42 @@ def test_an_unknown_driver_fails_the_command_with_a_sentence():
     assert run_due_commands(now=NOW) == 1
     assert state(battery) == ("FAILED", "FAILED")
     assert Command.objects.get().detail == "No driver is called “telepathy”; there are: simulator."
+
+
+def test_what_stops_a_device_leaves_before_all_else(settings):
+    settings.DEVICE_DRIVERS = dict.fromkeys(["alpha", "omega"], "devices.drivers.simulator.SimulatorDriver")
+    running = [device(driver="omega", name=name) for name in ("cleared", "cut", "superseded")]
+    plan(*running)
+    run_due_commands(now=NOW)
+    CommandAttempt.objects.all().delete()
+    starting = [device(driver=name, name=f"starts {name}") for name in ("alpha", "omega")]
+    plan(*starting, now=at(1))
+    cleared, cut, superseded = [one.pk for one in running]
+    with transaction.atomic():
+        later = (segment(30, 60),)
+        replace_schedules(desired={cleared: (), cut: later, superseded: later}, now=at(2))
+        replace_schedules(desired={superseded: (segment(40, 60),)}, now=at(3))
+    run_due_commands(now=at(4))
+    told = CommandAttempt.objects.order_by("pk").values_list("command__device__name", flat=True)
+    assert list(told[:3]) == ["cleared", "cut", "superseded"]
+    assert set(told[3:]) == {"starts alpha", "starts omega"}
+
+
+def test_nothing_starts_a_withheld_device_and_what_stops_it_goes_on():
+    starts, stops, free = device(), device(), device()
+    plan(stops)
+    run_due_commands(now=NOW)
+    plan(starts, free, now=at(1))
+    with transaction.atomic():
+        replace_schedules(desired={stops.pk: (segment(30, 60),)}, now=at(1))
+    withhold(device_ids=[starts.pk, stops.pk], now=at(1))
+    with pytest.raises(RetryRefused, match="kept still until its new schedule is made"):
+        retry_command(command_id=starts.commands.get().pk, now=at(1))
+    run_due_commands(now=at(1))
+    assert [state(one)[0] for one in (starts, stops, free)] == ["PENDING", "ACKNOWLEDGED", "ACKNOWLEDGED"]
+    release(withheld())
+    run_due_commands(now=at(1))
+    assert state(starts)[0] == "ACKNOWLEDGED"
 
 
 def test_a_drivers_bug_or_permanent_error_harms_no_other_device(settings):

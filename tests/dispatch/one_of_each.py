@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
 from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegment
 from dispatch.domain.policies import NOTHING
-from dispatch.models import DispatchNotification, NotificationItem, Overlap, Override, TestSend, Unserved
+from dispatch.models import (
+    DeviceUnserved,
+    DispatchNotification,
+    NotificationItem,
+    Overlap,
+    Override,
+    TestSend,
+    Unserved,
+    UnservedSet,
+)
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
+from dispatch.replay_models import PolicyReplay
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+
+
+def _result(*, event_id: int, device_id: int, starts_at: datetime, ends_at: datetime) -> dict[str, Any]:
+    """What came of a replay in which one commitment would have been broken."""
+    figures = {"delivered_kwh": 16_000.0, "device_hours": 2.0, "runs": 1, "commitments_kept": 1}
+    figures |= {"commitments_broken": 0, "voluntary_served": 0, "voluntary_skipped": 0}
+    after = figures | {"delivered_kwh": 4000.0, "commitments_kept": 0, "commitments_broken": 1}
+    sides = {"before": figures, "after": after}
+    because = {"reason": "Dropped: 1 h a day is used by CCA (rank 1).", "is_new_reason": True}
+    event = {
+        "id": event_id,
+        "leap_event_id": "e",
+        "program": "CCA",
+        "starts_at": starts_at.isoformat(),
+        "ends_at": ends_at.isoformat(),
+        "is_voluntary": False,
+    }
+    return {
+        "devices": 1,
+        "events": 1,
+        "cancelled_events": 1,
+        "unnumbered_events": 1,
+        "late_events": 1,
+        "asked_kwh": 16_000.0,
+        **sides,
+        "others": sides,
+        "programs": [{"program": "CCA", "events": 1, "unnumbered_events": 0, "asked_kwh": 8.0, **sides}],
+        "days": [{"date": starts_at.date().isoformat(), "asked_kwh": 8.0, **sides, **because}],
+        "changed_events": [{**event, **sides, **because}],
+        "changed_devices": [{"id": device_id, "external_id": "d", "name": "Battery", **sides, **because}],
+        "reasons": [
+            {"reason": because["reason"], "before_device_hours": 0.0, "after_device_hours": 1.0},
+        ],
+    }
 
 
 def grow(number: int) -> dict[str, object]:
@@ -37,7 +82,9 @@ def grow(number: int) -> dict[str, object]:
     )
     CommandAttempt.objects.create(command=command, started_at=now)
     Overlap.objects.create(device=battery, starts_at=now, ends_at=later, reason="Both.")
-    Unserved.objects.create(event=asked, device=battery, starts_at=now, ends_at=later, reason="Held.")
+    undone = UnservedSet.objects.create(digest=f"{number:064d}")
+    Unserved.objects.create(unserved_set=undone, event=asked, starts_at=now, ends_at=later, reason="Held.")
+    DeviceUnserved.objects.create(device=battery, unserved_set=undone, since=now)
     Override.objects.create(
         scope="METER",
         target=one.meter_id,
@@ -72,10 +119,25 @@ def grow(number: int) -> dict[str, object]:
         policy=policy, number=1, content=NOTHING | {"hours_a_day": 4.0, "ignore_below_kw": 0}, changed_at=now
     )
     PolicyAssignment.objects.create(policy=policy, scope="METER", target=one.meter_id)
+    replay = PolicyReplay.objects.create(
+        policy=policy,
+        label="Policy v1",
+        content=policy.content() | {"hours_a_day": 4.0, "ignore_below_kw": 0},
+        scope="FLEET",
+        baseline="NONE",
+        starts_at=now - timedelta(days=2),
+        ends_at=now,
+        requested_by="otto",
+        requested_at=now,
+        touched_at=now,
+        state="DONE",
+        result=_result(event_id=asked.pk, device_id=battery.pk, starts_at=now, ends_at=later),
+    )
     return {
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
         "notification": told.pk,
         "policy": policy.pk,
+        "replay": replay.pk,
     }

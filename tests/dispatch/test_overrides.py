@@ -50,7 +50,7 @@ def test_hold_reaches_its_target_alone_and_ends(target_of):
     plan(1)
     assert lanes(held) == ["60-90 8 a", "100-120 8 a"]
     assert lanes(other) == (["60-90 8 b", "100-120 8 b"] if scope == "FLEET" else ["60-120 8 b"])
-    assert "Held by ana: maintenance." in Unserved.objects.filter(device=held).get().reason
+    assert "Held by ana: maintenance." in Unserved.objects.get(unserved_set__devices__device=held).reason
 
     end_override(override_id=row.pk, now=at(2), by="bo")
     plan(2)
@@ -183,20 +183,38 @@ def test_force_runs_without_an_event():
     assert lanes(battery) == ["5-10 2.5 "]
 
 
-def test_opt_out_of_a_commitment_needs_a_confirmation_and_a_reason():
+BREAKS = {
+    "opt-out": (
+        {"action": "OPT_OUT"},
+        r"opt-out breaks a commitment \(a\); it needs a confirmation and a reason",
+    ),
+    "opt-out without a reason": (
+        {"action": "OPT_OUT", "confirm_commitment": True, "reason": " "},
+        "it needs a reason",
+    ),
+    "hold without a reason": ({"reason": ""}, r"hold breaks a commitment \(a\); it needs a reason"),
+    "force below it without a reason": (
+        {"action": "FORCE", "target_kw": Decimal(1), "reason": ""},
+        r"force may break a commitment \(a\); it needs a reason",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "sentence"), BREAKS.values(), ids=BREAKS.keys())
+def test_breaking_a_commitment_needs_a_reason_and_an_opt_out_a_confirmation(fields, sentence):
     one = meter()
     battery = device(one)
-    event("a", one)
+    row = event("a", one)
     plan()
-    target = {"action": "OPT_OUT", "scope": "METER", "target": one.meter_id}
-    with pytest.raises(OverrideRefused, match="a confirmation and a reason"):
+    target = {"action": "HOLD", "scope": "METER", "target": one.meter_id} | fields
+    with pytest.raises(OverrideRefused, match=sentence):
         override(**target)
-    with pytest.raises(OverrideRefused, match="needs a reason"):
-        override(**target, confirm_commitment=True, reason=" ")
     assert not Override.objects.exists()
-    override(**target, confirm_commitment=True)
+    override(**target | {"confirm_commitment": True, "reason": "oxygen"})
     plan(1)
-    assert lanes(battery) == []
+    assert lanes(battery) == (["0-600 1 "] if "target_kw" in fields else [])
+    change(row, is_voluntary=True)
+    assert override(**target).pk
 
 
 def test_unconfirmed_opt_out_spares_a_commitment_that_comes_later():

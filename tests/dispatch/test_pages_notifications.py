@@ -91,4 +91,4 @@ def test_the_example_names_meters_that_are_there_and_can_be_previewed(client):
     example = client.get("/preview/?example=1").context["form"].initial["body"]
     page = client.post("/preview/", {"body": example})
     assert page.context["result"].problems == ()
-    assert [each.external_id for each in page.context["rows"]] == [battery.external_id]
+    assert [each.devices for each in page.context["compared"].cases] == [((battery.pk, str(battery)),)]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
 
-from devices.models import DeviceSchedule, ScheduleSegment
+from devices.models import Device, DeviceSchedule, ScheduleSegment
 from dispatch.models import DispatchEvent, Override
+from dispatch.reading.overrides import fullest
+from meters.models import Meter
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 from tests.people import person
@@ -97,7 +100,53 @@ def test_holding_the_fleet_is_asked_twice_and_names_the_number_of_devices(client
         "a-operator",
         until(),
     )
-    assert f'<a href="/overrides/{held.pk}/">End hold</a>' in done.content.decode()
+    press = rf'action="/overrides/{held.pk}/end/">[^/]*<button class="link-button">End hold<'
+    assert re.search(press, done.content.decode())
+    client.post(f"/overrides/{held.pk}/end/")
+    assert Override.objects.get().ended_at
+
+
+def test_what_is_given_up_is_named_with_what_is_nominated(client):
+    batteries = [moving(kw="6"), moving(kw=None), moving(kw="3", is_commitment=False)]
+    Meter.objects.update(nomination_kw="4")
+    DispatchEvent.objects.update(programs=["CCA"], nomination_kw="5.5")
+    shown = words(client.post("/overrides/add/", form()))
+    assert "12 kW are nominated for the meters behind them." in shown
+    assert "given up on 2 devices, of 2 events" in shown
+    assert re.findall(r"CCA (\d+ kW) ?, 5.5 kW nominated", shown) == ["6 kW", "10 kW"]
+    assert Device.objects.count() == len(batteries)
+
+
+T = timezone.now().replace(microsecond=0)
+
+
+def load(start: int, end: int, kw: int):
+    return T + timedelta(hours=start), T + timedelta(hours=end), Decimal(kw)
+
+
+@pytest.mark.parametrize(
+    ("loads", "most"),
+    [
+        ([], 0),
+        ([load(0, 1, 4), load(1, 2, 5)], 5),
+        ([load(0, 2, 4), load(1, 2, 5)], 9),
+        ([load(0, 3, 4), load(1, 2, 5), load(2, 3, 3)], 9),
+        ([load(2, 1, 4)], 0),
+    ],
+    ids=["nothing", "touching", "together", "one after the other", "outside"],
+)
+def test_the_fullest_power_is_what_runs_at_one_time(loads, most):
+    assert fullest(loads) == most
+
+
+@pytest.mark.parametrize("action", ["HOLD", "OPT_OUT", "FORCE"])
+def test_whoever_only_looks_overrides_nothing(client, action):
+    client.force_login(person("viewer"))
+    battery = moving(kw="6")
+    filled = form(action=action, stage="again", confirm_commitment="on")
+    assert client.post("/overrides/add/", filled).status_code == 403
+    assert client.post(f"/devices/{battery.pk}/override/", filled).status_code == 403
+    assert not Override.objects.exists()
 
 
 def test_a_groups_hold_is_asked_once_and_can_be_ended(client):
@@ -152,7 +201,7 @@ def test_what_is_wrong_stands_under_its_field_and_nothing_is_added(client, chang
 
 
 def test_a_device_is_held_from_its_page_with_the_way_back(client):
-    battery = moving(kw="6")
+    battery = device(meter())
     filled = {"action": "HOLD", "ends_at": typed(until()), "reason": "Service", "zone": "America/Los_Angeles"}
     page = client.post(f"/devices/{battery.pk}/override/", filled, follow=True)
     held = Override.objects.get()
@@ -161,16 +210,20 @@ def test_a_device_is_held_from_its_page_with_the_way_back(client):
     assert "By a-operator: Service" in words(page)
 
 
-def test_opting_out_of_a_commitment_needs_its_own_yes(client):
+@pytest.mark.parametrize("action", ["HOLD", "OPT_OUT"])
+def test_a_devices_page_asks_before_a_commitment_is_given_up(client, action):
     battery = moving(kw="6")
-    filled = {
-        "action": "OPT_OUT",
-        "ends_at": typed(until()),
-        "reason": "Oxygen",
-        "zone": "America/Los_Angeles",
-    }
+    filled = {"action": action, "ends_at": typed(until()), "reason": "Oxygen", "zone": "America/Los_Angeles"}
     page = client.post(f"/devices/{battery.pk}/override/", filled)
-    assert page.status_code == 422
-    assert "breaks a commitment" in words(page)
-    client.post(f"/devices/{battery.pk}/override/", filled | {"confirm_commitment": "on"})
-    assert Override.objects.get().is_commitment_confirmed
+    assert "6 kW of commitments is given up on 1 device" in words(page)
+    asks = 'name="confirm_commitment" id="give-up"' in page.content.decode()
+    assert asks is (action == "OPT_OUT")
+    assert not Override.objects.exists()
+    repeated = form(
+        scope="DEVICE", target=battery.external_id, action=action, reason="Oxygen", stage="confirm"
+    )
+    if asks:
+        assert "breaks a commitment" in words(client.post("/overrides/add/", repeated))
+        repeated["confirm_commitment"] = "on"
+    client.post("/overrides/add/", repeated)
+    assert Override.objects.get().target == battery.external_id

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
 
 from devices.models import Device
-from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
+from dispatch.policy_models import PolicyAssignment, PolicyVersion, ProgramPrice, ResponsePolicy
 from tests.builders import device, meter
 from tests.people import bearer, person
 
@@ -133,3 +135,56 @@ def test_the_api_lists_policies_with_whom_they_are_for(admin):
     assert (shown["hours_a_day"], shown["events_a_day"]) == (4.0, None)
     assert shown["blackouts"] == ["22:00-06:00", "07:00-09:00 Mon"]
     assert shown["assigned_to"] == [{"scope": "fleet", "target": ""}]
+
+
+def test_prices_are_set_changed_and_removed_on_the_page_and_in_the_admin(admin, client):
+    told = admin.post("/policies/prices/", {"program": "ELRP", "usd_per_kwh": "0.4"}, follow=True)
+    assert "ELRP pays 0.40 $/kWh." in told.content.decode()
+    admin.post("/policies/prices/", {"program": "ELRP", "usd_per_kwh": "2"})
+    (shown,) = admin.get("/api/v1/program-prices/", headers=bearer("viewer")).json()["results"]
+    assert shown == {"program": "ELRP", "usd_per_kwh": 2.0}
+
+    wrong = admin.post("/policies/prices/", {"program": "", "usd_per_kwh": "-1"})
+    assert wrong.status_code == 422
+    assert "Give 0 to 1,000 dollars per kWh." in wrong.content.decode()
+
+    path = "/admin/dispatch/programprice/"
+    admin.post(f"{path}{ProgramPrice.objects.get().pk}/change/", {"usd_per_kwh": "3"})
+    assert ProgramPrice.objects.get().usd_per_kwh == 3
+    admin.post(f"{path}add/", {"program": "CCA", "usd_per_kwh": "1"})
+    admin.post("/policies/prices/remove/", {"program": "CCA"})
+    selected = {"action": "delete_selected", "_selected_action": ProgramPrice.objects.get().pk, "post": "yes"}
+    admin.post(path, selected)
+    assert not ProgramPrice.objects.exists()
+    client.force_login(person("operator"))
+    assert client.post("/policies/prices/", {"program": "ELRP", "usd_per_kwh": "1"}).status_code == 403
+
+
+def test_a_price_saved_in_the_admin_plans_again_who_is_under_a_price_of_comfort(admin):
+    add(admin)
+    path = f"/policies/{ResponsePolicy.objects.get().pk}/assign/"
+    admin.post(path, {"scope": "DEVICE", "target": device(external_id="pack-1").external_id})
+    other = device(external_id="pack-2", policy="Another")
+    Device.objects.update(plan_requested_at=None)
+    admin.post("/admin/dispatch/programprice/add/", {"program": "CCA", "usd_per_kwh": "1"})
+    assert [row.external_id for row in Device.objects.exclude(plan_requested_at=None)] == ["pack-1"]
+    assert not Device.objects.get(pk=other.pk).plan_requested_at
+
+
+def test_a_device_shows_its_charge_and_its_customers_wish_which_operators_keep(client):
+    row = device(
+        meter(), external_id="pack-1", state_of_charge_percent="81.50", state_of_charge_at=timezone.now()
+    )
+    client.force_login(person("operator"))
+    assert "81.5 %" in client.get(f"/devices/{row.pk}/").content.decode()
+    client.post(f"/devices/{row.pk}/wish/", {"commitments_only": "yes"})
+    client.post(f"/devices/{row.pk}/wish/", {"commitments_only": "yes"})
+    row.refresh_from_db()
+    assert (row.commitments_only, bool(row.plan_requested_at)) == (True, True)
+    (said,) = LogEntry.objects.all()
+    assert (said.user.username, said.change_message) == (
+        "a-operator",
+        "The customer answers commitments only.",
+    )
+    assert "pack-1" in client.get("/devices/?wish=commitments").content.decode()
+    assert "No device matches" in client.get("/devices/?wish=all").content.decode()

@@ -30,6 +30,8 @@ DETAILS = [
     "/groups/{group}/",
     "/devices/{device}/",
     "/policies/{policy}/",
+    "/policies/{policy}/replays/add/",
+    "/policies/{policy}/replays/{replay}/",
 ]
 
 

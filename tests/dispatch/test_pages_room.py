@@ -125,7 +125,12 @@ def test_an_overlap_says_what_was_chosen_and_what_is_not_served(page):
     text = page("/overlaps/")
     assert "18:00–19:00 PDT" in text
     assert "Not fully served on all devices" in text
-    assert "ELRP: The longest run is 2 h." in text
+    assert "The longest run is 2 h." in text
+    assert [text.count(word) for word in ("Comes first", "Not served on all devices", "is-dropped")] == [
+        1,
+        1,
+        1,
+    ]
     assert "Nothing is left unserved" not in page("/overlaps/?unserved=yes")
 
 

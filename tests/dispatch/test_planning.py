@@ -13,7 +13,7 @@ from django_q.models import OrmQ
 from devices.domain.schedule import InvalidSchedule
 from devices.models import Command, DeviceSchedule, MeterDevice
 from dispatch import planning
-from dispatch.models import DispatchEvent, Overlap, Unserved
+from dispatch.models import DeviceUnserved, DispatchEvent, Overlap, Unserved
 from dispatch.planning import request_plan
 from dispatch.queries import waiting
 from meters.models import Meter
@@ -163,8 +163,8 @@ def test_meter_that_is_not_dispatchable_is_left_out_with_the_reason():
     plan()
     assert (lanes(idle), lanes(works)) == ([], ["60-120 8 a"])
     (unserved,) = Unserved.objects.all()
-    assert (unserved.device, unserved.event, unserved.starts_at, unserved.ends_at) == (
-        idle,
+    assert [row.device for row in DeviceUnserved.objects.all()] == [idle]
+    assert (unserved.event, unserved.starts_at, unserved.ends_at) == (
         row,
         at(60),
         at(120),
@@ -200,7 +200,7 @@ def test_statements_do_not_grow_with_devices():
         # SQLite takes inserts in portions of 999 values.
         counts[size] = sum(not query["sql"].startswith("INSERT") for query in captured)
     assert Overlap.objects.filter(ends_at__gt=at(600)).count() == 40 * 3
-    assert counts[3] == counts[40] <= 40
+    assert counts[3] == counts[40] <= 42
 
 
 def test_request_made_while_planning_is_not_swallowed(monkeypatch):

@@ -117,6 +117,39 @@ def test_a_running_device_planned_again_goes_on_as_it_was():
     assert DeviceSchedule.objects.count() == 1
 
 
+STORING = {"hours_a_day": None, "plans_energy": True, "reserve_percent": 20}
+
+
+def test_energy_that_was_delivered_is_gone_whatever_became_of_its_event():
+    one = meter()
+    battery = device(one, kind="BATTERY", energy_capacity_kwh=Decimal(10))
+    give(policy(**STORING), "FLEET")
+    gone = event("a", one, start=0, end=60)
+    event("b", one, start=120, end=180)
+    plan(-1)
+    assert lanes(battery) == ["0-60 8 a"]
+    change(gone, is_cancelled=True)
+    plan(30)
+    assert lanes(battery) == ["120-150 8 b"]  # 4 of 8 kWh are left
+
+
+def test_a_battery_planned_again_goes_on_as_it_was_and_what_it_says_counts():
+    one = meter()
+    battery = device(one, kind="BATTERY", energy_capacity_kwh=Decimal(10))
+    give(policy(**STORING, when_short="SPREAD"), "FLEET")
+    row = event("a", one, start=0, end=180, kw="7")
+    plan(-1)
+    assert lanes(battery) == ["0-180 2.666 a"]
+    for minutes in (1, 100, 179):
+        change(row)
+        plan(minutes)
+    assert DeviceSchedule.objects.count() == 1
+    Device.objects.update(state_of_charge_percent=Decimal("42.5"), state_of_charge_at=at(120))
+    change(row)
+    plan(120)
+    assert lanes(battery) == ["120-180 2.25 a"]
+
+
 def test_the_clock_is_the_sites_else_the_meters():
     site = Site.objects.create(name="Depot", timezone="America/New_York")
     west = meter(timezone="America/Los_Angeles")
@@ -127,12 +160,12 @@ def test_the_clock_is_the_sites_else_the_meters():
 
 def test_statements_do_not_grow_with_devices_under_policies():
     counts = []
-    give(policy(), "FLEET")
+    give(policy(**STORING), "FLEET")
     for number in (2, 12):
         for _ in range(number):
             one = meter()
-            give(policy(f"own {one.meter_id}"), "METER", one.meter_id)
-            device(one)
+            give(policy(f"own {one.meter_id}", **STORING), "METER", one.meter_id)
+            device(one, kind="BATTERY", energy_capacity_kwh=Decimal(10))
             event(one.meter_id[:8], one, start=0, end=90)
         with CaptureQueriesContext(connection) as captured:
             plan(number)

@@ -97,6 +97,10 @@ TOLD = {
         [ask("a", 17, 18, "2480.12", rank=2, programs=("NYISO-SCR", "CCA"))],
         "Serves SCR + CCA, rank 2, a commitment: its share of 2,480 kW.",
     ),
+    "a stand-by call": (
+        [ask("a", 17, 18, "0.04", programs=("CCA",))],
+        "Serves CCA, rank 1, a commitment: its share of 0.04 kW.",
+    ),
     "as much as it can": (
         [ask("a", 17, 18, None, rank=3, programs=("ELRP",), **VOLUNTARY, **OPEN)],
         "Serves ELRP, rank 3, voluntary: as much as it can.",

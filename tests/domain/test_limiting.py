@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch.domain.events import Window
-from dispatch.domain.limiting import QUARTER, Slot, choose, cut_atoms, limit, windows_of
+from dispatch.domain.limiting import QUARTER, Ask, Slot, choose, cut_atoms, limit, windows_of
 from dispatch.domain.overruling import Action
 from dispatch.domain.terms import Hours, Limits, Terms
 from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
@@ -52,6 +52,21 @@ RUNS = {
         {"events_a_day": 1, "rest": HOUR},
         [ask("a", 10, 14, "90", rank=2), ask("b", 17, 18, "1")],
         ["17-18 discharge 1 b"],
+    ),
+    "the better rank of two commitments, whatever a voluntary event beside one has": (
+        {"a_day": HOUR},
+        [ask("a", 14, 15, "9", rank=3), ask("b", 14, 15, "90", **VOLUNTARY), ask("c", 17, 18, "1", rank=2)],
+        ["17-18 discharge 1 c"],
+    ),
+    "kWh of commitments before more of a voluntary event beside one": (
+        {"a_day": HOUR},
+        [ask("a", 14, 15, "1"), ask("b", 14, 15, None, rank=3, **VOLUNTARY), ask("c", 17, 18, "2")],
+        ["17-18 discharge 2 c"],
+    ),
+    "two commitments in an hour before one": (
+        {"a_day": HOUR},
+        [ask("a", 14, 15, "5"), ask("b", 17, 18, "4"), ask("c", 17, 18, "4", rank=1)],
+        ["17-18 discharge 4 b+c"],
     ),
     "two runs keep their rest": (
         {"rest": 2 * HOUR},
@@ -112,6 +127,11 @@ TOLD = {
         [ask("cca", 12, 14), ask("elrp", 18, 19, rank=2)],
         ["18-19 Dropped: 1 event a day is used by cca (rank 1). Policy Home battery v3."],
     ),
+    "events a day, into the next day": (
+        {"events_a_day": 1},
+        [ask("cca", 12, 14), ask("elrp", 23, 25, rank=2)],
+        ["23-24 Dropped: 1 event a day is used by cca (rank 1). Policy Home battery v3."],
+    ),
     "rest": (
         {"rest": HOUR},
         [ask("cca", 12, 14), ask("elrp", 14.5, 15, rank=2)],
@@ -141,6 +161,11 @@ TOLD = {
 @pytest.mark.parametrize(("limits", "events", "expected"), TOLD.values(), ids=TOLD.keys())
 def test_what_does_not_run_says_which_limit_and_what_uses_it(limits, events, expected):
     assert told(plan_one(events, terms=terms(**limits))) == expected
+
+
+def test_a_device_of_unknown_power_drops_the_voluntary_event_too():
+    events = [ask("a", 14, 15, None, cap="x", **VOLUNTARY), ask("b", 17, 18, None, cap="x")]
+    assert lanes(plan_one(events, terms=terms(a_day=HOUR), rated_watts=0)) == ["17-18 discharge max b"]
 
 
 def test_what_ran_earlier_today_counts():
@@ -194,7 +219,7 @@ def test_blackout_follows_the_local_clock_on_nights_of_change(day, range_, lengt
 def test_day_of_change_has_its_own_length(day, long):
     zone = ZoneInfo("America/Los_Angeles")
     midnight = datetime(*day, tzinfo=zone).astimezone(UTC)
-    slot = Slot(Window(midnight, midnight + 30 * HOUR), True, 1, 1000, ("a",))
+    slot = Slot(Window(midnight, midnight + 30 * HOUR), 1000, (Ask(True, 1, 1000),), ("a",))
     limits = Limits("x", a_day=22 * HOUR)
     outcomes = limit([slot], limits=limits, zone="America/Los_Angeles", now=midnight - HOUR)
     runs = [each.window for each in outcomes if not each.reason]
@@ -229,6 +254,9 @@ def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reaso
     assert not any(each.reason for each in _limit(kept, under, now))
 
 
+ASKS = st.builds(Ask, st.booleans(), st.integers(1, 3), st.integers(1, 9000))
+
+
 @st.composite
 def limited(draw):
     """Slices of whole quarter-hours over two days, and limits."""
@@ -236,8 +264,8 @@ def limited(draw):
     for name in range(draw(st.integers(1, 8))):
         start += draw(st.integers(0, 24)) * QUARTER
         end = start + draw(st.integers(1, 24)) * QUARTER
-        rank, watts = draw(st.integers(1, 3)), draw(st.integers(1, 9000))
-        slots.append(Slot(Window(start, end), draw(st.booleans()), rank, watts, (str(name),)))
+        asks = draw(st.lists(ASKS, min_size=1, max_size=3))
+        slots.append(_slot(start, end, asks, name=str(name)))
         start = end
     run = draw(st.one_of(st.none(), st.integers(1, 16)))
     limits = Limits(
@@ -258,10 +286,18 @@ def test_limits_are_never_exceeded_and_cost_no_commitment_for_a_voluntary_event(
     atoms = _atoms(slots, under, now)
     chosen = choose(atoms, limits=under.limits)
     assert _keeps(atoms, chosen, under.limits)
-    committed = [slot for slot in slots if slot.is_commitment]
+    committed = [
+        replace(slot, asks=asks)
+        for slot in slots
+        if (asks := tuple(ask for ask in slot.asks if ask.is_commitment))
+    ]
     alone = _atoms(committed, under, now)
     best = _worth(alone, committed, choose(alone, limits=under.limits))
     assert _worth(atoms, slots, chosen)[: len(best)] >= best
+
+
+def _slot(start: datetime, end: datetime, asks: list[Ask], *, name: str) -> Slot:
+    return Slot(Window(start, end), max(ask.watts for ask in asks), tuple(asks), (name,))
 
 
 def _atoms(slots, under, now):
@@ -281,8 +317,11 @@ def _case(random: Random) -> tuple[list[Slot], Terms, datetime]:
     while (total := sum((one.window.end - one.window.start for one in slots), timedelta())) < 1.75 * HOUR:
         start += timedelta(minutes=random.choice([0, 0, 15, 40]))
         end = start + min(timedelta(minutes=random.choice([15, 20, 30, 45])), 2 * HOUR - total)
-        voluntary, rank, watts = random.random() < 0.5, random.randint(1, 2), random.choice([1, 1000, 2500])
-        slots.append(Slot(Window(start, end), not voluntary, rank, watts, (str(len(slots)),)))
+        asks = [
+            Ask(random.random() < 0.5, random.randint(1, 2), random.choice([1, 1000, 2500]))
+            for _ in range(random.choice([1, 1, 2]))
+        ]
+        slots.append(_slot(start, end, asks, name=str(len(slots))))
         start = end
     minutes = [None, 15, 30, 45, 60]
     run, day = (None if (one := random.choice(minutes)) is None else one * HOUR / 60 for _ in range(2))
@@ -302,10 +341,10 @@ def _worth(atoms, slots, choice) -> list[float]:
     for atom, runs in zip(atoms, choice, strict=True):
         if atom.slot is None:
             continue
-        slot = slots[atom.slot]
-        key = (not slot.is_commitment, slot.rank)
-        energy = slot.watts * int((atom.window.end - atom.window.start).total_seconds())
-        classes[key] = classes.get(key, 0) + energy * runs
+        for each in slots[atom.slot].asks:
+            key = (not each.is_commitment, each.rank)
+            energy = each.watts * int((atom.window.end - atom.window.start).total_seconds())
+            classes[key] = classes.get(key, 0) + energy * runs
     return [classes[key] for key in sorted(classes)]
 
 

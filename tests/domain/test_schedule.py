@@ -56,6 +56,20 @@ def test_the_message_is_what_the_contract_promises_to_devices():
         pytest.param([segment(30, 30)], "not after its start", id="zero length"),
         pytest.param([segment(0, 30, "-1")], "asks for -1 kW", id="negative power"),
         pytest.param([segment(0, 30, "NaN")], "asks for NaN kW", id="not a number"),
+        pytest.param([segment(0, 30, precondition_from=at(0))], "prepares from", id="prepares too late"),
+        pytest.param([segment(0, 30, recover_until=at(30))], "recovers until", id="recovers no time"),
+        pytest.param([segment(0, 30, ramp_seconds=0)], "ramp of 0 s", id="ramp of nothing"),
+        pytest.param([segment(0, 30, ramp_seconds=1801)], "longer than the run", id="ramp beyond the run"),
+        pytest.param(
+            [segment(0, 30), segment(60, 90, precondition_from=at(29))],
+            "begins before",
+            id="prepares in a run",
+        ),
+        pytest.param(
+            [segment(0, 30, recover_until=at(50)), segment(60, 90, precondition_from=at(49))],
+            "begins before",
+            id="prepares while it recovers",
+        ),
     ],
 )
 def test_a_schedule_that_cannot_be_is_refused_with_the_reason(segments, says):
@@ -71,6 +85,52 @@ def test_what_remains_leaves_out_the_past_and_cuts_what_runs():
     day = [segment(0, 10), segment(10, 30), segment(30, 60)]
     assert remaining(day, now=at(20)) == (segment(20, 30), segment(30, 60))
     assert remaining(day, now=at(60)) == ()
+
+
+SHAPED = segment(20, 40, precondition_from=at(0), ramp_seconds=300, recover_until=at(60))
+LEFT = {
+    "to come": (-10, SHAPED),
+    "prepares": (10, segment(20, 40, precondition_from=at(10), ramp_seconds=300, recover_until=at(60))),
+    "begins": (20, segment(20, 40, ramp_seconds=300, recover_until=at(60))),
+    "in its ramp": (22, segment(22, 40, ramp_seconds=180, recover_until=at(60))),
+    "at its power": (30, segment(30, 40, recover_until=at(60))),
+}
+
+
+@pytest.mark.parametrize(("minute", "left"), LEFT.values(), ids=LEFT.keys())
+def test_what_remains_of_a_segment_with_what_is_around_it(minute, left):
+    assert remaining([SHAPED], now=at(minute)) == (left,)
+
+
+def test_recovery_remains_whatever_it_is_from_and_until_it_is_over():
+    other = segment(10, 40, "7", reason="Another.", recover_until=at(60))
+    (rest,) = remaining([SHAPED], now=at(45))
+    assert (rest,) == remaining([other], now=at(45))
+    assert (rest.start, rest.end) == (at(45), at(60))
+    assert remaining([SHAPED], now=at(60)) == ()
+    held = Held(remaining=(rest,), unanswered_until=None)
+    assert instruction_for(desired=(), held=held).expires_at == at(60)
+
+
+def test_the_message_has_what_is_around_a_segment_only_where_it_is():
+    message = as_message(device="d", version=1, issued_at=NOW, expires_at=at(60), segments=[SHAPED])
+    assert message["segments"][0] == {
+        "start": "2026-07-14T20:20:00Z",
+        "end": "2026-07-14T20:40:00Z",
+        "mode": "curtail",
+        "target_kw": 5.0,
+        "cap": "up-to-nomination",
+        "precondition_from": "2026-07-14T20:00:00Z",
+        "ramp_seconds": 300,
+        "recover_until": "2026-07-14T21:00:00Z",
+    }
+
+
+def test_the_digest_of_a_segment_alone_is_what_it_always_was():
+    assert content_digest([segment(0, 30, "5")])[:16] == "0619edc4f4bbc39f"
+    parts = {"precondition_from": at(-5), "ramp_seconds": 60, "recover_until": at(35)}
+    digests = {content_digest([segment(0, 30, **{name: parts[name]})]) for name in parts}
+    assert len(digests | {content_digest([segment(0, 30)])}) == 4
 
 
 def test_the_digest_knows_content_and_not_how_a_number_is_written():
@@ -90,8 +150,30 @@ def test_the_digest_knows_content_and_not_how_a_number_is_written():
     ],
 )
 def test_a_command_is_worth_sending_while_the_device_may_follow_anything(desired, held, is_clear, expires):
-    instruction = instruction_for(desired=[segment(*window) for window in desired], held=held)
+    instruction = instruction_for(desired=[segment(*window) for window in desired], held=held, now=NOW)
     assert (instruction.is_clear, instruction.expires_at) == (is_clear, at(expires))
+
+
+IDLE = segment(0, 60, mode=Mode.IDLE)
+
+
+@pytest.mark.parametrize(
+    ("desired", "held", "is_restoring"),
+    [
+        pytest.param([], Held([segment(0, 60)], None), True, id="runs and is cleared"),
+        pytest.param([segment(5, 60)], Held([segment(0, 60)], None), True, id="runs and is to run later"),
+        pytest.param([IDLE], Held([segment(0, 60)], None), True, id="runs and is to idle"),
+        pytest.param([segment(0, 9)], Held([segment(0, 60)], None), False, id="goes on for a while"),
+        pytest.param([segment(0, 60, "1")], Held([segment(0, 60)], None), False, id="gives less"),
+        pytest.param([], Held([segment(5, 60)], None), False, id="was to run later"),
+        pytest.param([], Held([IDLE], None), False, id="idles"),
+        pytest.param([segment(5, 9)], Held([], at(60), is_restoring=True), True, id="was not stopped yet"),
+        pytest.param([segment(0, 9)], Held([], at(60), is_restoring=True), False, id="runs on after all"),
+        pytest.param([segment(0, 9)], Held([], None), False, id="starts"),
+    ],
+)
+def test_a_command_is_restoring_if_the_device_may_run_and_is_to_stop(desired, held, is_restoring):
+    assert instruction_for(desired=desired, held=held, now=NOW).is_restoring is is_restoring
 
 
 def test_a_silent_device_is_tried_quickly_then_after_a_minute_then_every_half_minute():

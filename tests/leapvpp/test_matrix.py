@@ -39,6 +39,8 @@ ADMINS_ONLY = {
     "dispatch:policy-delete",
     "dispatch:policy-edit",
     "dispatch:policy-unassign",
+    "dispatch:price-remove",
+    "dispatch:price-set",
 }
 """Unsafe methods are the admin's: what is mapped to what."""
 NOT_FOR_VIEWERS = {
@@ -48,6 +50,7 @@ NOT_FOR_VIEWERS = {
     "dispatch:override-add",
     "dispatch:policy-add",
     "dispatch:policy-edit",
+    "dispatch:policy-replay-add",
 }
 """A form that a viewer could not send, and the bytes as Leap sent them: not even shown."""
 
