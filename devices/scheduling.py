@@ -166,23 +166,15 @@ def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
     Schedules with the same digest say the same, so the segments of one of them are read for all.
     """
     current = DeviceSchedule.objects.filter(device_id__in=device_ids, superseded_at__isnull=True)
-    columns = (
-        "pk",
-        "device_id",
-        "digest",
-        "commands__state",
-        "commands__expires_at",
-        "commands__is_restoring",
-    )
+    columns = ("pk", "device_id", "digest", "commands__state", "commands__expires_at")
     rows = list(current.values_list(*columns))
     left = _remaining_by_digest({digest: pk for pk, _, digest, *_ in rows}, now=now)
     return {
         device_id: Held(
             remaining=left[digest],
             unanswered_until=None if state == CommandState.ACKNOWLEDGED else expires_at,
-            is_restoring=bool(is_restoring) and state != CommandState.ACKNOWLEDGED,
         )
-        for _, device_id, digest, state, expires_at, is_restoring in rows
+        for _, device_id, digest, state, expires_at in rows
     }
 
 

@@ -107,13 +107,13 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
         replaced = replace_schedules(desired=desired, policies=loaded.policies, now=now)
-        note_planned({pk: each for pk, each in loaded.fleet.terms.items() if pk in plan.plans})
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
         numbers = {pk: each for pk, each in plan.numbers.items() if pk in loaded.counted_ids}
         save_numbers(numbers, replanned=loaded.event_ids, now=now)
         _let_go(waiting)
         release([pk for pk, device_id in still.items() if only is None or device_id in plan.plans])
+    note_planned({pk: each for pk, each in loaded.fleet.terms.items() if pk in plan.plans})
     reasons = ", ".join(
         f"{len(ids)} {model._meta.verbose_name_plural}" for model, ids in waiting.items() if ids
     )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
@@ -217,7 +217,10 @@ def _in_effect(
     columns = ("begins", "ends", "schedule__created_at", "schedule__superseded_at", "target_kw")
     found: defaultdict[int, list[Delivery]] = defaultdict(list)
     moved = ScheduleSegment.objects.filter(ends_at__gt=now - LOOK_BACK).exclude(mode=SegmentMode.IDLE)
-    lately = moved.annotate(begins=begins, ends=ends).filter(begins__lt=now)
+    in_effect = Q(schedule__superseded_at__isnull=True) | Q(schedule__superseded_at__gt=F("begins"))
+    lately = moved.annotate(begins=begins, ends=ends).filter(
+        in_effect, begins__lt=now, schedule__created_at__lt=F("ends")
+    )
     for batch in batches(device_ids):
         rows = lately.filter(device_id__in=batch).order_by("begins")
         for device_id, start, end, since, until, kw in rows.values_list("device_id", *columns):

@@ -68,17 +68,20 @@ def _asked(device_ids: Collection[int], *, now: datetime) -> set[int]:
 
 
 def note_planned(terms: Mapping[int, Terms]) -> None:
-    """Keep the state of charge that plans have weighed, where they did."""
+    """Keep the state of charge that plans have weighed, where they did.
+
+    By itself, once the plan is stored: within it, devices would be taken after their commands. What is lost
+    here by a crash is weighed again.
+    """
     weighed: dict[int, Decimal | None] = {}
     for device_id, each in terms.items():
         if each.storage and each.battery:
             weighed[device_id] = each.battery.percent
         elif each.flexibility and each.flexibility.below_percent is not None:
             weighed[device_id] = each.charge_percent
-    noted = {
-        pk: percent
-        for batch in batches(weighed)
-        for pk, percent in Device.objects.filter(pk__in=batch).values_list("pk", "planned_percent")
-    }
-    changed = [Device(pk=pk, planned_percent=weighed[pk]) for pk in noted if noted[pk] != weighed[pk]]
-    Device.objects.bulk_update(changed, ["planned_percent"], batch_size=500)
+    for batch in batches(sorted(weighed)):
+        with transaction.atomic():
+            held = Device.objects.filter(pk__in=batch).order_by("pk").select_for_update(no_key=True)
+            noted = dict(held.values_list("pk", "planned_percent"))
+            changed = [Device(pk=pk, planned_percent=weighed[pk]) for pk in noted if noted[pk] != weighed[pk]]
+            Device.objects.bulk_update(changed, ["planned_percent"], batch_size=500)

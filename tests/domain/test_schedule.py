@@ -167,8 +167,9 @@ IDLE = segment(0, 60, mode=Mode.IDLE)
         pytest.param([segment(0, 60, "1")], Held([segment(0, 60)], None), False, id="gives less"),
         pytest.param([], Held([segment(5, 60)], None), False, id="was to run later"),
         pytest.param([], Held([IDLE], None), False, id="idles"),
-        pytest.param([segment(5, 9)], Held([], at(60), is_restoring=True), True, id="was not stopped yet"),
-        pytest.param([segment(0, 9)], Held([], at(60), is_restoring=True), False, id="runs on after all"),
+        pytest.param([segment(5, 9)], Held([], at(60)), True, id="may follow what nobody confirmed"),
+        pytest.param([segment(5, 9)], Held([], at(0)), False, id="what nobody confirmed is past its end"),
+        pytest.param([segment(0, 9)], Held([], at(60)), False, id="runs on after all"),
         pytest.param([segment(0, 9)], Held([], None), False, id="starts"),
     ],
 )
