@@ -157,7 +157,7 @@ def _figures(result: PlanPreview) -> tuple[Figure, ...]:
             "devices" if comparison.dropped else "",
             is_bad=bool(comparison.dropped),
         ),
-        Figure("Short of requests", _step(*short_of), is_bad=short_of[1] > short_of[0]),
+        Figure("Short of what is asked", _step(*short_of), is_bad=short_of[1] > short_of[0]),
     )
 
 
@@ -176,8 +176,8 @@ def _energy(comparison: Comparison) -> Figure:
             [(each, each.after) for each in comparison.stretches],
         )
     )
-    more = after - before
-    note = f"{'+' if more > 0 else '−'}{words.energy(abs(more))}" if more else "the same"
+    more = round(after - before)
+    note = f"{'+' if more > 0 else '−'}{words.energy(Decimal(abs(more)))}" if more else "the same"
     value = words.energy(after)
     return Figure("Energy to come", value if not more else f"{words.energy(before)} → {value}", note)
 
