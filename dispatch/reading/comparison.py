@@ -150,15 +150,19 @@ def _figures(result: PlanPreview) -> tuple[Figure, ...]:
         Figure("Devices that change", f"{changing:,} of {_devices(comparison.cases):,}"),
         Figure("At the fullest", _step(*peaks), more_or_less(to_kw(peaks[1] - peaks[0]))),
         _energy(comparison),
-        Figure("Commitments taken on", f"{comparison.gained:,}", "devices" if comparison.gained else ""),
+        Figure("Commitments taken on", f"{comparison.gained:,}", _of_devices(comparison.gained)),
         Figure(
             "Commitments dropped",
             f"{comparison.dropped:,}",
-            "devices" if comparison.dropped else "",
+            _of_devices(comparison.dropped),
             is_bad=bool(comparison.dropped),
         ),
         Figure("Short of what is asked", _step(*short_of), is_bad=short_of[1] > short_of[0]),
     )
+
+
+def _of_devices(count: int) -> str:
+    return "" if not count else "device" if count == 1 else "devices"
 
 
 def _step(before: int, after: int) -> str:

@@ -17,8 +17,8 @@ from typing import Literal
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 FOLDER = Path(__file__).parent
-WIDE = ViewportSize(width=1440, height=900)
-NARROW = ViewportSize(width=390, height=844)
+WIDE = (1440, 900)
+NARROW = (390, 844)
 PATIENCE_MS = 180_000  # a replay waits for a worker
 LARGEST_BYTES = 250_000
 
@@ -58,7 +58,7 @@ class Picture:
     """Where a picture is taken, of which size and colours, and what is pressed before."""
 
     path: str
-    viewport: ViewportSize = WIDE
+    size: tuple[int, int] = WIDE
     scheme: Literal["light", "dark"] = "light"
     press: Callable[[Page], None] = stay
 
@@ -92,17 +92,18 @@ def shrink(path: Path) -> None:
             [convert, path, "-strip", "-dither", "None", "-colors", "128", f"PNG8:{path}"], check=True
         )
     if path.stat().st_size > LARGEST_BYTES:
-        print(f"{path.name} has {path.stat().st_size:,} bytes, more than {LARGEST_BYTES:,}.")
+        sys.stderr.write(f"{path.name} has {path.stat().st_size:,} bytes, more than {LARGEST_BYTES:,}.\n")
 
 
 def main(address: str, password: str, *names: str) -> None:
-    """Write one picture a page into this folder, as much of it as the first screen shows; all, or those named."""
+    """Write pictures, all or those named, into this folder: of each page what the first screen shows."""
     chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for name in names or PICTURES:
             picture = PICTURES[name]
-            page = browser.new_page(viewport=picture.viewport, color_scheme=picture.scheme)
+            viewport = ViewportSize(width=picture.size[0], height=picture.size[1])
+            page = browser.new_page(viewport=viewport, color_scheme=picture.scheme)
             sign_in(page, address, password)
             page.goto(address + picture.path)
             picture.press(page)
