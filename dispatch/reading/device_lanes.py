@@ -123,7 +123,7 @@ def _why(request: Request, *, refused: Mapping[int, str]) -> str:
         return request.why
     for event_id in request.event_ids:
         if event_id in refused:
-            return f"Not all of it: {refused[event_id]}"
+            return f"Not all of it: {words.why_not(refused[event_id])}"
     kind = "voluntary" if request.look.state in VOLUNTARY else "commitment"
     if request.look.state is State.TEST:
         kind = "test"
