@@ -20,6 +20,7 @@ from dispatch.domain.fleet import EventNumbers
 from dispatch.lookups import batches
 from dispatch.models import DispatchEvent, Overlap
 from dispatch.unserved import events_unserved
+from meters.among import Ids
 
 Plans = Mapping[int, DevicePlan]
 Key = tuple[Hashable, ...]
@@ -40,6 +41,7 @@ _OVERLAPS = _Table(
     ("device_id", "starts_at"),
     ("ends_at", "event_ids", "leap_event_ids", "served", "not_served", "reason"),
 )
+
 _WORTH_A_STATEMENT = 50  # events with the same numbers
 _NUMBERS = ("shortfall_kw", "unmapped_meters", "is_overlapping", "is_unserved")
 
@@ -78,15 +80,15 @@ def _replace(
     held: dict[Key, Content] = {}
     stale: list[int] = []
     for batch in batches(device_ids):
-        found = rows.filter(device_id__in=batch, ends_at__gt=now)
+        found = rows.filter(device_id__among=Ids(batch), ends_at__gt=now)
         for pk, *values in found.values_list("pk", *table.key, *table.content):
             key = tuple(values[: len(table.key)])
             held[key] = tuple(values[len(table.key) :])
             if key not in desired:
                 stale.append(pk)
     for batch in batches(stale):
-        rows.filter(pk__in=batch, starts_at__gte=now).delete()
-        rows.filter(pk__in=batch).update(ends_at=now)
+        rows.filter(pk__among=Ids(batch), starts_at__gte=now).delete()
+        rows.filter(pk__among=Ids(batch)).update(ends_at=now)
     columns = (*table.key, *table.content)
     rows.bulk_create(
         (
@@ -108,7 +110,9 @@ def save_numbers(numbers: Mapping[int, EventNumbers], *, replanned: Collection[i
         for event in _not_being_written(batch).only(*_NUMBERS, "starts_at", "is_cancelled")
     ]
     for batch in batches([event.pk for event in events if event.pk in replanned]):
-        DispatchEvent.objects.filter(pk__in=batch).update(planned_at=now, planned_recipients=F("recipients"))
+        DispatchEvent.objects.filter(pk__among=Ids(batch)).update(
+            planned_at=now, planned_recipients=F("recipients")
+        )
     if not events:
         return
     overlapping = _overlapping(since=min(event.starts_at for event in events))
@@ -136,7 +140,9 @@ def _write_numbers(events: Iterable[DispatchEvent]) -> None:
             others += alike
             continue
         for batch in batches([event.pk for event in alike]):
-            DispatchEvent.objects.filter(pk__in=batch).update(**dict(zip(_NUMBERS, numbers, strict=True)))
+            DispatchEvent.objects.filter(pk__among=Ids(batch)).update(
+                **dict(zip(_NUMBERS, numbers, strict=True))
+            )
     DispatchEvent.objects.bulk_update(others, _NUMBERS, batch_size=500)
 
 
@@ -145,7 +151,7 @@ def _not_being_written(event_ids: Sequence[int]) -> QuerySet[DispatchEvent]:
 
     To wait for it could wait for ever, as it may wait for an event that planning holds.
     """
-    events = DispatchEvent.objects.filter(pk__in=event_ids).order_by("pk")
+    events = DispatchEvent.objects.filter(pk__among=Ids(event_ids)).order_by("pk")
     return events.select_for_update(skip_locked=True, no_key=True)
 
 
