@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
-from dispatch.domain.events import Window
+from dispatch.domain.events import KEPT, Window
 
 T = TypeVar("T")
 
@@ -19,9 +20,16 @@ def cut(items: Sequence[tuple[Window, T]]) -> list[tuple[Window, tuple[T, ...]]]
     Items keep the order in which they were given. Touching windows never share a slice, as windows
     are half-open. A window that ends where it begins, or before, is never live.
     """
+    slices = _slices(tuple([window for window, _ in items]))
+    return [(window, tuple([items[index][1] for index in live])) for window, live in slices]
+
+
+@lru_cache(maxsize=KEPT)
+def _slices(windows: tuple[Window, ...]) -> list[tuple[Window, list[int]]]:
+    """Return the slices, each with the numbers of the windows live in it: many devices share them."""
     begins: defaultdict[datetime, list[int]] = defaultdict(list)
     ends: defaultdict[datetime, list[int]] = defaultdict(list)
-    for index, (window, _) in enumerate(items):
+    for index, window in enumerate(windows):
         if window.start < window.end:
             begins[window.start].append(index)
             ends[window.end].append(index)
@@ -31,5 +39,5 @@ def cut(items: Sequence[tuple[Window, T]]) -> list[tuple[Window, tuple[T, ...]]]
         live.difference_update(ends.get(start, ()))
         live.update(begins.get(start, ()))
         if live:
-            slices.append((Window(start, end), tuple([items[index][1] for index in sorted(live)])))
+            slices.append((Window(start, end), sorted(live)))
     return slices
