@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db.models import F, Model, QuerySet
 
+from devices.bulk import insert_rows
 from dispatch.domain.consolidation import DevicePlan, OverlapSlice
 from dispatch.domain.events import to_kw
 from dispatch.domain.fleet import EventNumbers
@@ -79,6 +80,7 @@ def _replace(
     rows = table.model._default_manager
     held: dict[Key, Content] = {}
     stale: list[int] = []
+    anew: list[int] = []
     for batch in batches(device_ids):
         found = rows.filter(device_id__among=Ids(batch), ends_at__gt=now)
         for pk, *values in found.values_list("pk", *table.key, *table.content):
@@ -86,15 +88,38 @@ def _replace(
             held[key] = tuple(values[len(table.key) :])
             if key not in desired:
                 stale.append(pk)
+            elif held[key] != desired[key] and _starts_at(key) >= now:
+                anew.append(pk)
     for batch in batches(stale):
         rows.filter(pk__among=Ids(batch), starts_at__gte=now).delete()
         rows.filter(pk__among=Ids(batch)).update(ends_at=now)
+    for batch in batches(anew):
+        rows.filter(pk__among=Ids(batch)).delete()
+    differing = {key: content for key, content in desired.items() if held.get(key) != content}
+    _write(table, differing, now=now)
+
+
+def _starts_at(key: Key) -> datetime:
+    """Return when a slice begins, which its key ends with."""
+    at = key[-1]
+    assert isinstance(at, datetime)  # noqa: S101 - for mypy
+    return at
+
+
+def _write(table: _Table, differing: Mapping[Key, Content], *, now: datetime) -> None:
+    """Store what begins later as new rows, and what runs in place of what was ended under the same key."""
+    rows = table.model._default_manager
     columns = (*table.key, *table.content)
+    insert_rows(
+        table.model,
+        columns,
+        ((*key, *content) for key, content in differing.items() if _starts_at(key) >= now),
+    )
     rows.bulk_create(
         (
             table.model(**dict(zip(columns, (*key, *content), strict=True)))
-            for key, content in desired.items()
-            if held.get(key) != content
+            for key, content in differing.items()
+            if _starts_at(key) < now
         ),
         update_conflicts=True,
         unique_fields=table.key,

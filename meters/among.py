@@ -40,7 +40,7 @@ class Among(AnyLookup):
     prepare_rhs = False
     rhs: Ids
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[str | int]]:
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
         """Return a condition with one parameter.
 
         Raises:
@@ -49,9 +49,12 @@ class Among(AnyLookup):
         if not self.rhs.values:
             raise EmptyResultSet
         column, params = self.process_lhs(compiler, connection)
+        ids = self.rhs.values
         if connection.vendor == "postgresql":
-            return f"{column} = ANY(%s)", [*params, self.rhs.values]
-        return f"{column} IN (SELECT value FROM json_each(%s))", [*params, json.dumps(self.rhs.values)]  # noqa: S608 - a column
+            if isinstance(ids[0], int):  # a text is quoted far faster than a list
+                return f"{column} = ANY(%s::bigint[])", (*params, f"{{{','.join(map(str, ids))}}}")
+            return f"{column} = ANY(%s)", (*params, ids)
+        return f"{column} IN (SELECT value FROM json_each(%s))", (*params, json.dumps(ids))  # noqa: S608 - a column
 
 
 Field.register_lookup(Among)
