@@ -1,7 +1,7 @@
 """B3: 10,000 devices × 24 hourly slots with overlaps and reasons, in the pure core.
 
-Reference: a heap sweep of thirty lines that plans each device by itself and gives no reasons. `distinct`: no two devices have
-the same rated power, so that there is a plan for nearly each; five slots.
+Reference: a heap sweep of thirty lines that plans each device by itself and gives no reasons. `distinct`: no
+two devices have the same rated power, so that there is a plan for nearly each; five slots.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('devices', '0008_charge_weighing'),
+        ("devices", "0009_failing"),
     ]
 
     operations = [
