@@ -20,6 +20,7 @@ from dispatch.domain.terms import Battery, Delivery, Past, Policy, Terms
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.policy_models import PolicyAssignment, PolicyScope, ProgramPrice, ResponsePolicy
 from dispatch.rulings import group_members
+from meters.among import Ids
 
 LOOK_BACK: Final = timedelta(days=2, hours=1)
 """A local day is at most 25 hours long, and a run may have begun on the one before."""
@@ -187,7 +188,7 @@ def zones_of(devices: Sequence[Device]) -> dict[int, str]:
     columns = ("device_id", "device__site__timezone", "meter__timezone")
     ids = [device.pk for device in devices]
     for device_id, of_site, of_meter in columns_of(
-        ids, lambda some: behind.filter(device_id__in=some), columns
+        ids, lambda some: behind.filter(device_id__among=Ids(some)), columns
     ):
         zones[device_id] = of_site or of_meter
     return {pk: zones.get(pk, "UTC") for pk in ids}
@@ -222,7 +223,7 @@ def _in_effect(
         in_effect, begins__lt=now, schedule__created_at__lt=F("ends")
     )
     for batch in batches(device_ids):
-        rows = lately.filter(device_id__in=batch).order_by("begins")
+        rows = lately.filter(device_id__among=Ids(batch)).order_by("begins")
         for device_id, start, end, since, until, kw in rows.values_list("device_id", *columns):
             window = Window(max(start, since), min(end, until or now, now))
             if window.start < window.end:

@@ -271,19 +271,24 @@ def _choose(window: Window, live: Sequence[_Live], *, traits: Traits, terms: Ter
     ruled = overrule(requests, rulings, rated_watts=traits.rated_watts)
     flexed = _flexed(ruled, live, traits=traits, terms=terms)
     said = " ".join(filter(None, [flexed.reason, ruled.reason]))
-    still = _Choice(window, requests, flexed.kept, (*ruled.refused, *flexed.refused), said, bool(said))
+    refused = (*ruled.refused, *flexed.refused)
     if not flexed.kept:
+        still = _Choice(window, requests, flexed.kept, refused, said, bool(said))
         return _force_alone(still, ruled, traits=traits)
     whole = combine(flexed.kept)
     forced = ruled.forced_watts is not None
-    return replace(
-        still,
+    return _Choice(
+        window,
+        requests,
+        flexed.kept,
+        refused,
+        reason=" ".join(filter(None, [whole.reason, said])),
+        is_ruled=bool(said),
         mode=_mode(traits, cap=whole.cap),
         watts=ruled.forced_watts if forced else whole.watts,
         cap=whole.cap,
         is_commitment=whole.is_commitment,
         is_forced=forced,
-        reason=" ".join(filter(None, [whole.reason, said])),
     )
 
 
@@ -377,7 +382,7 @@ def _reason(run: Sequence[_Choice]) -> str:
     """Return the reason of merged slices; a plain row of events is said in one sentence."""
     more = list(dict.fromkeys(said for choice in run for said in choice.says))
     plain = all(len(choice.requests) == len(choice.kept) == 1 and not choice.is_ruled for choice in run)
-    events = list(dict.fromkeys(request.event for choice in run for request in choice.kept)) if plain else []
+    events = tuple(dict.fromkeys(request.event for choice in run for request in choice.kept)) if plain else ()
     if len(events) > 1:
         return " ".join([sentences.serves_in_turn(events), *more])
     return " ".join(filter(None, [sentences.in_order([choice.reason for choice in run]), *more]))

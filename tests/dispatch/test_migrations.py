@@ -35,6 +35,7 @@ def test_reasons_of_before_are_kept_once_for_devices_that_fared_alike():
             starts_at=NOW,
             ends_at=NOW + timedelta(hours=1),
             priority_rank=1,
+            is_voluntary=False,
             cap="",
             first_received_at=NOW,
         )
@@ -48,5 +49,4 @@ def test_reasons_of_before_are_kept_once_for_devices_that_fared_alike():
         assert list(told) == [("d0", "Held.", None), ("d1", "Held.", None), ("d2", "Skipped.", None)]
         assert apps.get_model("dispatch", "Unserved").objects.count() == 2
     finally:
-        connection.cursor().execute("DELETE FROM dispatch_deviceunserved")
         go(newest)
