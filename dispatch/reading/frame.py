@@ -163,7 +163,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
         ),
         (
             ("/certification/", "Certification", "signal"),
-            *((("/scenarios/", "Strategies at work", "eye"),) if settings.IS_DEMO else ()),
+            *((("/scenarios/", "Strategies", "eye"),) if settings.IS_DEMO else ()),
         ),
         (("/admin/", "Admin", "gear"),) if is_admin else (),
     )

@@ -23,6 +23,7 @@ STRATEGIES: Final = {
     "B": "Limits",
     "C": "Storage",
     "D": "Voluntary events",
+    "": "Holds and shares",
 }
 VERDICTS: Final = {
     ResultState.WAITING: ("plain", "Waits for its turn"),
@@ -49,8 +50,10 @@ class Card:
 
     @property
     def strategy(self) -> str:
-        """Name its strategy."""
-        return STRATEGIES[self.scenario.strategy]
+        """Name its strategy, or what it is about."""
+        letter = self.scenario.strategy
+        words = STRATEGIES[letter]
+        return f"Strategy {letter}, {words.lower()}" if letter else words
 
     @property
     def verdict(self) -> tuple[str, str]:

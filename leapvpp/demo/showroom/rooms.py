@@ -57,7 +57,7 @@ class Room:
     @property
     def policy(self) -> str:
         """Name its policy."""
-        return f"Showroom: {self.name.lower()}"
+        return f"Showroom: {self.name}"
 
 
 GROUP: Final = "yard"
@@ -140,7 +140,7 @@ def _save_policy(room: Room, *, now: datetime) -> None:
 
 
 def _site_name(room: Room) -> str:
-    return f"Showroom: {room.name.lower()}"
+    return f"Showroom: {room.name}"
 
 
 def _meter(room: Room, *, site: Site) -> Meter:

@@ -86,7 +86,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One card. `charges`: percent that its batteries say before it begins."""
+    """One card. `strategy`: Leap's letter, empty where it is about none. `charges`: percent that its batteries say before it begins."""
 
     key: str
     strategy: str
@@ -399,7 +399,7 @@ _ALL: Final = (
     ),
     Scenario(
         "hold",
-        "A",
+        "",
         "One is held, the others give its share",
         "The group's generator is held for repair; pumps and chargers give what they can, the rest is shown.",
         ("generator", "chargers", "pumps"),
