@@ -86,7 +86,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One card. `strategy`: Leap's letter, empty where it is about none. `charges`: percent that its batteries say before it begins."""
+    """One card. `strategy`: Leap's letter, empty where it is about none.
+
+    `charges`: percent that its batteries say before it begins.
+    """
 
     key: str
     strategy: str
