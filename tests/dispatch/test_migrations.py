@@ -38,6 +38,7 @@ def test_reasons_of_before_are_kept_once_for_devices_that_fared_alike():
             is_voluntary=False,
             cap="",
             first_received_at=NOW,
+            changed_at=NOW,
         )
         for each, reason in zip(devices, ["Held.", "Held.", "Skipped."], strict=True):
             apps.get_model("dispatch", "Unserved").objects.create(
