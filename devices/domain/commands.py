@@ -44,7 +44,9 @@ def instruction_for(*, desired: Sequence[Segment], held: Held, now: datetime) ->
     if held.unanswered_until is not None:
         ends.append(held.unanswered_until)
     is_unsure = held.unanswered_until is not None and now < held.unanswered_until
-    may_move = is_unsure or any(each.begins_at <= now < each.over_at for each in held.remaining)
+    may_move = is_unsure or any(
+        each.begins_at <= now < each.over_at and each.mode is not Mode.IDLE for each in held.remaining
+    )
     return Instruction(
         is_clear=not desired, expires_at=max(ends), is_restoring=may_move and not runs(desired, now=now)
     )

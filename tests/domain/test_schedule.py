@@ -109,7 +109,7 @@ def test_recovery_remains_whatever_it_is_from_and_until_it_is_over():
     assert (rest.start, rest.end) == (at(45), at(60))
     assert remaining([SHAPED], now=at(60)) == ()
     held = Held(remaining=(rest,), unanswered_until=None)
-    assert instruction_for(desired=(), held=held).expires_at == at(60)
+    assert instruction_for(desired=(), held=held, now=at(45)).expires_at == at(60)
 
 
 def test_the_message_has_what_is_around_a_segment_only_where_it_is():
