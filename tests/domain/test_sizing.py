@@ -444,6 +444,29 @@ def test_planned_again_at_any_time_the_rest_is_the_same(policy):
             assert _refused(of, now) == _refused(before, now), now
 
 
+ENDED = {
+    "at the reserve": {"percent": 60},
+    "before it began": {"percent": 20},
+    "spread": {"percent": 20} | SPREAD,
+}
+
+
+@pytest.mark.parametrize("policy", ENDED.values(), ids=ENDED.keys())
+def test_who_stopped_does_not_begin_again_in_later_plans(policy):
+    events, under = [ask("e", 0, 6, "4", **VOLUNTARY)], policy | {"recharge": 9.5 * HOUR}
+    before = plan(events, terms(**under))
+    for now in (at(0) + timedelta(seconds=seconds) for seconds in (3, 3590, 3603, 4000, 9007, 20_000)):
+        of = plan(events, terms(ran=tuple(_ran(before, until=now)), **under), now=now)
+        assert (_rest(of, now), _refused(of, now)) == (_rest(before, now), _refused(before, now)), now
+
+
+def test_an_event_that_is_heard_of_late_begins_then():
+    late = [ask("e", 0, 6, "4", heard_at=at(4), **VOLUNTARY)]
+    now = at(4) + timedelta(seconds=9)
+    of = plan(late, terms(percent=20, recharge=9.5 * HOUR), now=now)
+    assert [(each.start, each.end) for each in of.segments if each.end > now] == [(now, at(4) + HOUR)]
+
+
 def _ran(of, *, until):
     for each in of.segments:
         end = min(each.end, until)
