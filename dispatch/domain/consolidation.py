@@ -127,7 +127,7 @@ def consolidate(
     if terms and terms.flexibility:
         items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
     choices = [_choose(window, live, traits=traits, terms=terms) for window, live in cut(items)]
-    busy = [choice.window for choice in choices if choice.mode]
+    busy = [choice.window for choice in choices if not _may_recharge(choice)]
     choices = _settled(choices, settled)
     if terms and limits:
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
@@ -225,7 +225,13 @@ def _sized(
     """Rule 5: give each slice the power for which there is energy, and refuse what gets none."""
     moving = list(_whole([choice for choice in choices if choice.mode]))
     slots = [
-        sizing.Slot(choice.window, choice.cap, choice.kept, choice.watts if choice.is_forced else None)
+        sizing.Slot(
+            choice.window,
+            choice.cap,
+            choice.kept,
+            choice.watts if choice.is_forced else None,
+            may_recharge=_may_recharge(choice),
+        )
         for choice in moving
     ]
     sized = [choice for choice in choices if not choice.mode]
@@ -236,6 +242,11 @@ def _sized(
         else:
             sized.append(replace(choice, watts=outcome.watts, says=outcome.says))
     return sorted(sized, key=lambda choice: choice.window.start)
+
+
+def _may_recharge(choice: _Choice) -> bool:
+    """Say whether storage may draw power in a slice: not while a commitment asks, whatever becomes of it."""
+    return not choice.is_forced and all(request.event.is_voluntary for request in choice.requests)
 
 
 def _whole(choices: Sequence[_Choice]) -> Iterable[_Choice]:
