@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -191,12 +191,13 @@ class DeviceForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.held_driver, self.held = self.instance.driver, self.instance.settings
         self.initial["settings"] = shown(self.held_driver, self.held)
-        self.fields["settings"].driver = self.data.get(self.add_prefix("driver"), self.held_driver)
+        field = cast(DriverSettingsField, self.fields["settings"])
+        field.driver = self.data.get(self.add_prefix("driver"), self.held_driver)
 
     def clean(self) -> dict[str, Any]:
         """Say when a new state of charge was said, and whether the driver can work with its settings."""
         cleaned = super().clean() or self.cleaned_data
-        if {"settings", "driver"} & set(self.changed_data) and {"settings", "driver"} <= cleaned.keys():
+        if {"settings", "driver"} <= cleaned.keys():
             self._settle(cleaned)
         if "state_of_charge_percent" in self.changed_data and not self.errors:
             is_said = cleaned["state_of_charge_percent"] is not None
@@ -205,11 +206,11 @@ class DeviceForm(forms.ModelForm):
 
     def _settle(self, cleaned: dict[str, Any]) -> None:
         given = {} if cleaned["settings"] is None else cleaned["settings"]
-        cleaned["settings"] = completed(
-            cleaned["driver"], given, held_driver=self.held_driver, held=self.held
-        )
-        for sentence in wrong_settings(cleaned["driver"], cleaned["settings"]):
-            self.add_error("settings", sentence)
+        driver = cleaned["driver"]
+        cleaned["settings"] = completed(driver, given, held_driver=self.held_driver, held=self.held)
+        if {"settings", "driver"} & set(self.changed_data):
+            for sentence in wrong_settings(driver, cleaned["settings"]):
+                self.add_error("settings", sentence)
 
 
 @admin.register(Device)

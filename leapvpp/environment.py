@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from devices.domain.egress import LISTABLE, Network
+from devices.domain.egress import LISTABLE, Network, is_listable
 from devices.domain.signing import is_secret
 
 SHORTEST_KEY = 6
@@ -165,21 +165,22 @@ def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
 
 def device_networks() -> tuple[Network, ...]:
     """Return the private networks devices are in. Raises ImproperlyConfigured on others, or on wider ones."""
-    found = []
-    for text_ in names("DEVICE_NETWORKS"):
-        try:
-            network = ipaddress.ip_network(text_)
-        except ValueError:
-            raise ImproperlyConfigured(
-                f"DEVICE_NETWORKS names {text_!r}. Set it to networks such as 10.20.0.0/16, separated by commas."
-            ) from None
-        if not any(network.version == each.version and network.subnet_of(each) for each in LISTABLE):  # type: ignore[arg-type]  # of one version
-            private = ", ".join(str(each) for each in LISTABLE)
-            raise ImproperlyConfigured(
-                f"DEVICE_NETWORKS names {text_}. Public addresses are open anyway; list parts of {private}."
-            )
-        found.append(network)
-    return tuple(found)
+    return tuple(_device_network(name) for name in names("DEVICE_NETWORKS"))
+
+
+def _device_network(name: str) -> Network:
+    try:
+        network = ipaddress.ip_network(name)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"DEVICE_NETWORKS names {name!r}. Set it to networks such as 10.20.0.0/16, separated by commas."
+        ) from None
+    if is_listable(network):
+        return network
+    private = ", ".join(str(each) for each in LISTABLE)
+    raise ImproperlyConfigured(
+        f"DEVICE_NETWORKS names {name}. Public addresses are open anyway; list parts of {private}."
+    )
 
 
 def device_ports() -> tuple[int, ...]:
@@ -194,7 +195,7 @@ def device_ports() -> tuple[int, ...]:
 
 
 def device_http_secrets() -> list[str]:
-    """Return the secrets that requests to devices are signed with. Raises ImproperlyConfigured on no secret."""
+    """Return what requests to devices are signed with. Raises ImproperlyConfigured on what is no secret."""
     secrets = names("DEVICE_HTTP_SECRETS")
     for place, secret in enumerate(secrets, start=1):
         if not is_secret(secret):

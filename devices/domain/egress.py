@@ -62,6 +62,15 @@ _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
+def is_listable(network: Network) -> bool:
+    """Say whether a network is a part of one of the private ranges, or of this machine's own."""
+    return any(
+        (isinstance(network, IPv4Network) and isinstance(each, IPv4Network) and network.subnet_of(each))
+        or (isinstance(network, IPv6Network) and isinstance(each, IPv6Network) and network.subnet_of(each))
+        for each in LISTABLE
+    )
+
+
 class Forbidden(Exception):
     """The address must not be spoken to; the text says why, for operators."""
 

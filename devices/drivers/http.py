@@ -32,6 +32,8 @@ from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result, 
 from devices.drivers.egress import GuardedBackend, UnknownName, look_up, policy_set
 from devices.models import Device
 
+Headers = list[tuple[bytes | str, bytes | str]]
+
 LARGEST_ANSWER: Final = 64 * 1024  # bytes
 LONGEST_DETAIL: Final = 300
 IDLE_SECONDS: Final = 30.0
@@ -195,7 +197,7 @@ def _url(where: Destination) -> httpcore.URL:
     )
 
 
-def _headers(delivery: Delivery, *, where: Destination, body: bytes) -> dict[str, str]:
+def _headers(delivery: Delivery, *, where: Destination, body: bytes) -> Headers:
     """Return the headers; a repeat of the same version has the same `webhook-id`, whenever it is sent."""
     device, version = delivery.device, delivery.message["version"]
     message_id = f"msg_{uuid5(IDS, f'{device.pk}:{device.external_id}:{version}').hex}"
@@ -205,17 +207,17 @@ def _headers(delivery: Delivery, *, where: Destination, body: bytes) -> dict[str
     signatures = [
         Webhook(secret).sign(msg_id=message_id, timestamp=now, data=body.decode()) for secret in secrets
     ]
-    return {
-        "host": where.authority,
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "accept": "application/json",
-        "accept-encoding": "identity",
-        "user-agent": "leapvpp",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
+    return [
+        ("host", where.authority),
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("accept", "application/json"),
+        ("accept-encoding", "identity"),
+        ("user-agent", "leapvpp"),
+        ("webhook-id", message_id),
+        ("webhook-timestamp", str(int(now.timestamp()))),
+        ("webhook-signature", " ".join(signatures)),
+    ]
 
 
 def _raise_for_status(response: httpcore.Response) -> None:
@@ -230,7 +232,7 @@ def _raise_for_status(response: httpcore.Response) -> None:
     if status in PERMANENT:
         raise DriverError(f"The device's server {PERMANENT[status]}.", permanent=True)
     if 300 <= status < 400:
-        text = f"The device's server answered {status}, a redirect, and none is followed: give the final address."
+        text = f"The device's server answered {status}, a redirect; none is followed: give the final address."
         raise DriverError(text, permanent=True)
     if 400 <= status < 500 and status not in WORTH_A_RETRY:
         raise DriverError(f"The device's server does not take the request ({status}).", permanent=True)
@@ -239,9 +241,8 @@ def _raise_for_status(response: httpcore.Response) -> None:
 
 def _pause_asked(response: httpcore.Response) -> float:
     """Return the seconds of Retry-After, which may be a number or a date; 0 if there is none."""
-    text = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"").decode(
-        "latin-1"
-    )
+    values = [value for name, value in response.headers if name.lower() == b"retry-after"]
+    text = values[0].decode("latin-1") if values else ""
     if text.isascii() and text.isdecimal() and len(text) < 10:
         return float(text)
     try:
@@ -276,7 +277,7 @@ def _answer(said: Said | None, *, version: int, is_refused: bool) -> Answer:
     if is_refused or (said and said.status == "rejected"):
         detail = _one_line(said.detail if said and said.detail else "")
         return Answer(
-            is_accepted=False, detail=detail or "The device refused the schedule and did not say why."
+            is_accepted=False, detail=detail or "The device refused and did not say why."
         )
     if said is None:
         raise _silence("answered, but not with JSON that says which version it took")
@@ -298,7 +299,7 @@ def _silence(predicate: str, *, pause_seconds: float = 0) -> DriverError:
 
 
 def _why_unreachable(error: Exception) -> str:
-    if isinstance(error.__cause__, ssl.SSLError):
+    if error.args and isinstance(error.args[0], ssl.SSLCertVerificationError):
         return "has no certificate that can be trusted for its name"
     if isinstance(error, UnknownName):
         return "cannot be found: its name leads nowhere"
