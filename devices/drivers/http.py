@@ -60,7 +60,7 @@ class Said(msgspec.Struct):
 class HttpDriver(Driver):
     """Puts the schedule to the device's address, many devices at once over connections that stay open."""
 
-    concurrency = 200
+    concurrency = 128
     secret_settings: ClassVar[frozenset[str]] = frozenset({"secret"})
 
     def __init__(self, look_up: Callable[[str, int], Sequence[str]] = look_up) -> None:
