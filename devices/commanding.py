@@ -1,7 +1,7 @@
 """Stage: due commands → devices, one attempt row a try.
 
-Reads and moves `Command`, writes `CommandAttempt`, and lets the schedule's state and the device's
-`is_online` follow. A command is claimed under a lease longer than any try: whoever dies while
+Reads and moves `Command`, writes `CommandAttempt`, and lets the schedule's state and whether the device
+is online, or failing, follow. A command is claimed under a lease longer than any try: whoever dies while
 trying leaves an attempt STARTED and a lease that lapses, and the next run takes both up.
 """
 
@@ -21,6 +21,7 @@ from devices.domain import retry
 from devices.domain.schedule import Segment, as_message
 from devices.drivers import driver_named
 from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result
+from devices.failing import note_acknowledged, note_failed
 from devices.models import (
     OPEN_COMMAND_STATES,
     AttemptOutcome,
@@ -196,7 +197,10 @@ def _write_claim(commands: Sequence[Command], *, now: datetime) -> None:
         command.claimed_until = now + LEASE
         by_state.setdefault(command.state, []).append(command)
     for state, some in by_state.items():
-        DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in some]).update(state=state)
+        schedules = [command.schedule_id for command in some]
+        DeviceSchedule.objects.filter(pk__in=schedules).update(state=state)
+        if state == CommandState.FAILED:
+            note_failed(schedules, now=now)
         Command.objects.filter(pk__in=[command.pk for command in some]).update(
             state=state, claimed_until=now + LEASE, attempt_count=F("attempt_count") + 1
         )
@@ -248,9 +252,11 @@ def _record(results: Sequence[tuple[_Try, Result]], *, now: datetime) -> None:
 def _record_accepted(tries: Sequence[_Try], *, now: datetime) -> None:
     if not tries:
         return
-    DeviceSchedule.objects.filter(pk__in=[one.command.schedule_id for one in tries]).update(
+    schedules = [one.command.schedule_id for one in tries]
+    DeviceSchedule.objects.filter(pk__in=schedules).update(
         state=ScheduleState.ACKNOWLEDGED, acknowledged_at=now
     )
+    note_acknowledged(schedules, now=now)
     Command.objects.filter(pk__in=[one.command.pk for one in tries], state__in=OPEN_COMMAND_STATES).update(
         state=CommandState.ACKNOWLEDGED, next_attempt_at=None, claimed_until=None, finished_at=now, detail=""
     )
@@ -273,6 +279,7 @@ def _record_others(results: Sequence[tuple[_Try, Result]], *, now: datetime) -> 
     Device.objects.filter(pk__in=silent).update(is_online=False)
     finished = [one.command.schedule_id for one, _ in results if one.command.finished_at]
     DeviceSchedule.objects.filter(pk__in=finished).update(state=ScheduleState.FAILED)
+    note_failed(finished, now=now)
     Command.objects.filter(state__in=OPEN_COMMAND_STATES, claimed_until=lease).bulk_update(
         [one.command for one, _ in results],
         ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"],
@@ -324,6 +331,7 @@ def _expire(*, now: datetime) -> None:
     DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in commands]).update(
         state=ScheduleState.FAILED
     )
+    note_failed([command.schedule_id for command in commands if command.attempt_count], now=now)
     for command in commands:
         last = command.detail or "It could not be sent in time."
         command.detail = f"Past its end before the device accepted it. {last}"
