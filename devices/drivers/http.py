@@ -276,9 +276,7 @@ def _answer(said: Said | None, *, version: int, is_refused: bool) -> Answer:
     """
     if is_refused or (said and said.status == "rejected"):
         detail = _one_line(said.detail if said and said.detail else "")
-        return Answer(
-            is_accepted=False, detail=detail or "The device refused and did not say why."
-        )
+        return Answer(is_accepted=False, detail=detail or "The device refused and did not say why.")
     if said is None:
         raise _silence("answered, but not with JSON that says which version it took")
     if said.status not in {None, "accepted"}:

@@ -8,7 +8,8 @@ Make a subclass in a test module whose name begins with `Test`, with a fixture `
             with a_real_device() as mine:
                 yield MyPeer(mine)
 
-The peer should be the real thing or as near to it as can be run here; `tests/devices/test_http.py` is an example.
+The peer should be the real thing, or as near to it as can be run here; `tests/devices/test_http.py` is an
+example.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from tests.builders import NOW, at, segment
 class Peer(ABC):
     """A device and the driver that reaches it, seen from the device's side.
 
-    `driver` should have a `timeout_seconds` of half a second or less. `wrong_settings`: settings with which the
-    driver cannot work; empty if it reads none.
+    `driver` should have a `timeout_seconds` of half a second or less. `wrong_settings`: settings with
+    which the driver cannot work; empty if it reads none.
     """
 
     driver: Driver

@@ -9,12 +9,17 @@ from datetime import timedelta
 from email.utils import format_datetime
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
+from devices.commanding import run_due_commands
+from devices.drivers import driver_named
 from devices.drivers.base import Answer, Delivery, DriverError
 from devices.drivers.http import HttpDriver
-from devices.models import Device
+from devices.models import Command, CommandAttempt, Device
+from devices.scheduling import replace_schedules
 from leapvpp.environment import device_networks
+from tests.builders import NOW, device, segment
 from tests.devices.conformance import DriverConformance, Peer, message
 from tests.devices.http_device import (
     SECRET,
@@ -292,3 +297,23 @@ def test_a_secret_is_in_no_error_and_no_log(server, driver, caplog):
     assert len(errors) == 4
     canary = SECRET.removeprefix("whsec_")
     assert canary not in caplog.text + "".join(errors)
+
+
+@pytest.mark.django_db
+def test_a_command_reaches_the_device_and_a_pause_it_asks_for_is_kept(server, settings):
+    one = device(external_id="pack-1", driver="http", settings=row(server.url()).settings)
+    server.faults["/1"] = (503, b"", {"retry-after": "90"})
+    with transaction.atomic():
+        replace_schedules(desired={one.pk: (segment(0, 60),)}, now=NOW)
+    run_due_commands(now=NOW)
+    command = Command.objects.get()
+    assert (command.state, command.detail) == ("SENT", "The device's server answered 503.")
+    assert command.next_attempt_at >= NOW + timedelta(seconds=90)
+    del server.faults["/1"]
+    run_due_commands(now=command.next_attempt_at)
+    command.refresh_from_db()
+    assert command.state == "ACKNOWLEDGED"
+    assert server.held["/1"]["version"] == command.schedule.version
+    assert len({headers["webhook-id"] for _, headers, _ in server.requests}) == 1
+    assert SECRET not in str(list(CommandAttempt.objects.values()))
+    driver_named("http").close()
