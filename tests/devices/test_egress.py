@@ -27,7 +27,7 @@ HOSTS = [
     "0x7f000001",
     "0177.0.0.1",
     "0",
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 - not bound to
     "①②⑦.⓪.⓪.①",
     "127.0.0.1.",
     "[::1]",
@@ -87,7 +87,7 @@ def test_hostile_addresses_are_refused_as_they_are_written(url):
 
 
 NEVER = [
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 - not bound to
     "::",
     "169.254.169.254",
     "::ffff:169.254.169.254",
