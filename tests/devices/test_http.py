@@ -55,12 +55,11 @@ def server(opened):
 
 @pytest.fixture
 def make_driver():
-    """Make drivers that wait a short while, and close them in the end."""
+    """Make drivers, and close them in the end."""
     made = []
 
     def make(**given):
         driver = HttpDriver(**given)
-        driver.timeout_seconds = 0.3
         made.append(driver)
         return driver
 
@@ -79,7 +78,7 @@ def shared_driver():
 @pytest.fixture
 def driver(shared_driver):
     """The driver of a process, which goes on from test to test."""
-    shared_driver.timeout_seconds = 0.3
+    shared_driver.timeout_seconds = HttpDriver.timeout_seconds
     return shared_driver
 
 
@@ -183,6 +182,8 @@ ERRORS = {
 @pytest.mark.parametrize(("fault", "words", "permanent"), ERRORS.values(), ids=ERRORS.keys())
 def test_what_acknowledges_nothing_is_an_error_that_says_why(server, driver, fault, words, permanent):
     server.faults["/1"] = fault
+    if fault in (silent, dripping):
+        driver.timeout_seconds = 0.3
     with pytest.raises(DriverError, match=re.escape(words)) as error:
         deliver(driver, server.url())
     assert error.value.permanent is permanent

@@ -56,7 +56,5 @@ class TestWalkThroughConforms(DriverConformance):
         code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
         names = {}
         exec(code, names)  # noqa: S102 - the page's own example
-        driver = names["AcmeDriver"]()
-        driver.timeout_seconds = 0.3
         with http_device() as server:
-            yield WalkThroughPeer(server, driver)
+            yield WalkThroughPeer(server, names["AcmeDriver"]())
