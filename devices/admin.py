@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -20,6 +20,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from devices.commanding import RetryRefused, retry_command
+from devices.driver_settings import blanked, completed, shown, wrong_settings
 from devices.mapping import change_mapping, request_plans
 from devices.models import (
     Command,
@@ -167,16 +168,49 @@ class MappedMeterAdmin(MapsMixin, MeterAdmin):
         _request_plans_of(formsets)
 
 
+class DriverSettingsField(forms.JSONField):
+    """Settings of a driver; secrets that were typed are not sent back with a form that is refused."""
+
+    driver = ""
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Return what is shown again."""
+        return blanked(self.driver, super().bound_data(data, initial))
+
+
 class DeviceForm(forms.ModelForm):
-    """A device as an admin writes it; a state of charge is of now."""
+    """A device as an admin writes it; a state of charge is of now, and secrets are not shown."""
+
+    settings = DriverSettingsField(
+        required=False,
+        help_text="The driver's own. A secret that is left out, empty or masked stays what it is; null takes "
+        "it away. After an error, type it again.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.held_driver, self.held = self.instance.driver, self.instance.settings
+        self.initial["settings"] = shown(self.held_driver, self.held)
+        field = cast(DriverSettingsField, self.fields["settings"])
+        field.driver = self.data.get(self.add_prefix("driver"), self.held_driver)
 
     def clean(self) -> dict[str, Any]:
-        """Say when a new state of charge was said."""
+        """Say when a new state of charge was said, and whether the driver can work with its settings."""
         cleaned = super().clean() or self.cleaned_data
+        if {"settings", "driver"} <= cleaned.keys():
+            self._settle(cleaned)
         if "state_of_charge_percent" in self.changed_data and not self.errors:
             is_said = cleaned["state_of_charge_percent"] is not None
             self.instance.state_of_charge_at = timezone.now() if is_said else None
         return cleaned
+
+    def _settle(self, cleaned: dict[str, Any]) -> None:
+        given = {} if cleaned["settings"] is None else cleaned["settings"]
+        driver = cleaned["driver"]
+        cleaned["settings"] = completed(driver, given, held_driver=self.held_driver, held=self.held)
+        if {"settings", "driver"} & set(self.changed_data):
+            for sentence in wrong_settings(driver, cleaned["settings"]):
+                self.add_error("settings", sentence)
 
 
 @admin.register(Device)

@@ -300,9 +300,13 @@ def _conclude(one: _Try, result: Result, *, now: datetime) -> None:
     attempt.finished_at = now
     attempt.detail = command.detail = result.detail if isinstance(result, Answer) else str(result)
     attempt.outcome = AttemptOutcome.REJECTED if isinstance(result, Answer) else AttemptOutcome.ERROR
-    if _is_silence(result):
+    if isinstance(result, DriverError) and not result.permanent:
         command.next_attempt_at = retry.next_attempt_at(
-            key=command.key, attempts_made=command.attempt_count, now=now, expires_at=command.expires_at
+            key=command.key,
+            attempts_made=command.attempt_count,
+            now=now,
+            expires_at=command.expires_at,
+            pause_seconds=result.pause_seconds,
         )
     else:
         command.state = CommandState.FAILED

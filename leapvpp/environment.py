@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -11,12 +12,23 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from devices.domain.egress import LISTABLE, Network, is_listable
+from devices.domain.signing import is_secret
+
 SHORTEST_KEY = 6
 TRUE_WORDS = {"1", "true", "yes", "on"}
 FALSE_WORDS = {"0", "false", "no", "off"}
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 TAKEN_HEADERS = {"authorization", "connection", "content-length", "content-type", "cookie", "host"}
 LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
+SERVICE_PORTS = {
+    "postgres": 5432,
+    "postgresql": 5432,
+    "redis": 6379,
+    "rediss": 6379,
+    "mqtt": 1883,
+    "mqtts": 8883,
+}
 DATABASE_SCHEMES = {"sqlite", "postgres", "postgresql"}
 
 
@@ -149,6 +161,57 @@ def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
             f"{name} is not understood. Set it to {schemes[0]}://host:port, or leave it out."
         )
     return url
+
+
+def device_networks() -> tuple[Network, ...]:
+    """Return the private networks devices are in. Raises ImproperlyConfigured on others, or on wider ones."""
+    return tuple(_device_network(name) for name in names("DEVICE_NETWORKS"))
+
+
+def _device_network(name: str) -> Network:
+    try:
+        network = ipaddress.ip_network(name)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"DEVICE_NETWORKS names {name!r}. Set it to networks such as 10.20.0.0/16, separated by commas."
+        ) from None
+    if is_listable(network):
+        return network
+    private = ", ".join(str(each) for each in LISTABLE)
+    raise ImproperlyConfigured(
+        f"DEVICE_NETWORKS names {name}. Public addresses are open anyway; list parts of {private}."
+    )
+
+
+def device_ports() -> tuple[int, ...]:
+    """Return the ports devices may be spoken to at. Raises ImproperlyConfigured on what is no port."""
+    found = names("DEVICE_PORTS", ("80", "443", "8080", "8443"))
+    for port in found:
+        if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+            raise ImproperlyConfigured(
+                f"DEVICE_PORTS names {port!r}. Set it to ports such as 443,8443, separated by commas."
+            )
+    return tuple(int(port) for port in found)
+
+
+def device_http_secrets() -> list[str]:
+    """Return what requests to devices are signed with. Raises ImproperlyConfigured on what is no secret."""
+    secrets = names("DEVICE_HTTP_SECRETS")
+    for place, secret in enumerate(secrets, start=1):
+        if not is_secret(secret):
+            raise ImproperlyConfigured(
+                f"Secret {place} of DEVICE_HTTP_SECRETS cannot be used. Set it to the output of:"
+                ' python -c "import base64, secrets;'
+                " print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
+            )
+    return secrets
+
+
+def service_ports(*urls: str) -> tuple[int, ...]:
+    """Return the ports of the servers the portal itself leans on."""
+    parts = [urlsplit(url) for url in urls]
+    found = {part.port or SERVICE_PORTS.get(part.scheme) for part in parts if part.hostname}
+    return tuple(sorted(port for port in found if port))
 
 
 def portal_url() -> str:

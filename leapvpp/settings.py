@@ -148,7 +148,13 @@ SILENCED_SYSTEM_CHECKS = [
 # Devices: a driver's name on a device → its class.
 DEVICE_DRIVERS = {
     "simulator": "devices.drivers.simulator.SimulatorDriver",
+    "http": "devices.drivers.http.HttpDriver",
 }
+# Where drivers may connect to, as devices' addresses are typed by people.
+DEVICE_NETWORKS = environment.device_networks()
+DEVICE_PORTS = environment.device_ports()
+DEVICE_CLOSED_PORTS = environment.service_ports(environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL)
+DEVICE_HTTP_SECRETS = environment.device_http_secrets()
 
 # The API.
 REST_FRAMEWORK = {

@@ -6,6 +6,8 @@ import os
 
 for name in ["DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "BEHIND_TLS_PROXY", "LEAP_WEBHOOK_HEADER"]:
     os.environ.pop(name, None)
+for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_HTTP_SECRETS"]:
+    os.environ.pop(name, None)
 for name in ["LEAP_API_BASE_URL", "LEAP_DISPATCH_LEVEL", "REDIS_URL", "MQTT_URL", "EMAIL_URL", "LOG_LEVEL"]:
     os.environ.pop(name, None)
 os.environ["ENV_FILE"] = "none"

@@ -62,7 +62,11 @@ class DeviceIn(serializers.Serializer):
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     kind = CodeField(DeviceKind, required=False)
     driver = serializers.CharField(max_length=64, required=False)
-    settings = JsonObjectField(required=False, help_text="The driver's own, such as an address. Never shown.")
+    settings = JsonObjectField(
+        required=False,
+        help_text="The driver's own, such as an address; the whole of them, and never shown. A secret that "
+        "is left out or empty stays what it is; null takes it away.",
+    )
     site = serializers.CharField(
         max_length=200, required=False, allow_null=True, help_text="The name of a known site."
     )

@@ -18,6 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from devices.api.filters import CommandFilter, DeviceFilter, ScheduleFilter
 from devices.api.serializers import CommandOut, DeviceIn, DeviceOut, ScheduleOut
+from devices.driver_settings import settle
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, ScheduleSegment
 from devices.registering import register_devices
 from meters.api.csv_import import (
@@ -57,6 +58,7 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
         if Device.objects.filter(external_id=values["external_id"]).exists():
             raise serializers.ValidationError({"external_id": ["A device with this id exists."]})
         external_id = values.pop("external_id")
+        refuse_wrong_settings(external_id, values)
         register_devices(wanted={external_id: values}, now=timezone.now())
         return Response(self.shown(external_id), status=status.HTTP_201_CREATED)
 
@@ -66,6 +68,7 @@ class DeviceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVie
         device = self.get_object()
         values = self.checked(DeviceIn(data=request.data, partial=True))
         values.pop("external_id", None)
+        refuse_wrong_settings(device.external_id, values)
         register_devices(wanted={device.external_id: values}, now=timezone.now())
         return Response(self.shown(device.external_id))
 
@@ -119,9 +122,28 @@ def resolve(rows: Sequence[Values]) -> RowErrors:
     return errors
 
 
+def refuse_wrong_settings(external_id: str, values: Values) -> None:
+    """Complete the driver's settings of a device that is to be written.
+
+    Raises:
+        serializers.ValidationError: the driver cannot work with them.
+    """
+    if wrong := settle({external_id: values}):
+        raise serializers.ValidationError({"settings": wrong[external_id]})
+
+
 def check_rows(rows: Sequence[Values]) -> RowErrors:
     """Find what is wrong with rows taken together."""
-    return repeated(rows, key="external_id") or resolve(rows)
+    return repeated(rows, key="external_id") or resolve(rows) or _wrong_settings(rows)
+
+
+def _wrong_settings(rows: Sequence[Values]) -> RowErrors:
+    wrong = settle({row["external_id"]: row for row in rows})
+    return {
+        position: {"settings": wrong[row["external_id"]]}
+        for position, row in enumerate(rows)
+        if row["external_id"] in wrong
+    }
 
 
 def apply_rows(rows: Sequence[Values], is_commit: bool) -> tuple[int, int]:  # noqa: FBT001 - the importer's callback

@@ -13,15 +13,21 @@ QUICK_DELAYS_SECONDS = (2, 4, 8)
 SILENCE_SECONDS = 60
 SLOW_DELAY_SECONDS = 30
 JITTER = 0.2
+LONGEST_PAUSE_SECONDS = 300
 
 
-def next_attempt_at(*, key: str, attempts_made: int, now: datetime, expires_at: datetime) -> datetime:
+def next_attempt_at(
+    *, key: str, attempts_made: int, now: datetime, expires_at: datetime, pause_seconds: float = 0
+) -> datetime:
     """Return when to try again; at the latest `expires_at`, when there is nothing left but to give up.
+
+    A device that asked for a pause gets it, of five minutes at most.
 
     The jitter depends on the command's key and the attempt alone: a thousand devices that went
     silent together are not all tried again in the same instant, and a replay gives the same times.
     """
-    delay = _delay_seconds(attempts_made) * (1 + JITTER * _fraction(f"{key}:{attempts_made}"))
+    pause = min(pause_seconds, LONGEST_PAUSE_SECONDS)
+    delay = max(_delay_seconds(attempts_made), pause) * (1 + JITTER * _fraction(f"{key}:{attempts_made}"))
     return min(now + timedelta(seconds=delay), expires_at)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from devices.domain.schedule import ScheduleMessage
 from devices.models import Device
@@ -17,12 +18,28 @@ logger = logging.getLogger(__name__)
 class DriverError(Exception):
     """The message did not reach the device, or no answer came back; the text is shown to operators.
 
-    `permanent`: trying again cannot help.
+    `permanent`: trying again cannot help. `pause_seconds`: the device asked not to be tried sooner.
     """
 
-    def __init__(self, message: str, *, permanent: bool) -> None:
+    def __init__(self, message: str, *, permanent: bool, pause_seconds: float = 0) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.pause_seconds = pause_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What devices of a driver can do.
+
+    `holds_schedule`: they keep the whole schedule and end by themselves; otherwise they take set-points.
+    `reads_back`: what they do can be asked. `telemetry`: they say it unasked. `lease_seconds`: how long a
+    set-point lasts unless it is renewed; None for as long as it says.
+    """
+
+    holds_schedule: bool = True
+    reads_back: bool = False
+    telemetry: bool = False
+    lease_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +69,19 @@ class Driver(ABC):
     normal when it ends and refuses a version older than the one it accepted last.
     """
 
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    secret_settings: ClassVar[frozenset[str]] = frozenset()
+    """Names in a device's settings that are never shown once they are stored."""
     timeout_seconds: float = 10
     concurrency: int = 32
     """How many devices are spoken to at once; a batch is never larger than this."""
+
+    def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with a device's settings, a sentence each that shows no secret.
+
+        Asked when a device is written, so it must not connect to anything.
+        """
+        return []
 
     @abstractmethod
     def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
@@ -81,8 +108,13 @@ class Driver(ABC):
     def _try(self, delivery: Delivery) -> Result:
         try:
             return self.deliver(delivery.message, delivery.device)
-        except DriverError as error:
-            return error
-        except Exception as error:  # a driver's bug must not stop the other devices
-            logger.exception("Driver failed for device %s", delivery.device.pk)
-            return DriverError(f"The driver failed: {type(error).__name__}.", permanent=False)
+        except Exception as error:
+            return failure(error, device=delivery.device)
+
+
+def failure(error: Exception, *, device: Device) -> DriverError:
+    """Return what the operator is told of an exception: a driver's bug must not stop the other devices."""
+    if isinstance(error, DriverError):
+        return error
+    logger.error("Driver failed for device %s", device.pk, exc_info=error)
+    return DriverError(f"The driver failed: {type(error).__name__}.", permanent=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from devices.driver_settings import DEFAULT_DRIVER, shown
 from devices.models import Device
 from meters.models import Meter, Site
 
@@ -92,9 +94,21 @@ def device_diff(rows: Sequence[Mapping[str, Any]]) -> Diff:
     found = Device.objects.filter(external_id__in=ids).select_related("site").prefetch_related("meters")
     stored = {device.external_id: device for device in found}
     return _diff(
-        _change(n, row, key="external_id", stored=stored.get(row["external_id"]))
+        _change(n, _without_secrets(row, one), key="external_id", stored=one)
         for n, row in enumerate(rows)
+        for one in [stored.get(row["external_id"])]
     )
+
+
+def _without_secrets(row: Mapping[str, Any], stored: Device | None) -> Mapping[str, Any]:
+    """Return the row with the driver's settings as they may be shown; the stored ones are masked in place."""
+    if "settings" not in row:
+        return row
+    held = (stored.driver, stored.settings) if stored else (DEFAULT_DRIVER, {})
+    new = shown(row.get("driver", held[0]), row["settings"], beside=held[1])
+    if stored:
+        stored.settings = shown(*held)
+    return {**row, "settings": new}
 
 
 def _change(position: int, row: Mapping[str, Any], *, key: str, stored: Any | None) -> Change:
@@ -132,6 +146,8 @@ def in_words(value: Any) -> str:
         return value.name
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
     if isinstance(value, Iterable):
         return "; ".join(sorted(in_words(part) for part in value))
     return str(value)

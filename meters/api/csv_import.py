@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
@@ -135,10 +136,18 @@ def _text_of(request: Request) -> str:
 def _values(row: Mapping[str, Any], *, fields: Mapping[str, serializers.Field]) -> Values:
     """Leave out empty cells, and cut lists."""
     cells = {name: restore(cell) for name, cell in row.items() if cell}
-    return {
-        name: re.findall(r"[^\s;]+", cell) if isinstance(fields[name], serializers.ListField) else cell
-        for name, cell in cells.items()
-    }
+    return {name: _cell(cell, field=fields[name]) for name, cell in cells.items()}
+
+
+def _cell(cell: str, *, field: serializers.Field) -> Any:
+    if isinstance(field, serializers.ListField):
+        return re.findall(r"[^\s;]+", cell)
+    if isinstance(field, serializers.DictField):
+        try:
+            return json.loads(cell)
+        except (ValueError, RecursionError):
+            return cell  # which the field refuses with a sentence
+    return cell
 
 
 def _refused(sentence: str) -> serializers.ValidationError:

@@ -186,6 +186,14 @@ def test_a_silent_device_is_tried_quickly_then_after_a_minute_then_every_half_mi
         assert base <= delay <= base * 1.2
 
 
+@pytest.mark.parametrize(("pause", "least"), [(0, 2), (1, 2), (120, 120), (86_400, 300)])
+def test_a_device_may_ask_for_a_pause_of_five_minutes_at_most(pause, least):
+    again = next_attempt_at(
+        key="1:1:SCHEDULE", attempts_made=1, now=NOW, expires_at=at(60), pause_seconds=pause
+    )
+    assert least <= (again - NOW).total_seconds() <= least * 1.2
+
+
 def test_jitter_is_the_same_each_time_and_differs_between_commands():
     times = {
         next_attempt_at(key=f"{n}:1:SCHEDULE", attempts_made=4, now=NOW, expires_at=at(60)) for n in range(9)

@@ -68,6 +68,20 @@ REFUSED = {
     "no web worker": ({"WEB_WORKERS": "0"}, "WEB_WORKERS is '0'. Set it to a whole number such as 2."),
     "queue of another kind": ({"REDIS_URL": "http://localhost"}, "REDIS_URL is not understood"),
     "broker of another kind": ({"MQTT_URL": "tcp://localhost"}, "MQTT_URL is not understood"),
+    "a network that is none": (
+        {"DEVICE_NETWORKS": "10.0.0.0/33"},
+        "DEVICE_NETWORKS names '10.0.0.0/33'. Set it",
+    ),
+    "the whole Internet": (
+        {"DEVICE_NETWORKS": "0.0.0.0/0"},
+        "DEVICE_NETWORKS names 0.0.0.0/0. Public addresses",
+    ),
+    "a network of clouds": ({"DEVICE_NETWORKS": "10.0.0.0/8,169.254.0.0/16"}, "names 169.254.0.0/16. Public"),
+    "a port of no kind": ({"DEVICE_PORTS": "443,65536"}, "DEVICE_PORTS names '65536'. Set it"),
+    "a secret in the clear": (
+        {"DEVICE_HTTP_SECRETS": "sesame"},
+        "DEVICE_HTTP_SECRETS cannot be used",
+    ),
     "mail of another kind": ({"EMAIL_URL": "pigeon://coop"}, "EMAIL_URL is not understood"),
 }
 
@@ -88,6 +102,11 @@ ACCEPTED = {
     },
     "PostgreSQL": {"DATABASE_URL": "postgres://me@127.0.0.1:5432/portal"},
     "empty means not set": {"DATABASE_URL": "", "LEAP_WEBHOOK_HEADER": " ", "DEBUG": "", "EMAIL_URL": ""},
+    "devices on site": {
+        "DEVICE_NETWORKS": "10.20.0.0/16, fc00::/7, 127.0.0.1/32",
+        "DEVICE_PORTS": "443,9000",
+        "DEVICE_HTTP_SECRETS": "whsec_" + "QUJD" * 8,
+    },
     "a header of ours": {"LEAP_WEBHOOK_HEADER": "X-Leap-Key"},
     "a host with a port": {"LEAP_API_BASE_URL": "http://127.0.0.1:4010/"},
 }
@@ -96,6 +115,12 @@ ACCEPTED = {
 @pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_sense_is_accepted(changes, read_settings):
     assert read_settings(changes)["LEAP_WEBHOOK_KEYS"]
+
+
+def test_the_ports_of_the_database_and_the_helpers_are_closed_to_drivers(read_settings):
+    helpers = {"REDIS_URL": "redis://cache", "MQTT_URL": "mqtts://broker:9883"}
+    read = read_settings(helpers | {"DATABASE_URL": "postgres://me@10.0.0.5/portal"})
+    assert read["DEVICE_CLOSED_PORTS"] == (5432, 6379, 9883)
 
 
 def test_the_command_line_says_the_sentence_without_a_traceback():

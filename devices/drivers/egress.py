@@ -1,0 +1,99 @@
+"""Connections to devices that go to allowed addresses only.
+
+A name is resolved once for a connection, everything it leads to must be allowed (`devices.domain.egress`),
+and the connection goes to one of those very numbers: what the name leads to a moment later does not matter.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpcore
+from django.conf import settings
+
+from devices.domain.egress import Forbidden, Policy, as_number, check_numbers
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Return the numbers a name leads to. Raises OSError when there are none."""
+
+CONNECT_SECONDS: Final = 3.0
+OWN_MACHINE: Final = frozenset({"*", "localhost", "127.0.0.1", "[::1]"})
+
+
+def policy_set() -> Policy:
+    """Return what may be spoken to, as the settings say.
+
+    The portal's own public names are closed. Its name on this machine is closed where it listens, and open
+    elsewhere if loopback is listed.
+    """
+    portal = urlsplit(settings.PORTAL_URL)
+    names = {*settings.ALLOWED_HOSTS, portal.hostname or ""}
+    return Policy(
+        networks=tuple(settings.DEVICE_NETWORKS),
+        ports=frozenset(settings.DEVICE_PORTS),
+        own_ports=frozenset(settings.DEVICE_CLOSED_PORTS),
+        own_names=frozenset(name.lower() for name in names if name and name not in OWN_MACHINE),
+        own_web_port=portal.port,
+    )
+
+
+class UnknownName(httpcore.ConnectError):
+    """The name leads nowhere, at least now."""
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to allowed addresses only, each name resolved once for each connection."""
+
+    def __init__(self, *, policy: Callable[[], Policy], resolve: Resolver) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._plain = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first of the host's addresses that answers.
+
+        Raises:
+            Forbidden: one of them is closed.
+            UnknownName: there is none.
+            httpcore.ConnectError, httpcore.ConnectTimeout: none answers.
+        """
+        numbers = await self._numbers(host, port)
+        check_numbers(numbers, port=port, policy=self._policy())
+        failure: Exception = UnknownName()
+        for number in numbers:
+            try:
+                stream = await self._plain.connect_tcp(number, port, timeout=CONNECT_SECONDS)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+                continue
+            peer = stream.get_extra_info("server_addr")[0]
+            if ipaddress.ip_address(peer) != ipaddress.ip_address(number):
+                await stream.aclose()
+                raise Forbidden(f"was answered from {peer}.")
+            return stream
+        raise failure
+
+    async def _numbers(self, host: str, port: int) -> Sequence[str]:
+        if number := as_number(host):
+            return [number]
+        try:
+            return await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise UnknownName from error
+
+
+def look_up(host: str, port: int) -> list[str]:
+    """Ask the system where a name leads. Raises OSError when it does not know."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
