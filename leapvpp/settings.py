@@ -27,6 +27,8 @@ LEAP_DISPATCH_LEVEL = environment.choice("LEAP_DISPATCH_LEVEL", ("first", "meter
 REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
 PORTAL_URL = environment.portal_url()
 MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
+MQTT_CA_FILE = environment.text("MQTT_CA_FILE")
+MQTT_VERIFY = environment.flag("MQTT_VERIFY", default=True)
 WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2)
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
 DATABASES = {"default": environment.database(BASE_DIR)}
@@ -147,6 +149,7 @@ SILENCED_SYSTEM_CHECKS = [
 # Devices: a driver's name on a device → its class.
 DEVICE_DRIVERS = {
     "simulator": "devices.drivers.simulator.SimulatorDriver",
+    "mqtt": "devices.drivers.mqtt.MqttDriver",
 }
 
 # The API.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from devices.domain.schedule import ScheduleMessage
 from devices.models import Device
@@ -44,6 +45,21 @@ class Delivery:
 Result = Answer | DriverError
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the devices of a driver can do.
+
+    `holds_schedule`: they keep the whole schedule; without it they take one set-point at a time.
+    `reads_back`: what they really hold can be asked. `telemetry`: they report by themselves.
+    `lease_seconds`: after how long a set-point lapses if it is not renewed; None: it carries its own end.
+    """
+
+    holds_schedule: bool = True
+    reads_back: bool = False
+    telemetry: bool = False
+    lease_seconds: int | None = None
+
+
 class Driver(ABC):
     """Carries schedules to one kind of device.
 
@@ -52,6 +68,7 @@ class Driver(ABC):
     normal when it ends and refuses a version older than the one it accepted last.
     """
 
+    capabilities: ClassVar[Capabilities] = Capabilities()
     timeout_seconds: float = 10
     concurrency: int = 32
     """How many devices are spoken to at once; a batch is never larger than this."""
@@ -63,6 +80,10 @@ class Driver(ABC):
         Raises:
             DriverError: no answer (`permanent=False`), or none possible (`permanent=True`).
         """
+
+    def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with a device's settings, a sentence each; nothing if they will do."""
+        return []
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
         """Yield the positions and results of the deliveries in groups, as they come in.
