@@ -27,6 +27,21 @@ class DriverError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What devices of a driver can do.
+
+    `holds_schedule`: they keep the whole schedule and end by themselves; otherwise they take set-points.
+    `reads_back`: what they do can be asked. `telemetry`: they say it unasked. `lease_seconds`: how long a
+    set-point lasts unless it is renewed; None for as long as it says.
+    """
+
+    holds_schedule: bool = True
+    reads_back: bool = False
+    telemetry: bool = False
+    lease_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the device said. A rejection is an answer, not an error; `detail` says why."""
 
@@ -45,21 +60,6 @@ class Delivery:
 Result = Answer | DriverError
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the devices of a driver can do.
-
-    `holds_schedule`: they keep the whole schedule; without it they take one set-point at a time.
-    `reads_back`: what they really hold can be asked. `telemetry`: they report by themselves.
-    `lease_seconds`: after how long a set-point lapses if it is not renewed; None: it carries its own end.
-    """
-
-    holds_schedule: bool = True
-    reads_back: bool = False
-    telemetry: bool = False
-    lease_seconds: int | None = None
-
-
 class Driver(ABC):
     """Carries schedules to one kind of device.
 
@@ -73,6 +73,13 @@ class Driver(ABC):
     concurrency: int = 32
     """How many devices are spoken to at once; a batch is never larger than this."""
 
+    def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with a device's settings, a sentence each that shows no secret.
+
+        Asked when a device is written, so it must not connect to anything.
+        """
+        return []
+
     @abstractmethod
     def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
         """Carry one message and return the device's answer.
@@ -80,10 +87,6 @@ class Driver(ABC):
         Raises:
             DriverError: no answer (`permanent=False`), or none possible (`permanent=True`).
         """
-
-    def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return what is wrong with a device's settings, a sentence each; nothing if they will do."""
-        return []
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
         """Yield the positions and results of the deliveries in groups, as they come in.

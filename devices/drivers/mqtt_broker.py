@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
 from django.conf import settings
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -147,7 +148,7 @@ async def subscribe(client: aiomqtt.Client, names: dict[str, int], *, wants_reta
 
 def in_words(broker: Broker, error: Exception) -> str:
     """Return what is wrong with the broker as a sentence without a secret."""
-    if isinstance(error, aiomqtt.MqttConnectError):
+    if isinstance(error, MqttConnectError):
         return f"The MQTT broker at {broker} refuses the portal ({error}); see MQTT_URL."
     if isinstance(error, TimeoutError) or "timed out" in str(error):
         return f"The MQTT broker at {broker} does not answer."
