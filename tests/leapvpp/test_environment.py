@@ -68,6 +68,7 @@ REFUSED = {
     "no web worker": ({"WEB_WORKERS": "0"}, "WEB_WORKERS is '0'. Set it to a whole number such as 2."),
     "queue of another kind": ({"REDIS_URL": "http://localhost"}, "REDIS_URL is not understood"),
     "broker of another kind": ({"MQTT_URL": "tcp://localhost"}, "MQTT_URL is not understood"),
+    "broker at no port": ({"MQTT_URL": "mqtt://localhost:many"}, "MQTT_URL is not understood"),
     "mail of another kind": ({"EMAIL_URL": "pigeon://coop"}, "EMAIL_URL is not understood"),
 }
 
