@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from queue import SimpleQueue
 from typing import ClassVar
 
 import aiomqtt
+import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -137,14 +137,16 @@ class _Batch:
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         now = datetime.now(UTC)
+        ends = {message["expires_at"] for message in self.messages}
+        properties = {end: _expiry(end, now=now) for end in ends}
         await asyncio.gather(
             *(
                 client.publish(
                     topic(message["device"], "schedule"),
-                    json.dumps(message),
+                    msgspec.json.encode(message),
                     qos=1,
                     retain=True,
-                    properties=_expiry(message, now=now),
+                    properties=properties[message["expires_at"]],
                 )
                 for message in self.messages
             )
@@ -175,9 +177,9 @@ class _Batch:
             self.group = []
 
 
-def _expiry(message: ScheduleMessage, *, now: datetime) -> Properties:
+def _expiry(end: str, *, now: datetime) -> Properties:
     """Have the broker forget a schedule at its end, so that no device is told one that is over."""
-    left = datetime.fromisoformat(message["expires_at"]) - now
+    left = datetime.fromisoformat(end) - now
     properties = Properties(PacketTypes.PUBLISH)
     properties.MessageExpiryInterval = min(max(1, int(left.total_seconds())), LONGEST_EXPIRY_SECONDS)
     return properties

@@ -26,6 +26,8 @@ ROOT: Final = "leapvpp/devices"
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 LARGEST_PACKET: Final = 16 * 1024
 """Bytes; the broker is asked to keep larger ones, of which no device has use, to itself."""
+MOST_CALLS: Final = 100
+"""How many calls may wait for the broker at once; for each the library looks through all that wait."""
 WITHOUT_DELAY: Final = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 """Without it a small message waits up to 44 ms for the acknowledgement of the one before."""
 
@@ -66,6 +68,7 @@ class Broker:
             timeout=timeout_seconds,
             keepalive=30,
             max_queued_incoming_messages=most_waiting,
+            max_concurrent_outgoing_calls=MOST_CALLS,
             socket_options=[WITHOUT_DELAY],
             logger=quiet,
         )
