@@ -98,6 +98,7 @@ def be_devices(port: int, size: int) -> None:
 def measure(size: int) -> None:
     """Measure both in turns and print the line."""
     driver = MqttDriver()
+    driver.timeout_seconds = 60  # a busy machine is slow, not silent
     with tempfile.TemporaryDirectory() as folder, mosquitto(Path(folder)) as port, fleet(port, size):
         settings.MQTT_URL = f"mqtt://127.0.0.1:{port}"
         ours, theirs = [], []

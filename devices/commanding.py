@@ -1,7 +1,7 @@
 """Stage: due commands → devices, one attempt row a try.
 
-Reads and moves `Command`, writes `CommandAttempt`, and lets the schedule's state and the device's
-`is_online` follow. A command is claimed under a lease longer than any try: whoever dies while
+Reads and moves `Command`, writes `CommandAttempt`, and lets the schedule's state and whether the device
+is online, or failing, follow. A command is claimed under a lease longer than any try: whoever dies while
 trying leaves an attempt STARTED and a lease that lapses, and the next run takes both up.
 """
 
@@ -21,6 +21,7 @@ from devices.domain import retry
 from devices.domain.schedule import Segment, as_message
 from devices.drivers import driver_named
 from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result
+from devices.failing import note_acknowledged, note_failed
 from devices.models import (
     OPEN_COMMAND_STATES,
     AttemptOutcome,
@@ -143,9 +144,9 @@ def _refuse(commands: Sequence[tuple[Command, str]], *, now: datetime) -> None:
         command.next_attempt_at = command.claimed_until = None
         command.finished_at = now
         command.detail = detail
-    DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command, _ in commands]).update(
-        state=ScheduleState.FAILED
-    )
+    schedules = [command.schedule_id for command, _ in commands]
+    DeviceSchedule.objects.filter(pk__in=schedules).update(state=ScheduleState.FAILED)
+    note_failed(schedules, now=now)
     Command.objects.filter(state__in=OPEN_COMMAND_STATES).bulk_update(
         [command for command, _ in commands],
         ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"],
@@ -249,7 +250,10 @@ def _write_claim(commands: Sequence[Command], *, now: datetime) -> None:
         command.claimed_until = now + LEASE
         by_state.setdefault(command.state, []).append(command)
     for state, some in by_state.items():
-        DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in some]).update(state=state)
+        schedules = [command.schedule_id for command in some]
+        DeviceSchedule.objects.filter(pk__in=schedules).update(state=state)
+        if state == CommandState.FAILED:
+            note_failed(schedules, now=now)
         Command.objects.filter(pk__in=[command.pk for command in some]).update(
             state=state, claimed_until=now + LEASE, attempt_count=F("attempt_count") + 1
         )
@@ -308,9 +312,11 @@ def _record_accepted(tries: Sequence[_Try], *, now: datetime) -> None:
 
 
 def _acknowledge(commands: Sequence[Command], *, detail: str, now: datetime) -> None:
-    DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in commands]).update(
+    schedules = [command.schedule_id for command in commands]
+    DeviceSchedule.objects.filter(pk__in=schedules).update(
         state=ScheduleState.ACKNOWLEDGED, acknowledged_at=now
     )
+    note_acknowledged(schedules, now=now)
     Command.objects.filter(pk__in=[command.pk for command in commands], state__in=OPEN_COMMAND_STATES).update(
         state=CommandState.ACKNOWLEDGED,
         next_attempt_at=None,
@@ -334,6 +340,7 @@ def _record_others(results: Sequence[tuple[_Try, Result]], *, now: datetime) -> 
     Device.objects.filter(pk__in=silent).update(is_online=False)
     finished = [one.command.schedule_id for one, _ in results if one.command.finished_at]
     DeviceSchedule.objects.filter(pk__in=finished).update(state=ScheduleState.FAILED)
+    note_failed(finished, now=now)
     Command.objects.filter(state__in=OPEN_COMMAND_STATES, claimed_until=lease).bulk_update(
         [one.command for one, _ in results],
         ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"],
@@ -381,6 +388,7 @@ def _expire(*, now: datetime) -> None:
     DeviceSchedule.objects.filter(pk__in=[command.schedule_id for command in commands]).update(
         state=ScheduleState.FAILED
     )
+    note_failed([command.schedule_id for command in commands if command.attempt_count], now=now)
     for command in commands:
         last = command.detail or "It could not be sent in time."
         command.detail = f"Past its end before the device accepted it. {last}"

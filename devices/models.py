@@ -28,7 +28,8 @@ class Device(models.Model):
     """One thing that can be told what to do.
 
     `schedule_version` is the newest version made for it and only grows (the fence: a device refuses an
-    older one); `plan_requested_at` as on a meter. `settings` belong to the driver.
+    older one); `plan_requested_at` as on a meter, but may lie ahead. `settings` belong to the driver.
+    `failing_since` and `recovered_at`: `devices.failing`.
     `weigh_requested_at`: a reading of the state of charge waits for dispatch to say whether it bears on the
     plan; `planned_percent` is the one that the latest plan weighed.
     """
@@ -59,6 +60,8 @@ class Device(models.Model):
     last_seen_at = models.DateTimeField(null=True, blank=True)
     schedule_version = models.PositiveIntegerField(default=0, editable=False)
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    recovered_at = models.DateTimeField(null=True, blank=True, editable=False)
     weigh_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     planned_percent = models.DecimalField(
         max_digits=5, decimal_places=2, null=True, blank=True, editable=False

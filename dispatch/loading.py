@@ -15,14 +15,14 @@ from django.db.models import Q
 
 from devices.models import Device, DeviceKind
 from dispatch.domain.consolidation import Traits
-from dispatch.domain.events import Event, Window, to_watts
+from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, to_watts
 from dispatch.domain.fleet import LOOK_BACK, Fleet
 from dispatch.domain.roster import MeterFacts
 from dispatch.levels import load_policy
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.models import DispatchEvent, RecipientMember, RecipientSet, TestKind
 from dispatch.rulings import load_rulings
-from dispatch.terms import load_terms
+from dispatch.terms import devices_with_terms, load_terms
 from meters.models import Meter
 from meters.readiness import reason_not_dispatchable
 
@@ -62,6 +62,7 @@ _DEVICE_COLUMNS = (
     "energy_capacity_kwh",
     "state_of_charge_percent",
     "state_of_charge_at",
+    "failing_since",
 )
 _RECIPIENT_COLUMNS = ("recipients_id", "planned_recipients_id")
 
@@ -77,11 +78,15 @@ class Seeds:
 
 @dataclass(slots=True)
 class Loaded:
-    """The values, which devices to plan, which events' devices are all among them, and policies' names."""
+    """The values, which devices to plan, which events' devices are all among them, and policies' names.
+
+    `counted_ids`: the events of which everything that bears on their numbers is here.
+    """
 
     fleet: Fleet
     device_ids: set[int]
     event_ids: set[int]
+    counted_ids: set[int]
     policies: dict[int, str]
 
 
@@ -94,32 +99,69 @@ class _Scope:
     event_ids: set[int] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Everything live on some devices, and all who share it."""
+
+    events: list[Event]
+    recipients: dict[int, list[str]]
+    meters: dict[str, MeterFacts]
+    devices: list[Device]
+
+
 def load(seeds: Seeds, *, now: datetime) -> Loaded:
     """Read everything needed to plan what the seeds reach.
 
-    1. Changed meters and devices, overruled ones too, change how the power of their events is shared: those
-       events count as changed. 2. All devices of changed events are planned. 3. Whatever else
-       is live on those devices is read too, with all who share it; and what names changed meters, though
-       none of them may have a device.
+    1. Changed meters and devices, overruled and failing ones too, change how the power of their events is
+    shared: those events count as changed. 2. All devices of changed events are planned. Where some of them
+    have terms, what they leave undone in other events with a number may change: so are all devices of those.
+    3. Whatever else is live on the devices is read, with all who share it; and what names changed meters,
+    though none of them may have a device. 4. Where others who share have terms, what they leave undone
+    follows from all that is live on them: that is read as well, though they are not planned. There it ends,
+    as what anybody leaves undone follows from the first sharing alone (`fleet.plan_fleet`).
     """
     scope = _reach(seeds, now=now)
-    behind = {meter_id for meter_id, _ in links_of(device_ids=scope.device_ids)}
-    events = _live_events(scope.meter_ids | behind, now=now)
-    recipients = recipients_of({event.recipients for event in events})
-    meters = meters_of(scope.meter_ids.union(behind, *recipients.values()), now=now)
-    devices = devices_of(scope.device_ids.union(*(meter.device_ids for meter in meters.values())))
-    planned = [device for device in devices if device.pk in scope.device_ids]
-    terms, policies = load_terms(planned, now=now)
+    scope.device_ids |= _sharing_with_limited(scope.device_ids, now=now)
+    around = _around(scope.device_ids, scope.meter_ids, now=now)
+    counted = {event.event_id for event in around.events}
+    limited = devices_with_terms(around.devices, now=now)
+    if limited - scope.device_ids:
+        around = _around(scope.device_ids | limited, scope.meter_ids, now=now)
+    bearing = [device for device in around.devices if device.pk in scope.device_ids | limited]
+    terms, policies = load_terms(bearing, now=now)
     fleet = Fleet(
-        events=events,
-        recipients=recipients,
-        meters=meters,
-        devices={device.pk: traits_of(device) for device in devices},
-        rulings=load_rulings(devices, now=now),
+        events=around.events,
+        recipients=around.recipients,
+        meters=around.meters,
+        devices={device.pk: traits_of(device) for device in around.devices},
+        rulings=load_rulings(around.devices, now=now),
         policy=load_policy(),
         terms=terms,
+        failing=frozenset(device.pk for device in around.devices if device.failing_since),
     )
-    return Loaded(fleet, {device.pk for device in planned}, scope.event_ids, policies)
+    planned = {device.pk for device in around.devices if device.pk in scope.device_ids}
+    return Loaded(fleet, planned, scope.event_ids, counted, policies)
+
+
+def _around(device_ids: Collection[int], meter_ids: Collection[str], *, now: datetime) -> _Around:
+    """Read what is live on devices and on further meters, with all who share it."""
+    behind = {meter_id for meter_id, _ in links_of(device_ids=device_ids)}
+    events = _live_events(behind.union(meter_ids), now=now)
+    recipients = recipients_of({event.recipients for event in events})
+    meters = meters_of(behind.union(meter_ids, *recipients.values()), now=now)
+    sharing = (meter.device_ids for meter in meters.values())
+    return _Around(events, recipients, meters, devices_of(set(device_ids).union(*sharing)))
+
+
+def _sharing_with_limited(device_ids: Collection[int], *, now: datetime) -> set[int]:
+    """Return who shares an event with a number with any of the devices that have terms."""
+    limited = devices_with_terms(devices_of(device_ids), now=now)
+    if not limited:
+        return set()
+    behind = {meter_id for meter_id, _ in links_of(device_ids=limited)}
+    sets = {event.recipients for event in _live_events(behind, now=now) if asked_watts(event) is not MAXIMUM}
+    named = set[str]().union(*recipients_of(sets).values())
+    return {device_id for _, device_id in links_of(meter_ids=named)}
 
 
 def traits_of(device: Device) -> Traits:

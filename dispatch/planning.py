@@ -1,8 +1,8 @@
 """Stage: what changed → device schedules. Reads rows that ask for a plan; writes plans' outcomes.
 
 A row asks by `plan_requested_at`: an event that changed, a meter or a device that was mapped or armed, an
-override that was made or ended. Nothing else starts a plan: what time alone brings (an override's begin, an
-arming's end) is cut into the plan beforehand.
+override that was made or ended, a device that began or ceased to fail. Nothing else starts a plan: what time
+alone brings (an override's begin, an arming's end) is cut into the plan beforehand.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 from django.db import OperationalError, transaction
 from django.db.models import Manager, Model
 
+from devices.failing import SETTLES_WITHIN
 from devices.models import Device
 from devices.scheduling import release, replace_schedules, withheld
 from dispatch import queue
@@ -66,7 +67,8 @@ def plan_waiting(*, now: datetime) -> int:
         raise
     except Exception:
         logger.exception("Planning everything at once failed; piece by piece now")
-    return _plan_pieces([(model, pk) for model, asked_at in _waiting().items() for pk in asked_at], now=now)
+    rows = [(model, pk) for model, asked_at in _waiting(now=now).items() for pk in asked_at]
+    return _plan_pieces(rows, now=now)
 
 
 def _plan_pieces(rows: Sequence[Row], *, now: datetime) -> int:
@@ -97,18 +99,19 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
         if not try_turn(Stage.PLANNING):
             return 0
         still = withheld()  # before what they are withheld for is read, so that nothing is released unheard
-        waiting = _waiting(only=only)
-        if not any(waiting.values()):
+        waiting = _waiting(only=only, now=now)
+        if not _is_due(waiting, now=now):
             release(still if only is None else ())
             return 0
         loaded = load(_seeds(waiting, now=now), now=now)
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
         replaced = replace_schedules(desired=desired, policies=loaded.policies, now=now)
-        note_planned(loaded.fleet.terms)
+        note_planned({pk: each for pk, each in loaded.fleet.terms.items() if pk in plan.plans})
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
-        save_numbers(plan.numbers, replanned=loaded.event_ids, now=now)
+        numbers = {pk: each for pk, each in plan.numbers.items() if pk in loaded.counted_ids}
+        save_numbers(numbers, replanned=loaded.event_ids, now=now)
         _let_go(waiting)
         release([pk for pk, device_id in still.items() if only is None or device_id in plan.plans])
     reasons = ", ".join(
@@ -120,14 +123,26 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
     return len(plan.plans)
 
 
-def _waiting(*, only: Collection[Row] | None = None) -> Waiting:
-    """Return the rows that ask for a plan, or `only` those of them, and when each asked."""
+def _waiting(*, only: Collection[Row] | None = None, now: datetime) -> Waiting:
+    """Return the rows that ask for a plan, or `only` those of them, and when each asked.
+
+    What began to fail a moment ago is taken along, though it does not ask yet; what asks for later is not.
+    """
     waiting: Waiting = {}
     for model in ASKERS:
         rows = model._default_manager.filter(plan_requested_at__isnull=False).order_by("pk")
+        if model is Device:
+            rows = rows.filter(plan_requested_at__lte=now + SETTLES_WITHIN)
         asked_at = rows.values_list("pk", "plan_requested_at")
         waiting[model] = {pk: at for pk, at in asked_at if only is None or (model, pk) in only}
     return waiting
+
+
+def _is_due(waiting: Waiting, *, now: datetime) -> bool:
+    """Say whether any of the rows asks now."""
+    return any(
+        model is not Device or at <= now for model, asked_at in waiting.items() for at in asked_at.values()
+    )
 
 
 def _seeds(waiting: Waiting, *, now: datetime) -> Seeds:

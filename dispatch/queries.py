@@ -94,7 +94,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     """Return the tasks that have work waiting and whose wake-up is lost, or that nobody wakes; indexed.
 
     Notifications, events and overrides come with a wake-up of their own, which takes a moment. Meters and
-    devices are changed below this app, where nobody can wake planning: theirs is here.
+    devices are changed below this app, where nobody can wake planning: theirs is here. A device may ask for a
+    time that is still to come.
     """
     lost = now - WAKE_UP_TIME
     received = DispatchNotification.objects.filter(status=NotificationStatus.RECEIVED, received_at__lte=lost)
@@ -102,9 +103,12 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     asked: list[QuerySet[Any]] = [
         rows.filter(plan_requested_at__lte=lost) for rows in (DispatchEvent.objects, Override.objects)
     ]
-    asked += [rows.filter(plan_requested_at__isnull=False) for rows in (Meter.objects, Device.objects)]
-    asked.append(Device.objects.filter(weigh_requested_at__isnull=False))
-    asked.append(Withheld.objects.filter(since__lte=lost))
+    asked += [
+        Meter.objects.filter(plan_requested_at__isnull=False),
+        Device.objects.filter(plan_requested_at__lte=now),
+        Device.objects.filter(weigh_requested_at__isnull=False),
+        Withheld.objects.filter(since__lte=lost),
+    ]
     tasks = []
     if received.exists() or repeated.exists():
         tasks.append(RECORD_WAITING)

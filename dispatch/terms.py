@@ -72,6 +72,14 @@ def _counts(policy: Policy) -> bool:
     return bool(policy.storage or (policy.limits and policy.limits.counts_runs))
 
 
+def devices_with_terms(devices: Sequence[Device], *, now: datetime) -> frozenset[int]:
+    """Return which of the devices have any terms. One statement where there is no policy."""
+    nearest = nearest_policies(devices, now=now)
+    says_something = {policy.pk: policy.to_value() != Policy() for policy in nearest.values()}
+    under = {pk for pk, policy in nearest.items() if says_something[policy.pk]}
+    return frozenset(under.union(device.pk for device in devices if device.commitments_only))
+
+
 def _terms(
     device: Device,
     policy: Policy,

@@ -111,9 +111,13 @@ def consolidate(
     rulings: Sequence[Ruling] = (),
     traits: Traits,
     terms: Terms | None = None,
+    settled: Sequence[UnservedSlice] = (),
     now: datetime,
 ) -> DevicePlan:
-    """Plan one device: every slice of every request is served or listed as unserved."""
+    """Plan one device: every slice of every request is served or listed as unserved.
+
+    `settled`: what an earlier plan of the same requests left undone; it stays so, for the same reasons.
+    """
     ordered = sorted(requests, key=order)
     limits = terms.limits if terms else None
     traits = _permitted(traits, terms=terms)
@@ -124,6 +128,7 @@ def consolidate(
         items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
     choices = [_choose(window, live, traits=traits, terms=terms) for window, live in cut(items)]
     busy = [choice.window for choice in choices if choice.mode]
+    choices = _settled(choices, settled)
     if terms and limits:
         choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
     if pack := _storage(traits, terms=terms):
@@ -160,6 +165,19 @@ def _after_notice(
             reason = sentences.too_late(event.heard_at, limits.notice, label=limits.label)
             late.append(UnservedSlice(event.event_id, Window(window.start, turn), reason))
     return moved, late
+
+
+def _settled(choices: Sequence[_Choice], undone: Sequence[UnservedSlice]) -> list[_Choice]:
+    """Refuse what was left undone before, where that is all which would be served."""
+    items: list[tuple[Window, _Choice | UnservedSlice]] = [(choice.window, choice) for choice in choices]
+    items += [(each.window, each) for each in undone]
+    settled = []
+    for window, live in cut(items) if undone else ():
+        reasons = {each.event_id: each.reason for each in live if isinstance(each, UnservedSlice)}
+        for choice in (replace(each, window=window) for each in live if isinstance(each, _Choice)):
+            is_undone = choice.kept and all(each.event.event_id in reasons for each in choice.kept)
+            settled.append(_dropped(choice, reasons[choice.kept[0].event.event_id]) if is_undone else choice)
+    return settled if undone else list(choices)
 
 
 def _within(

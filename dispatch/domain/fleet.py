@@ -10,21 +10,24 @@ traits share one plan: the cost follows the number of distinct cases, not of dev
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final
 
-from dispatch.domain import sentences
+from dispatch.domain.asking import Asking
 from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate, still_to_come
 from dispatch.domain.envelope import Request
-from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, is_live
-from dispatch.domain.levels import Policy, Shade, Shades, lit, shade
+from dispatch.domain.events import Event, Window, is_live
+from dispatch.domain.lacking import Lack, lacks
+from dispatch.domain.levels import Policy, Shades, shade
+from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Ruling
-from dispatch.domain.roster import MeterFacts, Roster
+from dispatch.domain.roster import Absence, MeterFacts, Roster
+from dispatch.domain.sharing import Call, Part, Shared, Sliced, parts_by_device, share, share_again
+from dispatch.domain.stretches import Stretches
 from dispatch.domain.terms import Terms
 
 LOOK_BACK: Final = timedelta(days=1)
@@ -32,7 +35,10 @@ LOOK_BACK: Final = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Fleet:
-    """Everything a plan is made of. `recipients`: the meter ids of each set, known to us or not."""
+    """Everything a plan is made of. `recipients`: the meter ids of each set, known to us or not.
+
+    `failing`: devices that take no schedule at the moment.
+    """
 
     events: Sequence[Event]
     recipients: Mapping[int, Sequence[str]]
@@ -41,6 +47,7 @@ class Fleet:
     rulings: Mapping[int, tuple[Ruling, ...]] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     terms: Mapping[int, Terms] = field(default_factory=dict)
+    failing: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,197 +66,200 @@ class FleetPlan:
     numbers: dict[int, EventNumbers]
 
 
-class _Sliced(NamedTuple):
-    """An event, cut where it is shared anew because others go out or come back."""
-
-    event: Event
-    windows: tuple[Window, ...]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """What the events of one set of recipients ask of a device. Equal ones are one object.
+class _Case:
+    """What devices that fare alike are asked, the plan for it, and what of it they leave undone.
 
-    `shares`: by slice of every event, in order. `shades`: by event, where it is left to its twin at the
-    other level; empty where none is.
+    `plan` is whole, `to_come` without what is over.
     """
 
-    recipients: int
-    shares: tuple[int | None, ...] = ()
-    armed_until: datetime | None = None
-    shades: tuple[tuple[Shade, ...], ...] = ()
-    refusal: str = ""
+    requests: tuple[Request, ...]
+    plan: DevicePlan
+    to_come: DevicePlan
+    lacks: frozenset[Lack]
 
 
 def plan_fleet(fleet: Fleet, *, device_ids: Collection[int], now: datetime) -> FleetPlan:
-    """Plan the given devices under all live events, and count what every event gets."""
+    """Plan the given devices under all live events, and count what every event gets.
+
+    1. Share the power among all whom no person stops, and plan the devices that have terms: what they leave
+    undone is settled. 2. Share again: the others give it, and what failing devices would. 3. Plan all devices
+    by that, but failing ones as if none failed, so that they go on being told the same. Nothing is shared a
+    third time: what is still undone is the events' shortfall.
+    """
+    calls, shades = _calls(fleet, now=now)
+    first = [share(call, shades=shades) for call in calls]
+    limited = _plan_devices(first, fleet=fleet, device_ids=fleet.terms, now=now)
+    absences = _absences(limited)
+    told = [share_again(each, shades=shades, absences=absences) for each in first]
+    final = told
+    if fleet.failing:
+        final = [
+            share_again(each, shades=shades, absences=_with_failing(absences, each.call, fleet.failing))
+            for each in first
+        ]
+    failing = fleet.failing.intersection(device_ids)
+    others = [device_id for device_id in device_ids if device_id not in failing]
+    cases = _plan_devices(told, fleet=fleet, device_ids=failing, earlier=limited, now=now)
+    cases |= _plan_devices(final, fleet=fleet, device_ids=others, earlier=limited, now=now)
+    more = _left_beyond(cases, limited, failing=failing)
+    return FleetPlan(
+        plans={device_id: cases[device_id].to_come for device_id in device_ids},
+        numbers={
+            each.event.event_id: EventNumbers(
+                shared.call.roster.unmapped, _shortfall(each, more[each.event.event_id], now=now)
+            )
+            for shared in final
+            for each in shared.asked
+        },
+    )
+
+
+def _calls(fleet: Fleet, *, now: datetime) -> tuple[list[Call], Shades]:
+    """Return the live events by set of recipients, and where they are left to twins."""
     live: defaultdict[int, list[Event]] = defaultdict(list)
     for event in sorted(fleet.events, key=lambda event: (event.leap_event_id, event.event_id)):
         if is_live(event, now=now - LOOK_BACK):
             live[event.recipients].append(event)
-    shades = shade(
-        [event for of in live.values() for event in of], recipients=fleet.recipients, policy=fleet.policy
+    calls = [
+        Call(
+            tuple(events),
+            Roster(
+                fleet.recipients[recipients],
+                meters=fleet.meters,
+                devices=fleet.devices,
+                rulings=fleet.rulings,
+            ),
+        )
+        for recipients, events in live.items()
+    ]
+    events = [event for call in calls for event in call.events]
+    return calls, shade(events, recipients=fleet.recipients, policy=fleet.policy)
+
+
+def _absences(cases: Mapping[int, _Case]) -> dict[int, list[Absence]]:
+    """Return, by event, which devices give less than their share, and when."""
+    alike: defaultdict[_Case, list[int]] = defaultdict(list)
+    for device_id, case in cases.items():
+        alike[case].append(device_id)
+    absences: defaultdict[int, list[Absence]] = defaultdict(list)
+    for case, device_ids in alike.items():
+        away = frozenset(device_ids)
+        for lack in case.lacks:
+            absences[lack.event_id].append(Absence(lack.window, away, lack.given))
+    return absences
+
+
+def _with_failing(
+    absences: Mapping[int, Sequence[Absence]], call: Call, failing: Collection[int]
+) -> Mapping[int, Sequence[Absence]]:
+    """Add that failing devices of a call give nothing, for all of its events."""
+    away = call.roster.members(failing)
+    if not away:
+        return absences
+    return {
+        event.event_id: [*absences.get(event.event_id, ()), Absence(event.window, away)]
+        for event in call.events
+    }
+
+
+def _left_beyond(
+    cases: Mapping[int, _Case], earlier: Mapping[int, _Case], *, failing: Collection[int]
+) -> Mapping[int, Sequence[tuple[Window, int]]]:
+    """Return, by event, the watts that devices leave undone beyond what is shared anew; negative is less."""
+    pairs = Counter(
+        (earlier[device_id], case)
+        for device_id, case in cases.items()
+        if device_id in earlier and device_id not in failing and case is not earlier[device_id]
     )
-    parts: defaultdict[int, list[_Part]] = defaultdict(list)
-    numbers: dict[int, EventNumbers] = {}
-    asked: dict[int, list[_Sliced]] = {}
-    for recipients, events in live.items():
-        roster = Roster(
-            fleet.recipients[recipients], meters=fleet.meters, devices=fleet.devices, rulings=fleet.rulings
-        )
-        asked[recipients] = _share(
-            recipients, events, roster=roster, shades=shades, parts=parts, numbers=numbers
-        )
-    plans = _plan_distinct(parts, asked, fleet=fleet, device_ids=device_ids, now=now)
-    return FleetPlan(plans, numbers)
+    more: defaultdict[int, list[tuple[Window, int]]] = defaultdict(list)
+    for (before, after), count in pairs.items():
+        for undone, sign in ((after.lacks - before.lacks, 1), (before.lacks - after.lacks, -1)):
+            for lack in undone:
+                more[lack.event_id].append((lack.window, sign * count * (lack.share - lack.given)))
+    return more
 
 
-def _share(
-    recipients: int,
-    events: Sequence[Event],
-    *,
-    roster: Roster,
-    shades: Shades,
-    parts: defaultdict[int, list[_Part]],
-    numbers: dict[int, EventNumbers],
-) -> list[_Sliced]:
-    """Allocate the events of one set, and note each device's part."""
-    sliced, columns = _allocate(events, roster=roster, numbers=numbers)
-    armed = roster.armed_until if any(event.is_integration_test for event in events) else {}
-    shaded = roster.shaded(events, shades)
-    distinct: dict[object, _Part] = {}
-    for device_id, mine in zip(roster.device_ids, zip(*columns, strict=True), strict=True):
-        key = (mine, armed.get(device_id), shaded.get(device_id, ()))
-        if key not in distinct:
-            distinct[key] = _Part(recipients, *key)
-        parts[device_id].append(distinct[key])
-    for device_id, refusal in roster.refusals.items():
-        parts[device_id].append(distinct.setdefault(refusal, _Part(recipients, refusal=refusal)))
-    return sliced
+def _shortfall(sliced: Sliced, more: Sequence[tuple[Window, int]], *, now: datetime) -> int | None:
+    """Return how short an event is in the worst of its slices that are not over; else in its last."""
+    short = [
+        (each.window, watts)
+        for each, watts in zip(sliced.slices, sliced.short, strict=True)
+        if watts is not None
+    ]
+    if more:
+        short = [(window, sum(watts)) for window, watts in cut([*short, *more])]
+    to_come = [watts for window, watts in short if window.end > now] or [watts for _, watts in short[-1:]]
+    return max(0, *to_come) if to_come else None
 
 
-def _allocate(
-    events: Sequence[Event], *, roster: Roster, numbers: dict[int, EventNumbers]
-) -> tuple[list[_Sliced], list[Sequence[int | None]]]:
-    """Return the events' slices, and the devices' shares in each. An event is as short as its worst slice."""
-    done: dict[tuple[int | None, frozenset[int]], tuple[Sequence[int | None], int | None]] = {}
-    sliced, columns = [], []
-    for event in events:
-        total, slices, short = asked_watts(event), roster.slices(event), []
-        for _, out in slices:
-            if (total, out) not in done:
-                done[total, out] = roster.allocate(total, out=out)
-            shares, shortfall = done[total, out]
-            columns.append(shares)
-            short.append(shortfall or 0)
-        sliced.append(_Sliced(event, tuple(window for window, _ in slices)))
-        numbers[event.event_id] = EventNumbers(roster.unmapped, None if total is MAXIMUM else max(short))
-    return sliced, columns
-
-
-def _plan_distinct(
-    parts: Mapping[int, list[_Part]],
-    asked: Mapping[int, list[_Sliced]],
+def _plan_devices(
+    shared: Iterable[Shared],
     *,
     fleet: Fleet,
     device_ids: Collection[int],
+    earlier: Mapping[int, _Case] = MappingProxyType({}),
     now: datetime,
-) -> dict[int, DevicePlan]:
-    """Plan each distinct case once and hand the plan to all its devices."""
-    done: dict[tuple[object, ...], DevicePlan] = {}
-    plans = {}
+) -> dict[int, _Case]:
+    """Plan each distinct case once and hand it to all its devices.
+
+    What a device left undone `earlier` stays undone; where it is asked the same again, its case stays.
+    """
+    if not device_ids:
+        return {}
+    parts, asking, stretches = parts_by_device(shared), Asking(), Stretches(now=now)
+    done: dict[tuple[object, ...], _Case] = {}
+    cases = {}
     for device_id in device_ids:
         traits = fleet.devices[device_id]
         mine = tuple(parts.get(device_id, ()))
-        rulings = _about(fleet.rulings.get(device_id, ()), mine, asked)
+        rulings = _about(fleet.rulings.get(device_id, ()), mine)
         terms = fleet.terms.get(device_id)
+        before = earlier.get(device_id)
         # The rated power bears on a plan only where a ruling may force it, or where limits weigh a maximum.
         rated = traits.rated_watts if rulings or terms else 0
-        case = (mine, rulings, terms, traits.is_storage, traits.may_export, rated)
-        if case not in done:
-            plan = _plan_case(mine, asked, rulings=rulings, traits=traits, terms=terms, now=now)
-            done[case] = still_to_come(plan, now=now)
-        plans[device_id] = done[case]
-    return plans
+        key = (mine, rulings, terms, traits.is_storage, traits.may_export, rated, before)
+        if key not in done:
+            done[key] = _plan_case(
+                *asking.requests(mine),
+                rulings=rulings,
+                traits=traits,
+                terms=terms,
+                before=before,
+                stretches=stretches,
+                now=now,
+            )
+        cases[device_id] = done[key]
+    return cases
 
 
-def _about(
-    rulings: tuple[Ruling, ...], parts: Sequence[_Part], asked: Mapping[int, list[_Sliced]]
-) -> tuple[Ruling, ...]:
+def _about(rulings: tuple[Ruling, ...], parts: Sequence[Part]) -> tuple[Ruling, ...]:
     """Leave out what is said about programs that ask nothing of the device."""
     if not any(ruling.program for ruling in rulings):
         return rulings
-    programs = {
-        program
-        for recipients in {part.recipients for part in parts}
-        for each in asked[recipients]
-        for program in each.event.programs
-    }
+    programs = {program for part in parts for each in part.asked for program in each.event.programs}
     return tuple(ruling for ruling in rulings if not ruling.program or ruling.program in programs)
 
 
 def _plan_case(
-    parts: Sequence[_Part],
-    asked: Mapping[int, list[_Sliced]],
+    requests: tuple[Request, ...],
+    refused: Sequence[UnservedSlice],
     *,
     rulings: tuple[Ruling, ...],
     traits: Traits,
     terms: Terms | None,
+    before: _Case | None,
+    stretches: Stretches,
     now: datetime,
-) -> DevicePlan:
-    """Turn parts into requests and refusals, and consolidate them."""
-    requests: list[Request] = []
-    refused: list[UnservedSlice] = []
-    for part in parts:
-        shares = iter(part.shares)
-        for index, (event, windows) in enumerate(asked[part.recipients]):
-            if part.refusal:
-                refused.append(UnservedSlice(event.event_id, event.window, part.refusal))
-                continue
-            shades = part.shades[index] if part.shades else ()
-            refused += [
-                UnservedSlice(event.event_id, each.window, each.reason, is_shaded=True) for each in shades
-            ]
-            for slice_, watts in _pieces(windows, shares):
-                for window in lit(slice_, _clipped(shades, slice_)):
-                    request = Request(event, watts, window)
-                    moved, still = _ask(request, armed_until=part.armed_until)
-                    requests += moved
-                    refused += still
-    plan = consolidate(requests, rulings=rulings, traits=traits, terms=terms, now=now)
-    return replace(plan, unserved=(*plan.unserved, *refused)) if refused else plan
-
-
-def _pieces(windows: Iterable[Window], shares: Iterator[int | None]) -> Iterable[tuple[Window, int | None]]:
-    """Give an event's windows their shares, touching ones with equal shares as one."""
-    for watts, alike in groupby(((window, next(shares)) for window in windows), key=itemgetter(1)):
-        run = [window for window, _ in alike]
-        yield Window(run[0].start, run[-1].end), watts
-
-
-def _clipped(shades: Sequence[Shade], window: Window) -> list[Shade]:
-    """Return what of shades lies in a window."""
-    return [
-        Shade(Window(start, end), each.reason)
-        for each in shades
-        if (start := max(each.window.start, window.start)) < (end := min(each.window.end, window.end))
-    ]
-
-
-def _ask(asked: Request, *, armed_until: datetime | None) -> tuple[list[Request], list[UnservedSlice]]:
-    """Return what of a request moves the device, and what does not."""
-    if asked.watts == 0:
-        return [], [UnservedSlice(asked.event.event_id, asked.window, sentences.no_share())]
-    if asked.event.is_integration_test:
-        return _test(asked, armed_until=armed_until)
-    return [asked], []
-
-
-def _test(asked: Request, *, armed_until: datetime | None) -> tuple[list[Request], list[UnservedSlice]]:
-    """Let an integration test move the device only until its meter's arming ends."""
-    start, end = asked.window.start, asked.window.end
-    turn = min(max(armed_until, start), end) if armed_until else start
-    moved = [replace(asked, window=Window(start, turn))] if start < turn else []
-    reason = sentences.not_armed(armed_until)
-    still = [UnservedSlice(asked.event.event_id, Window(turn, end), reason)] if turn < end else []
-    return moved, still
+) -> _Case:
+    """Consolidate what is asked, and add what is refused beforehand."""
+    if before and before.requests == requests:
+        return before
+    if terms:
+        settled = before.plan.unserved if before else ()
+        plan = consolidate(requests, rulings=rulings, traits=traits, terms=terms, settled=settled, now=now)
+    else:
+        plan = stretches.consolidate(requests, rulings=rulings, traits=traits)
+    undone = frozenset(lacks(requests, plan, rulings=rulings) if terms else ())
+    plan = replace(plan, unserved=(*plan.unserved, *refused)) if refused else plan
+    return _Case(requests, plan, still_to_come(plan, now=now), undone)

@@ -167,6 +167,8 @@ def test_a_state_of_charge_said_by_an_admin_is_of_now_and_weighed_first(desk):
 def test_saving_nothing_plans_nothing(desk):
     one, battery = full_house()
     Meter.objects.update(plan_requested_at=None)
+    Device.objects.update(plan_requested_at=None)
+    battery.refresh_from_db()
     for name, row in [("devices_device", battery), ("meters_meter", one)]:
         address = reverse(f"admin:{name}_change", args=[row.pk])
         assert desk.post(address, form_of(desk, address)).status_code == 302
