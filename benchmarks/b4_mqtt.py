@@ -32,7 +32,7 @@ from tests.builders import segment
 from tests.devices.mqtt_devices import PROGRAM, MqttDevices, mosquitto
 
 DEVICES = 1000
-ROUNDS = 5
+ROUNDS = 3
 WITHOUT_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -108,7 +108,7 @@ def measure(size: int) -> None:
             wanted = messages(size, version=2 * turn + 2)
             theirs.append(seconds(lambda some=wanted: asyncio.run(bare(port, some)))[0])
         one = messages(1, version=100)
-        single = best_of(10, lambda: deliver(driver, one))
+        single = best_of(5, lambda: deliver(driver, one))
     report(
         "B4 mqtt",
         portal=min(ours),

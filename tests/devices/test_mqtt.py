@@ -300,6 +300,7 @@ def test_an_answer_that_comes_by_itself_counts_for_the_version_that_was_sent(sta
     if then[0] != state:
         assert (command.next_attempt_at, command.finished_at) == (None, at(1))
         assert command.schedule.state == then[0]
+        assert command.device.failing_since == (at(1) if then[0] == "FAILED" else None)
     assert Command.objects.get(schedule__version=1).state == "SUPERSEDED"
 
 
