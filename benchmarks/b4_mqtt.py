@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import aiomqtt
@@ -104,9 +105,9 @@ def measure(size: int) -> None:
         ours, theirs = [], []
         for turn in range(ROUNDS):
             wanted = messages(size, version=2 * turn + 1)
-            ours.append(seconds(lambda some=wanted: deliver(driver, some))[0])
+            ours.append(seconds(partial(deliver, driver, wanted))[0])
             wanted = messages(size, version=2 * turn + 2)
-            theirs.append(seconds(lambda some=wanted: asyncio.run(bare(port, some)))[0])
+            theirs.append(seconds(partial(asyncio.run, bare(port, wanted)))[0])
         one = messages(1, version=100)
         single = best_of(5, lambda: deliver(driver, one))
     report(

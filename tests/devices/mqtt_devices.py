@@ -93,7 +93,7 @@ class MqttDevices:
             self.client.will_set(f"leapvpp/devices/{external_ids[0]}/status", "offline", qos=1, retain=True)
         self.client.connect("127.0.0.1", port)
         sock = self.client.socket()
-        assert sock is not None
+        assert isinstance(sock, socket.socket)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> MqttDevices:
@@ -158,7 +158,7 @@ class MqttDevices:
     def vanish(self) -> None:
         """Lose the connection as a device that loses its power: the broker speaks its last will."""
         sock = self.client.socket()
-        assert sock is not None
+        assert isinstance(sock, socket.socket)
         self.client.on_connect = None
         self.client.reconnect_delay_set(60, 60)
         sock.shutdown(socket.SHUT_RDWR)
