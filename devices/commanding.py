@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -41,6 +41,7 @@ RUN_SECONDS = 30
 RESTORING_SECONDS = 15
 FIRST_TRY_TO_STOP = Q(is_restoring=True, attempt_count=0)
 BATCH_WITHOUT_DRIVER = 500
+HEARD_LATE = "The device accepted it after the try had ended."
 
 
 class RetryRefused(Exception):
@@ -98,6 +99,58 @@ def retry_command(*, command_id: int, now: datetime) -> None:
         if not changed:
             raise RetryRefused(_why_no_retry(Command.objects.select_related("schedule").get(pk=command_id)))
         queue.wake_commands()
+
+
+@transaction.atomic
+def hear_answers(answers: Mapping[tuple[str, int], Answer], *, driver_name: str, now: datetime) -> int:
+    """Write what devices of a driver answered by themselves: `{(external id, version): answer}`.
+
+    The rules are those of an answer within a try: accepted, the open command is acknowledged; refused, it
+    has failed. Only an answer to the current version counts, and only if that was sent: what a device says
+    of an older one, or of one it cannot know, moves nothing. Returns how many commands were answered.
+    """
+    names = {external_id for external_id, _ in answers}
+    devices = Device.objects.select_for_update(no_key=True).filter(driver=driver_name, external_id__in=names)
+    heard = {
+        device.pk: answers[key]
+        for device in devices.order_by("pk")
+        if (key := (device.external_id, device.schedule_version)) in answers
+    }
+    commands = Command.objects.filter(
+        device_id__in=heard,
+        state__in=OPEN_COMMAND_STATES,
+        attempt_count__gt=0,
+        schedule__version=F("device__schedule_version"),
+    )
+    found = [(command, heard[command.device_id]) for command in commands]
+    for is_late, detail in ((False, ""), (True, HEARD_LATE)):
+        accepted = [command for command, answer in found if answer.is_accepted]
+        if some := [command for command in accepted if _is_between_tries(command, now=now) is is_late]:
+            _acknowledge(some, detail=detail, now=now)
+    _refuse([(command, answer.detail) for command, answer in found if not answer.is_accepted], now=now)
+    return len(found)
+
+
+def _is_between_tries(command: Command, *, now: datetime) -> bool:
+    return command.claimed_until is None or command.claimed_until <= now
+
+
+def _refuse(commands: Sequence[tuple[Command, str]], *, now: datetime) -> None:
+    """Close commands that their devices refuse, each with the device's words."""
+    if not commands:
+        return
+    for command, detail in commands:
+        command.state = CommandState.FAILED
+        command.next_attempt_at = command.claimed_until = None
+        command.finished_at = now
+        command.detail = detail
+    schedules = [command.schedule_id for command, _ in commands]
+    DeviceSchedule.objects.filter(pk__in=schedules).update(state=ScheduleState.FAILED)
+    note_failed(schedules, now=now)
+    Command.objects.filter(state__in=OPEN_COMMAND_STATES).bulk_update(
+        [command for command, _ in commands],
+        ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"],
+    )
 
 
 def _why_no_retry(command: Command) -> str:
@@ -252,16 +305,24 @@ def _record(results: Sequence[tuple[_Try, Result]], *, now: datetime) -> None:
 def _record_accepted(tries: Sequence[_Try], *, now: datetime) -> None:
     if not tries:
         return
-    schedules = [one.command.schedule_id for one in tries]
+    _acknowledge([one.command for one in tries], detail="", now=now)
+    CommandAttempt.objects.filter(pk__in=[one.attempt.pk for one in tries]).update(
+        outcome=AttemptOutcome.ACKNOWLEDGED, finished_at=now
+    )
+
+
+def _acknowledge(commands: Sequence[Command], *, detail: str, now: datetime) -> None:
+    schedules = [command.schedule_id for command in commands]
     DeviceSchedule.objects.filter(pk__in=schedules).update(
         state=ScheduleState.ACKNOWLEDGED, acknowledged_at=now
     )
     note_acknowledged(schedules, now=now)
-    Command.objects.filter(pk__in=[one.command.pk for one in tries], state__in=OPEN_COMMAND_STATES).update(
-        state=CommandState.ACKNOWLEDGED, next_attempt_at=None, claimed_until=None, finished_at=now, detail=""
-    )
-    CommandAttempt.objects.filter(pk__in=[one.attempt.pk for one in tries]).update(
-        outcome=AttemptOutcome.ACKNOWLEDGED, finished_at=now
+    Command.objects.filter(pk__in=[command.pk for command in commands], state__in=OPEN_COMMAND_STATES).update(
+        state=CommandState.ACKNOWLEDGED,
+        next_attempt_at=None,
+        claimed_until=None,
+        finished_at=now,
+        detail=detail,
     )
 
 

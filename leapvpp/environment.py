@@ -156,11 +156,19 @@ def leap_api_key() -> str:
 def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
     """Return a helping server's address, or "" for none. Raises ImproperlyConfigured on another scheme."""
     url = text(name)
-    if url and (urlsplit(url).scheme not in schemes or not urlsplit(url).hostname):
+    if url and not _is_server(url, schemes=schemes):
         raise ImproperlyConfigured(
             f"{name} is not understood. Set it to {schemes[0]}://host:port, or leave it out."
         )
     return url
+
+
+def _is_server(url: str, *, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        return False
 
 
 def device_networks() -> tuple[Network, ...]:

@@ -19,6 +19,7 @@ from leapvpp.models import Heartbeat
 
 WORKER = "worker"
 DISPATCHER = "dispatcher"
+MQTT_LISTENER = "mqtt listener"
 SILENT_AFTER = timedelta(seconds=30)
 POLL_STALE_AFTER = timedelta(seconds=180)
 
@@ -40,14 +41,15 @@ def note_heartbeat(*, name: str, now: datetime, detail: str = "") -> None:
 def signs(*, now: datetime) -> list[Sign]:
     """Return every sign, good or bad.
 
-    The database; a heartbeat of worker and dispatcher within 30 seconds; and, while Leap is polled,
-    a good answer to every search within 180 seconds.
+    The database; a heartbeat within 30 seconds of worker, dispatcher and, with MQTT_URL, the listener;
+    and, while Leap is polled, a good answer to every search within 180 seconds.
     """
     try:
         connection.ensure_connection()
         beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
         found = [Sign("database", "answers")]
-        found += [_process(name, beats.get(name), now=now) for name in (WORKER, DISPATCHER)]
+        names = [WORKER, DISPATCHER, *([MQTT_LISTENER] if settings.MQTT_URL else [])]
+        found += [_process(name, beats.get(name), now=now) for name in names]
         return found + list(_polls(now=now))
     except DatabaseError:
         return [Sign("database", "does not answer", is_good=False)]

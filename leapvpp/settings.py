@@ -28,6 +28,8 @@ REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
 PORTAL_URL = environment.portal_url()
 IS_DEMO = environment.flag("DEMO")
 MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
+MQTT_CA_FILE = environment.text("MQTT_CA_FILE")
+MQTT_VERIFY = environment.flag("MQTT_VERIFY", default=True)
 WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2)
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
 DATABASES = {"default": environment.database(BASE_DIR)}
@@ -149,6 +151,7 @@ SILENCED_SYSTEM_CHECKS = [
 DEVICE_DRIVERS = {
     "simulator": "devices.drivers.simulator.SimulatorDriver",
     "http": "devices.drivers.http.HttpDriver",
+    "mqtt": "devices.drivers.mqtt.MqttDriver",
 }
 # Where drivers may connect to, as devices' addresses are typed by people.
 DEVICE_NETWORKS = environment.device_networks()

@@ -6,9 +6,11 @@ import os
 
 for name in ["DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "BEHIND_TLS_PROXY", "LEAP_WEBHOOK_HEADER"]:
     os.environ.pop(name, None)
+for name in ["LEAP_API_BASE_URL", "LEAP_DISPATCH_LEVEL", "REDIS_URL", "EMAIL_URL", "LOG_LEVEL"]:
+    os.environ.pop(name, None)
 for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_HTTP_SECRETS"]:
     os.environ.pop(name, None)
-for name in ["LEAP_API_BASE_URL", "LEAP_DISPATCH_LEVEL", "REDIS_URL", "MQTT_URL", "EMAIL_URL", "LOG_LEVEL"]:
+for name in ["MQTT_URL", "MQTT_CA_FILE", "MQTT_VERIFY"]:
     os.environ.pop(name, None)
 os.environ["ENV_FILE"] = "none"
 os.environ["SECRET_KEY"] = "only-for-tests-0123456789-0123456789-0123456789"

@@ -25,6 +25,9 @@ from devices.drivers.base import Answer, Delivery, Driver, DriverError
 from devices.models import Device
 from tests.builders import NOW, at, segment
 
+FIFTY_YEARS = 50 * 365 * 24 * 60
+"""In minutes: a broker drops what has expired by its own clock."""
+
 
 class Peer(ABC):
     """A device and the driver that reaches it, seen from the device's side.
@@ -129,7 +132,7 @@ def message(device: Device, version: int, *, segments: int = 1) -> ScheduleMessa
         device=device.external_id,
         version=version,
         issued_at=NOW,
-        expires_at=at(600),
+        expires_at=at(FIFTY_YEARS),
         segments=[segment(60 * number, 60 * number + 30) for number in range(segments)],
     )
 

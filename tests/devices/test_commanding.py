@@ -205,7 +205,9 @@ def test_an_unknown_driver_fails_the_command_with_a_sentence():
     plan(battery)
     assert run_due_commands(now=NOW) == 1
     assert state(battery) == ("FAILED", "FAILED")
-    assert Command.objects.get().detail == "No driver is called “telepathy”; there are: http, simulator."
+    assert (
+        Command.objects.get().detail == "No driver is called “telepathy”; there are: http, mqtt, simulator."
+    )
 
 
 def test_what_stops_a_device_leaves_before_all_else(settings):

@@ -68,6 +68,7 @@ REFUSED = {
     "no web worker": ({"WEB_WORKERS": "0"}, "WEB_WORKERS is '0'. Set it to a whole number such as 2."),
     "queue of another kind": ({"REDIS_URL": "http://localhost"}, "REDIS_URL is not understood"),
     "broker of another kind": ({"MQTT_URL": "tcp://localhost"}, "MQTT_URL is not understood"),
+    "broker at no port": ({"MQTT_URL": "mqtt://localhost:many"}, "MQTT_URL is not understood"),
     "a network that is none": (
         {"DEVICE_NETWORKS": "10.0.0.0/33"},
         "DEVICE_NETWORKS names '10.0.0.0/33'. Set it",

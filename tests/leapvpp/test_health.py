@@ -58,6 +58,14 @@ def test_readiness_names_the_part_that_is_not(client):
     assert checks["worker"] == {"ok": False, "detail": "never seen"}
 
 
+def test_with_a_broker_the_listener_must_be_seen_too(client, settings):
+    beat()
+    settings.MQTT_URL = "mqtt://127.0.0.1"
+    assert client.get("/readyz").json()["checks"]["mqtt listener"] == {"ok": False, "detail": "never seen"}
+    note_heartbeat(name="mqtt listener", now=timezone.now())
+    assert client.get("/readyz").status_code == 200
+
+
 def test_a_scraper_reads_figures_with_a_viewers_key(client):
     beat()
     answer = client.get("/metrics", headers={**bearer("viewer"), "accept": "text/plain;version=0.0.4"})

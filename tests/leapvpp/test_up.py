@@ -26,8 +26,12 @@ def test_a_taken_port_is_refused_with_a_sentence(monkeypatch):
             call_command("up")
 
 
-@pytest.mark.parametrize(("demo", "names"), [(False, 3), (True, 4)], ids=["portal", "demo"])
-def test_what_runs(demo, names):
+WHAT_RUNS = {"portal": (False, "", 3), "demo": (True, "", 4), "with a broker": (False, "mqtt://127.0.0.1", 4)}
+
+
+@pytest.mark.parametrize(("demo", "mqtt_url", "names"), WHAT_RUNS.values(), ids=WHAT_RUNS)
+def test_what_runs(demo, mqtt_url, names, settings):
+    settings.MQTT_URL = mqtt_url
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found = {program.name: program for program in programs(listener, demo=demo)}
         assert len(found) == names

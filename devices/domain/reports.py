@@ -1,0 +1,106 @@
+"""What devices say of themselves, read from the bytes they sent. Pure.
+
+Whoever may publish may send anything: whatever is not exactly as agreed is None, never an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+LONGEST_PAYLOAD = 4096
+LONGEST_DETAIL = 200
+NEWEST_VERSION = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A device accepts or refuses one version of its schedule; `detail` says why."""
+
+    version: int
+    is_accepted: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a device measured at one moment: kW at the meter, state of charge in percent if it has one."""
+
+    at: datetime
+    power_kw: Decimal
+    state_of_charge_percent: Decimal | None
+    is_online: bool
+
+
+Message = TypeVar("Message")
+
+
+class _AcknowledgementMessage(msgspec.Struct):
+    version: Annotated[int, msgspec.Meta(ge=0, le=NEWEST_VERSION)]
+    status: Literal["accepted", "rejected"]
+    detail: str | None = None
+
+
+class _ReadingMessage(msgspec.Struct):
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    power_kw: float
+    soc_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    online: bool = True
+
+
+_acknowledgements = msgspec.json.Decoder(_AcknowledgementMessage)
+_readings = msgspec.json.Decoder(_ReadingMessage)
+
+
+def read_acknowledgement(payload: bytes) -> Acknowledgement | None:
+    """Return `{"version": n, "status": "accepted|rejected", "detail"?}` as a value.
+
+    >>> read_acknowledgement(b'{"version": 3, "status": "rejected", "detail": "Too hot."}')
+    Acknowledgement(version=3, is_accepted=False, detail='Too hot.')
+    """
+    message = _read(_acknowledgements, payload)
+    if message is None:
+        return None
+    return Acknowledgement(
+        version=message.version,
+        is_accepted=message.status == "accepted",
+        detail=_shown(message.detail or ""),
+    )
+
+
+def read_reading(payload: bytes) -> Reading | None:
+    """Return `{"at", "power_kw", "soc_percent"?, "online"?}` as a value; `at` must say its zone."""
+    message = _read(_readings, payload)
+    if message is None or not 1970 < message.at.year < 9999:  # far from where a zone's shift would overflow
+        return None
+    soc = message.soc_percent
+    return Reading(
+        at=message.at.astimezone(UTC),
+        power_kw=Decimal(str(message.power_kw)),
+        state_of_charge_percent=None if soc is None else round(Decimal(str(soc)), 2),
+        is_online=message.online,
+    )
+
+
+def read_status(payload: bytes) -> bool | None:
+    """Return whether the device says that it is online, or its last will that it is not."""
+    return {b"online": True, b"offline": False}.get(payload)
+
+
+def _read(decoder: msgspec.json.Decoder[Message], payload: bytes) -> Message | None:
+    if len(payload) > LONGEST_PAYLOAD:
+        return None
+    try:
+        return decoder.decode(payload)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return None
+
+
+def _shown(text: str) -> str:
+    """Return a device's words as one printable line; no database stores NUL, no log a line break."""
+    line = "".join(sign if sign.isprintable() else " " for sign in text)
+    return " ".join(line.split())[:LONGEST_DETAIL]
