@@ -12,11 +12,11 @@ rows of slices that begin at odd minutes, only those worth most are followed.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -195,15 +195,26 @@ def windows_of(hours: Iterable[Hours], *, span: Window, zone: ZoneInfo) -> list[
     dates = [first + number * _DAY for number in range((span.end - span.start).days + 4)]
     windows = []
     for each in hours:
-        for date in dates:
-            if each.weekdays and date.weekday() not in each.weekdays:
+        for day in dates:
+            if each.weekdays and day.weekday() not in each.weekdays:
                 continue
-            until = date if each.end > each.start else date + _DAY
-            start = datetime.combine(date, each.start, zone).astimezone(span.start.tzinfo)
-            end = datetime.combine(until, each.end.replace(fold=1), zone).astimezone(span.start.tzinfo)
+            until = day if each.end > each.start else day + _DAY
+            start = _moment(day, each.start, zone=zone).astimezone(span.start.tzinfo)
+            end = _moment(until, each.end.replace(fold=1), zone=zone).astimezone(span.start.tzinfo)
             if start < end:
                 windows.append(Window(start, end))
     return windows
+
+
+def _moment(day: date, clock: time, *, zone: ZoneInfo) -> datetime:
+    """Return when a clock shows a time; one that it leaves out is the moment at which it goes forward."""
+    early, late = (datetime.combine(day, clock.replace(fold=fold), zone).astimezone(UTC) for fold in (1, 0))
+    if early >= late:
+        return datetime.combine(day, clock, zone)
+    seconds = [early + timedelta(seconds=each) for each in range(int((late - early).total_seconds()))]
+    offsets = [each.astimezone(zone).utcoffset() for each in (early, late)]
+    changed = bisect_left(seconds, 1, key=lambda each: offsets.index(each.astimezone(zone).utcoffset()))
+    return early + timedelta(seconds=changed)
 
 
 def needed_notice(limits: Limits, *, heard_at: datetime | None, window: Window) -> datetime:

@@ -198,21 +198,31 @@ def test_a_dropped_overlap_says_why_of_both():
     assert overlap.not_served == (("a", reason), ("b", reason))
 
 
+SPRING, AUTUMN, ORDINARY = (datetime(2026, *day, tzinfo=UTC) for day in ((3, 8), (11, 1), (7, 1)))
 NIGHTS = {
-    # night in Los Angeles, blackout, how long it is in UTC
-    "an hour that does not exist": (datetime(2026, 3, 8, tzinfo=UTC), (1, 4), 2 * HOUR),
-    "an hour that comes twice": (datetime(2026, 11, 1, tzinfo=UTC), (1, 4), 4 * HOUR),
-    "an ordinary night": (datetime(2026, 7, 1, tzinfo=UTC), (1, 4), 3 * HOUR),
-    "the missing hour itself": (datetime(2026, 3, 8, tzinfo=UTC), (2, 3), None),
+    # night in Los Angeles, blackout, hours in UTC
+    "an hour that does not exist": (SPRING, ("01:00", "04:00"), (9, 11)),
+    "an hour that comes twice": (AUTUMN, ("01:00", "04:00"), (8, 12)),
+    "an ordinary night": (ORDINARY, ("01:00", "04:00"), (8, 11)),
+    "the missing hour itself": (SPRING, ("02:00", "03:00"), None),
+    "within the missing hour": (SPRING, ("02:15", "02:45"), None),
+    "until a time that does not exist": (SPRING, ("01:30", "02:30"), (9.5, 10)),
+    "from a time that does not exist": (SPRING, ("02:15", "03:15"), (10, 10.25)),
+    "from the missing hour's end": (SPRING, ("03:00", "03:30"), (10, 10.5)),
+    "until the hour that comes twice": (AUTUMN, ("00:30", "01:00"), (7.5, 9)),
 }
 
 
-@pytest.mark.parametrize(("day", "range_", "length"), NIGHTS.values(), ids=NIGHTS.keys())
-def test_blackout_follows_the_local_clock_on_nights_of_change(day, range_, length):
-    blackout = Hours(time(range_[0]), time(range_[1]), frozenset({day.weekday()}))
+@pytest.mark.parametrize(("day", "blackout", "expected"), NIGHTS.values(), ids=NIGHTS.keys())
+def test_blackout_follows_the_local_clock_on_nights_of_change(day, blackout, expected):
+    start, end = map(time.fromisoformat, blackout)
     span = Window(day + 7 * HOUR, day + 20 * HOUR)
-    found = windows_of([blackout], span=span, zone=ZoneInfo("America/Los_Angeles"))
-    assert [window.end - window.start for window in found] == ([length] if length else [])
+    found = windows_of(
+        [Hours(start, end, frozenset({day.weekday()}))], span=span, zone=ZoneInfo("America/Los_Angeles")
+    )
+    assert [((each.start - day) / HOUR, (each.end - day) / HOUR) for each in found] == (
+        [expected] if expected else []
+    )
 
 
 @pytest.mark.parametrize(("day", "long"), [((2026, 3, 8), 23), ((2026, 11, 1), 25)])
