@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol, TypeVar
 
 from devices.domain.schedule import Mode, Segment, touching
@@ -128,11 +129,7 @@ def consolidate(
         items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
     choices = [_choose(window, live, traits=traits, terms=terms) for window, live in cut(items)]
     busy = [choice.window for choice in choices if choice.mode]
-    choices = _settled(choices, settled)
-    if terms and limits:
-        choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
-    if pack := _storage(traits, terms=terms):
-        choices = _sized(choices, pack=pack, busy=busy, now=now)
+    choices = _feasible(_settled(choices, settled), busy=busy, traits=traits, terms=terms, now=now)
     segments = list(_segments(choices))
     if terms and terms.shape:
         segments = _shaped(segments, choices, rulings=rulings, terms=terms, shape=terms.shape, now=now)
@@ -180,13 +177,49 @@ def _settled(choices: Sequence[_Choice], undone: Sequence[UnservedSlice]) -> lis
     return settled if undone else list(choices)
 
 
+def _feasible(
+    choices: list[_Choice],
+    *,
+    busy: Sequence[Window],
+    traits: Traits,
+    terms: Terms | None,
+    now: datetime,
+) -> list[_Choice]:
+    """Rules 4 and 5: let the device run within its limits, with the energy it has.
+
+    Energy may leave two runs of what limits counted as one, or less power than is worth moving for. So limits
+    look at what it leaves, and what they refuse leaves its energy to the rest; last, to what runs already.
+    """
+    pack = _storage(traits, terms=terms)
+    within = partial(_within, traits=traits, terms=terms, now=now)
+    limited = within(choices)
+    if not pack:
+        return limited
+    sized = partial(_sized, pack=pack, busy=busy, now=now)
+    given = sized(limited)
+    left = within(given)
+    if _moves(left) == _moves(given):
+        return given
+    refused = list(_unserved(within([choice for choice in given if choice.mode])))
+    given = sized(_settled(limited, refused))
+    left = within(given)
+    return given if _moves(left) == _moves(given) else sized(left)
+
+
+def _moves(choices: Sequence[_Choice]) -> timedelta:
+    """Return for how long the device moves."""
+    return sum((each.window.end - each.window.start for each in choices if each.mode), timedelta())
+
+
 def _within(
-    choices: Sequence[_Choice], *, traits: Traits, terms: Terms, limits: Limits, now: datetime
+    choices: Sequence[_Choice], *, traits: Traits, terms: Terms | None, now: datetime
 ) -> list[_Choice]:
     """Rule 4: let the device run within its limits, and refuse the rest."""
+    if not terms or not terms.limits:
+        return list(choices)
     moving = [choice for choice in choices if choice.mode]
     slots = [_slot(choice, traits=traits) for choice in moving]
-    outcomes = limit(slots, limits=limits, zone=terms.zone, ran=terms.ran, now=now)
+    outcomes = limit(slots, limits=terms.limits, zone=terms.zone, ran=terms.ran, now=now)
     limited = [choice for choice in choices if not choice.mode]
     for outcome in outcomes:
         choice = replace(moving[outcome.slot], window=outcome.window)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from dispatch.domain import sentences
@@ -34,6 +34,7 @@ from dispatch.domain.events import (
 from dispatch.domain.terms import Battery, Beyond, Delivery, Discharge, Storage, WhenShort
 
 _MINUTE: Final = timedelta(minutes=1)
+_DAWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FORCED: Final = (0, 0)
 
 
@@ -97,7 +98,7 @@ class Ask:
 
 @dataclass(slots=True)
 class _Part:
-    """The coming part of a slot, and what it gets: `base` watts throughout, before `until` up to `high`.
+    """The coming part of a slot, and what it gets: `base` watts, from `since` to `until` `high` ones.
 
     `energy` is what it takes; `why` it gets less than is asked, None where it does not. `quiet`: the
     microseconds of recharging before it.
@@ -110,12 +111,13 @@ class _Part:
     quiet: int = 0
     base: int = 0
     high: int = 0
+    since: datetime = field(init=False)
     until: datetime = field(init=False)
     energy: int = 0
     why: _Why | None = None
 
     def __post_init__(self) -> None:
-        self.until = self.window.start
+        self.since = self.until = self.window.start
 
 
 class _Why(NamedTuple):
@@ -290,32 +292,40 @@ class _Division:
         if not run[0][1]:
             return 0
         is_spread = self._is_spread and run[0][0].ask.steps[0].turn != _FORCED
-        taken = self._spread(run, available) if is_spread else self._stop(*run[0], available)
+        taken = self._spread(run, available) if is_spread else self._stop(*run[0], available, why)
         for part, high in run:
             if part.base < min(high, part.ask.asked) and part.why is None:
                 part.why = why
         return taken
 
-    def _stop(self, part: _Part, high: int, available: int) -> int:
-        """Give full power from the part's beginning to a whole minute.
+    def _stop(self, part: _Part, high: int, available: int, why: _Why) -> int:
+        """Give full power as long as the energy lasts, in whole minutes from the part's beginning.
 
-        It does not begin on what is not enough for a minute, which is what an earlier stop left over.
+        It does not begin on what is not enough for a minute, which is what an earlier stop left over. Where
+        the rest is kept for the part that follows at once, it is given up to that, so that there is one run.
         """
         start, end = part.window.start, part.window.end
         rise = (high - part.base) * self._tank.unit
-        until = end
-        if available < rise * micros(_MINUTE) and not self._goes_on(part, high):
+        length = min(available // rise, micros(end - start))
+        goes_on = self._goes_on(part, high)
+        since, until = start, start + timedelta(microseconds=length)
+        if available < rise * micros(_MINUTE) and not goes_on:
             until = start
-        elif available < rise * micros(end - start):
-            until = start + timedelta(microseconds=available // rise)
+        elif until < end and not goes_on and not part.base and self._is_next(part, why):
+            since, until = end - timedelta(microseconds=length), end
+            since = min(-(-(since - _DAWN) // _MINUTE) * _MINUTE + _DAWN, end)
+        elif until < end:
             until = max(until.replace(second=0, microsecond=0), start)
-        if until == end:
+        if (since, until) == (start, end):
             part.base = high
         else:
-            part.high, part.until = high, until
-        taken = rise * micros(until - start)
+            part.high, part.since, part.until = high, since, until
+        taken = rise * micros(until - since)
         part.energy += taken
         return taken
+
+    def _is_next(self, part: _Part, why: _Why) -> bool:
+        return why.kept_for is not None and self._parts[why.kept_for].window.start == part.window.end
 
     def _goes_on(self, part: _Part, high: int) -> bool:
         return part.window.start == self._now and self._running >= high
@@ -393,7 +403,11 @@ class _Words:
         outcomes = []
         for part in self._parts:
             start, end = part.window.start, part.window.end
-            pieces = [(Window(start, part.until), part.high), (Window(part.until, end), part.base)]
+            pieces = [
+                (Window(start, part.since), part.base),
+                (Window(part.since, part.until), part.high),
+                (Window(part.until, end), part.base),
+            ]
             pieces = [piece for piece in pieces if piece[0].start < piece[0].end]
             for (window, watts), after in zip(pieces, [*pieces[1:], None], strict=True):
                 says = tuple(self._says(part, watts, window=window, after=after and after[1]))

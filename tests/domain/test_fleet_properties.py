@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -17,12 +17,12 @@ import pytest
 
 from devices.domain.schedule import remaining
 from dispatch.domain.consolidation import DevicePlan, Traits
-from dispatch.domain.events import Event, Window, is_live, to_kw
+from dispatch.domain.events import Event, Window, is_live, to_kw, to_watts
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.levels import Policy
 from dispatch.domain.overruling import Action, Ruling
 from dispatch.domain.roster import MeterFacts
-from dispatch.domain.terms import Hours, Limits, Terms
+from dispatch.domain.terms import Battery, Delivery, Hours, Limits, Storage, Terms, WhenShort
 from tests.domain.asks import NOW, ask, at, ruling
 
 NUMBERS = range(int(os.environ.get("RANDOM_FLEETS", "40")))
@@ -112,7 +112,16 @@ def _terms(random: Random) -> Terms:
         ignore_below_watts=random.choice([0, 1_000]),
         blackouts=random.choice([(), (Hours(time(6), time(9)),)]),
     )
-    return Terms(random.choice(["UTC", "America/Los_Angeles"]), limits)
+    zone = random.choice(["UTC", "America/Los_Angeles"])
+    if random.random() < 0.5:
+        return Terms(zone, limits)
+    storage = Storage(
+        "Any v1",
+        reserve_percent=20,
+        recharge=random.choice([None, 8 * HOUR]),
+        when_short=random.choice(list(WhenShort)),
+    )
+    return Terms(zone, limits, storage=storage, battery=Battery(random.choice([500, 5_000, 20_000])))
 
 
 def _quarters(random: Random, least: int, most: int) -> float:
@@ -139,6 +148,8 @@ def test_limits_are_never_exceeded(number):
     for device_id, terms in fleet.terms.items():
         runs = _merged(Window(each.start, each.end) for each in plans[device_id].segments)
         _check_limits(runs, terms.limits, zone=ZoneInfo(terms.zone))
+        least = to_kw(terms.limits.ignore_below_watts)
+        assert all(each.target_kw is None or each.target_kw >= least for each in plans[device_id].segments)
 
 
 def _check_limits(runs: tuple[Window, ...], limits: Limits, *, zone: ZoneInfo) -> None:
@@ -201,24 +212,40 @@ def test_planned_again_later_without_news_the_rest_is_the_same(number):
     random = Random(number)  # noqa: S311 -- cases, not secrets
     held, now = plan(fleet), NOW
     assert plan(fleet) == held
-    ran: defaultdict[int, tuple[Window, ...]] = defaultdict(tuple)
+    did: defaultdict[int, list[Delivery]] = defaultdict(list)
     for _ in range(4):
         earlier, now = now, now + random.randint(1, 300) * MINUTE
         for device_id, each in held.plans.items():
-            ran[device_id] = _merged([*ran[device_id], *_moved(each, earlier, now)])
-        terms = {key: replace(each, ran=ran[key]) for key, each in fleet.terms.items()}
+            did[device_id] += _moved(each, earlier, now)
+        terms = {key: _after(each, did[key]) for key, each in fleet.terms.items()}
         again = plan(replace(fleet, terms=terms), now=now)
         for device_id, each in again.plans.items():
-            before = remaining(held.plans[device_id].segments, now=now)
-            assert remaining(each.segments, now=now) == before
+            before = held.plans[device_id]
+            assert remaining(each.segments, now=now) == remaining(before.segments, now=now)
+            assert _undone(each, now=now) == _undone(before, now=now)
         held = again
 
 
-def _moved(plan: DevicePlan, start: datetime, end: datetime) -> Iterable[Window]:
-    """When a plan moved its device in a time."""
+def _undone(plan: DevicePlan, *, now: datetime) -> dict[int, tuple[Window, ...]]:
+    """When a plan leaves events undone from now on; of several limits in the way another may be named."""
+    undone: defaultdict[int, list[Window]] = defaultdict(list)
+    for each in plan.unserved:
+        if each.window.end > now:
+            undone[each.event_id].append(Window(max(each.window.start, now), each.window.end))
+    return {event_id: _merged(windows) for event_id, windows in undone.items()}
+
+
+def _after(terms: Terms, did: Sequence[Delivery]) -> Terms:
+    battery = replace(terms.battery, delivered=tuple(did)) if terms.battery else None
+    return replace(terms, ran=_merged(each.window for each in did), battery=battery)
+
+
+def _moved(plan: DevicePlan, start: datetime, end: datetime) -> Iterable[Delivery]:
+    """What a plan had its device do in a time."""
     for each in plan.segments:
         if max(each.start, start) < min(each.end, end):
-            yield Window(max(each.start, start), min(each.end, end))
+            window = Window(max(each.start, start), min(each.end, end))
+            yield Delivery(window, None if each.target_kw is None else to_watts(each.target_kw))
 
 
 def _merged(windows: Iterable[Window]) -> tuple[Window, ...]:
