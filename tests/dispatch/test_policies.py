@@ -11,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from devices.models import Device, DeviceSchedule
 from dispatch.domain.policies import NOTHING
 from dispatch.domain.policy_checks import InvalidPolicy
-from dispatch.models import Unserved
+from dispatch.models import DeviceUnserved, Unserved, UnservedSet
 from dispatch.policies import assign_policy, save_policy, unassign_policy
 from dispatch.policy_models import PolicyVersion, ResponsePolicy
 from dispatch.preview import preview_event
 from dispatch.terms import load_terms, nearest_policies
+from dispatch.unserved import undone_by
 from meters.models import Site
 from tests.builders import NOW, at, device, group, meter
 from tests.dispatch.decided import change, event, lanes, plan
@@ -115,6 +116,21 @@ def test_a_running_device_planned_again_goes_on_as_it_was():
     plan(20)
     assert lanes(battery) == ["0-60 8 a"]
     assert DeviceSchedule.objects.count() == 1
+
+
+def test_what_stays_undone_is_written_once():
+    one = meter()
+    battery = device(one)
+    give(policy(events_a_day=1, rest_minutes=60), "FLEET")
+    event("a", one, start=0, end=60)
+    row = event("b", one, start=120, end=150)
+    plan(0)
+    for minutes in (100, 125, 140):
+        change(row)
+        plan(minutes)
+    assert (UnservedSet.objects.count(), DeviceUnserved.objects.count()) == (1, 1)
+    (undone,) = undone_by(battery.pk, since=NOW)
+    assert (undone.starts_at, undone.ends_at) == (at(120), at(150))
 
 
 STORING = {"hours_a_day": None, "plans_energy": True, "reserve_percent": 20}
