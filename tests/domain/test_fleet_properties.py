@@ -113,7 +113,7 @@ def _terms(random: Random) -> Terms:
         blackouts=random.choice([(), (Hours(time(6), time(9)),)]),
     )
     zone = random.choice(["UTC", "America/Los_Angeles"])
-    if random.random() < 0.5:
+    if random.random() < 0.3:
         return Terms(zone, limits)
     storage = Storage(
         "Any v1",
@@ -121,7 +121,7 @@ def _terms(random: Random) -> Terms:
         recharge=random.choice([None, 8 * HOUR]),
         when_short=random.choice(list(WhenShort)),
     )
-    return Terms(zone, limits, storage=storage, battery=Battery(random.choice([500, 5_000, 20_000])))
+    return Terms(zone, limits, storage=storage, battery=Battery(random.choice([1_000, 5_000, 20_000])))
 
 
 def _quarters(random: Random, least: int, most: int) -> float:
