@@ -194,7 +194,7 @@ def _feasible(
     within = partial(_within, traits=traits, terms=terms, now=now)
     limited = within(choices)
     if not pack:
-        return limited
+        return _unplanned(limited, traits=traits, terms=terms)
     sized = partial(_sized, pack=pack, busy=busy, now=now)
     given = sized(limited)
     left = within(given)
@@ -204,6 +204,15 @@ def _feasible(
     given = sized(_settled(limited, refused))
     left = within(given)
     return given if _moves(left) == _moves(given) else sized(left)
+
+
+def _unplanned(choices: Sequence[_Choice], *, traits: Traits, terms: Terms | None) -> list[_Choice]:
+    """Say of storage whose policy plans its energy that too little is known of it to do so."""
+    if not (terms and terms.storage and traits.is_storage):
+        return list(choices)
+    said = sentences.no_reserve(is_capacity_known=terms.battery is not None)
+    says = (f"{said} Policy {terms.storage.label}.",)
+    return [replace(choice, says=says) if choice.mode else choice for choice in choices]
 
 
 def _moves(choices: Sequence[_Choice]) -> timedelta:

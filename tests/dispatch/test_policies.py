@@ -136,6 +136,15 @@ def test_what_stays_undone_is_written_once():
 STORING = {"hours_a_day": None, "plans_energy": True, "reserve_percent": 20}
 
 
+def test_the_page_of_a_battery_says_that_no_reserve_is_kept(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("ana"))
+    give(policy(**STORING), "FLEET")
+    said = "no reserve is kept: its energy capacity is not known."
+    unknown, known = device(kind="BATTERY"), device(kind="BATTERY", energy_capacity_kwh=Decimal(10))
+    assert said in client.get(f"/devices/{unknown.pk}/").content.decode()
+    assert said not in client.get(f"/devices/{known.pk}/").content.decode()
+
+
 def test_energy_that_was_delivered_is_gone_whatever_became_of_its_event():
     one = meter()
     battery = device(one, kind="BATTERY", energy_capacity_kwh=Decimal(10))

@@ -355,6 +355,21 @@ def test_what_is_given_less_than_a_number_asks_can_be_counted():
     assert of.reduced == (ReducedSlice(ask("a", 17, 19).event_id, Window(at(17), at(19)), 8000, 4000),)
 
 
+@pytest.mark.parametrize(
+    ("battery", "traits", "said"),
+    [
+        (None, {}, "no reserve is kept: its energy capacity is not known. Policy Home battery v3."),
+        (Battery(10_000), {"rated_watts": 0}, "no reserve is kept: its rated power is not known. Policy"),
+        (None, {"is_storage": False}, ""),
+    ],
+)
+def test_storage_of_which_too_little_is_known_serves_and_says_so(battery, traits, said):
+    of = plan([ask("a", 17, 19, None)], replace(terms(), battery=battery), **traits)
+    assert [each.split()[0] for each in lanes(of)] == ["17-19"]
+    assert said in of.segments[0].reason
+    assert ("reserve" in of.segments[0].reason) == bool(said)
+
+
 def test_an_overlap_says_what_energy_does_to_it():
     of = plan([ask("a", 17, 18, "2", **CCA), ask("e", 17, 18, **ELRP)], terms())
     assert [f"{hours(each.window.end)} {_more(each.reason)}" for each in of.overlaps] == [
