@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
+from django.db import OperationalError
 from django.utils import timezone
 
 from dispatch import planning, reconciling, recording, replaying, sending_tests, weighing
+
+logger = logging.getLogger(__name__)
 
 MOST_ROUNDS = 5
 """How often planning looks again before it leaves the rest to the next wake-up."""
@@ -17,7 +22,12 @@ def record_waiting() -> str:
 
 def plan_waiting() -> str:
     """Decide anew for every device that a change reaches, and again for what changed meanwhile."""
-    weighing.weigh_readings(now=timezone.now())
+    try:
+        weighing.weigh_readings(now=timezone.now())
+    except OperationalError:
+        raise
+    except Exception:  # readings wait; no hold may wait with them
+        logger.exception("Readings could not be weighed")
     planned = 0
     for _ in range(MOST_ROUNDS):
         devices = planning.plan_waiting(now=timezone.now())
