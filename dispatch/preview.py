@@ -13,9 +13,9 @@ from devices.domain.schedule import Segment
 from devices.models import Device
 from dispatch.domain.belief import Source
 from dispatch.domain.comparing import Comparison, EventChange, compare
-from dispatch.domain.consolidation import DevicePlan
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
+from dispatch.domain.plans import DevicePlan
 from dispatch.domain.revisions import Test
 from dispatch.intake.document import read_document
 from dispatch.intake.payloads import Timeslot, read_timeslots

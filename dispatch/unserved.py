@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from devices.bulk import insert_rows
 from devices.domain.schedule import as_z
-from dispatch.domain.consolidation import DevicePlan
+from dispatch.domain.plans import DevicePlan
 from dispatch.lookups import batches
 from dispatch.models import DeviceUnserved, Unserved, UnservedSet
 from meters.among import Ids

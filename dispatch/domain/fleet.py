@@ -18,13 +18,14 @@ from types import MappingProxyType
 from typing import Final
 
 from dispatch.domain.asking import Asking
-from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate, still_to_come
+from dispatch.domain.consolidation import consolidate
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import Event, Window, is_live
 from dispatch.domain.lacking import Lack, lacks
 from dispatch.domain.levels import Policy, Shades, shade
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Ruling
+from dispatch.domain.plans import DevicePlan, Traits, UnservedSlice, still_to_come
 from dispatch.domain.roster import Absence, MeterFacts, Roster
 from dispatch.domain.sharing import Call, Part, Shared, Sliced, parts_by_device, share, share_again
 from dispatch.domain.stretches import Stretches

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dispatch.domain.comparing import Comparison, compare
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
 from tests.domain.asks import NOW, ask, at, hours, ruling
 

@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from devices.domain.schedule import Segment, remaining
-from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window, is_live, to_kw, to_watts
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.levels import Policy
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.plans import DevicePlan, Traits
 from dispatch.domain.roster import MeterFacts
 from dispatch.domain.terms import (
     Battery,

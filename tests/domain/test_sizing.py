@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch.domain.consolidation import ReducedSlice
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import Window
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import ReducedSlice
 from dispatch.domain.sizing import Pack, Slot, size
 from dispatch.domain.terms import (
     Battery,
