@@ -7,7 +7,7 @@ touching equal slices into segments and shape their runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -25,6 +25,15 @@ from dispatch.domain.terms import Limits, Terms
 from dispatch.domain.windows import runs_of
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a device would do in every slice, and what is refused beforehand. `busy`: no time to recharge."""
+
+    choices: tuple[Choice, ...]
+    busy: tuple[Window, ...]
+    late: tuple[UnservedSlice, ...]
+
+
 def consolidate(
     requests: Iterable[Request],
     *,
@@ -38,6 +47,15 @@ def consolidate(
 
     `settled`: what an earlier plan of the same requests left undone; it stays so, for the same reasons.
     """
+    decided = decide(requests, rulings=rulings, traits=traits, terms=terms)
+    decided = restrain(decided, traits=traits, terms=terms, settled=settled, now=now)
+    return carry_out(decided, rulings=rulings, traits=traits, terms=terms, now=now)
+
+
+def decide(
+    requests: Iterable[Request], *, rulings: Sequence[Ruling], traits: Traits, terms: Terms | None
+) -> Decided:
+    """Cut, overrule, flex and combine. Of energy, only flexibility's condition bears on it."""
     ordered = sorted(requests, key=order)
     limits = terms.limits if terms else None
     traits = _permitted(traits, terms=terms)
@@ -46,16 +64,36 @@ def consolidate(
     items += [(ruling.window, ruling) for ruling in rulings]
     if terms and terms.flexibility:
         items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
-    choices = [choose(window, live, traits=traits, terms=terms) for window, live in cut(items)]
-    busy = [choice.window for choice in choices if not _may_recharge(choice)]
-    choices = _feasible(_settled(choices, settled), busy=busy, traits=traits, terms=terms, now=now)
+    choices = tuple(choose(window, live, traits=traits, terms=terms) for window, live in cut(items))
+    busy = tuple(choice.window for choice in choices if not _may_recharge(choice))
+    return Decided(choices, busy, tuple(late))
+
+
+def restrain(
+    decided: Decided,
+    *,
+    traits: Traits,
+    terms: Terms | None,
+    settled: Sequence[UnservedSlice],
+    now: datetime,
+) -> Decided:
+    """Refuse what was left undone before, and what is beyond the limits. Its energy bears on none of it."""
+    choices = _within(_settled(decided.choices, settled), traits=traits, terms=terms, now=now)
+    return replace(decided, choices=tuple(choices))
+
+
+def carry_out(
+    decided: Decided, *, rulings: Sequence[Ruling], traits: Traits, terms: Terms | None, now: datetime
+) -> DevicePlan:
+    """Size by what the device holds, merge and shape, and tell what is left undone."""
+    choices = _powered(decided, traits=_permitted(traits, terms=terms), terms=terms, now=now)
     segments = list(segments_of(choices))
     if terms and terms.shape:
         segments = shaped(segments, choices, rulings=rulings, terms=terms, shape=terms.shape, now=now)
     return DevicePlan(
         segments=tuple(segments),
         overlaps=tuple(overlaps_of(choices)),
-        unserved=(*unserved_of(choices), *late),
+        unserved=(*unserved_of(choices), *decided.late),
         reduced=tuple(reduced_of(choices)),
     )
 
@@ -96,31 +134,23 @@ def _settled(choices: Sequence[Choice], undone: Sequence[UnservedSlice]) -> list
     return settled if undone else list(choices)
 
 
-def _feasible(
-    choices: list[Choice],
-    *,
-    busy: Sequence[Window],
-    traits: Traits,
-    terms: Terms | None,
-    now: datetime,
-) -> list[Choice]:
-    """Rules 4 and 5: let the device run within its limits, with the energy it has.
+def _powered(decided: Decided, *, traits: Traits, terms: Terms | None, now: datetime) -> list[Choice]:
+    """Rule 5, and rule 4 once more: let the device run with the energy it has, and within its limits still.
 
     Energy may leave two runs of what limits counted as one, or less power than is worth moving for. So limits
     look at what it leaves, and what they refuse leaves its energy to the rest; last, to what runs already.
     """
     pack = _storage(traits, terms=terms)
-    within = partial(_within, traits=traits, terms=terms, now=now)
-    limited = within(choices)
     if not pack:
-        return _unplanned(limited, traits=traits, terms=terms)
-    sized = partial(_sized, pack=pack, busy=busy, now=now)
-    given = sized(limited)
+        return _unplanned(decided.choices, traits=traits, terms=terms)
+    within = partial(_within, traits=traits, terms=terms, now=now)
+    sized = partial(_sized, pack=pack, busy=decided.busy, now=now)
+    given = sized(decided.choices)
     left = within(given)
     if _moves(left) == _moves(given):
         return given
     refused = list(unserved_of(within([choice for choice in given if choice.mode])))
-    given = sized(_settled(limited, refused))
+    given = sized(_settled(decided.choices, refused))
     left = within(given)
     return given if _moves(left) == _moves(given) else sized(left)
 
