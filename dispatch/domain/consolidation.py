@@ -105,6 +105,15 @@ _Live = Request | Ruling | Flexibility
 """What bears on a slice; a policy's flexibility does in its hours."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a device would do in every slice, and what is refused beforehand. `busy`: when events ask."""
+
+    choices: tuple[_Choice, ...]
+    busy: tuple[Window, ...]
+    late: tuple[UnservedSlice, ...]
+
+
 def consolidate(
     requests: Iterable[Request],
     *,
@@ -118,6 +127,15 @@ def consolidate(
 
     `settled`: what an earlier plan of the same requests left undone; it stays so, for the same reasons.
     """
+    decided = decide(requests, rulings=rulings, traits=traits, terms=terms)
+    decided = restrain(decided, traits=traits, terms=terms, settled=settled, now=now)
+    return carry_out(decided, rulings=rulings, traits=traits, terms=terms, now=now)
+
+
+def decide(
+    requests: Iterable[Request], *, rulings: Sequence[Ruling], traits: Traits, terms: Terms | None
+) -> Decided:
+    """Cut, overrule, flex and combine. What a device holds, and what it did, bears on none of it."""
     ordered = sorted(requests, key=order)
     limits = terms.limits if terms else None
     traits = _permitted(traits, terms=terms)
@@ -126,20 +144,39 @@ def consolidate(
     items += [(ruling.window, ruling) for ruling in rulings]
     if terms and terms.flexibility:
         items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
-    choices = [_choose(window, live, traits=traits, terms=terms) for window, live in cut(items)]
-    busy = [choice.window for choice in choices if choice.mode]
-    choices = _settled(choices, settled)
-    if terms and limits:
-        choices = _within(choices, traits=traits, terms=terms, limits=limits, now=now)
-    if pack := _storage(traits, terms=terms):
-        choices = _sized(choices, pack=pack, busy=busy, now=now)
+    choices = tuple(_choose(window, live, traits=traits, terms=terms) for window, live in cut(items))
+    return Decided(choices, tuple(choice.window for choice in choices if choice.mode), tuple(late))
+
+
+def restrain(
+    decided: Decided,
+    *,
+    traits: Traits,
+    terms: Terms | None,
+    settled: Sequence[UnservedSlice],
+    now: datetime,
+) -> Decided:
+    """Refuse what was left undone before, and what is beyond the limits. What it holds bears on none of it."""
+    choices = _settled(decided.choices, settled)
+    if terms and terms.limits:
+        choices = _within(choices, traits=traits, terms=terms, limits=terms.limits, now=now)
+    return replace(decided, choices=tuple(choices))
+
+
+def carry_out(
+    decided: Decided, *, rulings: Sequence[Ruling], traits: Traits, terms: Terms | None, now: datetime
+) -> DevicePlan:
+    """Size by what the device holds, merge and shape, and tell what is left undone."""
+    choices: Sequence[_Choice] = decided.choices
+    if pack := _storage(_permitted(traits, terms=terms), terms=terms):
+        choices = _sized(choices, pack=pack, busy=decided.busy, now=now)
     segments = list(_segments(choices))
     if terms and terms.shape:
         segments = _shaped(segments, choices, rulings=rulings, terms=terms, shape=terms.shape, now=now)
     return DevicePlan(
         segments=tuple(segments),
         overlaps=tuple(_overlaps(choices)),
-        unserved=(*_unserved(choices), *late),
+        unserved=(*_unserved(choices), *decided.late),
         reduced=tuple(_reduced(choices)),
     )
 
