@@ -135,7 +135,7 @@ def consolidate(
 def decide(
     requests: Iterable[Request], *, rulings: Sequence[Ruling], traits: Traits, terms: Terms | None
 ) -> Decided:
-    """Cut, overrule, flex and combine. What a device holds, and what it did, bears on none of it."""
+    """Cut, overrule, flex and combine. Of energy, only flexibility's condition bears on it."""
     ordered = sorted(requests, key=order)
     limits = terms.limits if terms else None
     traits = _permitted(traits, terms=terms)
@@ -156,7 +156,7 @@ def restrain(
     settled: Sequence[UnservedSlice],
     now: datetime,
 ) -> Decided:
-    """Refuse what was left undone before, and what is beyond the limits. What it holds bears on none of it."""
+    """Refuse what was left undone before, and what is beyond the limits. Its energy bears on none of it."""
     choices = _settled(decided.choices, settled)
     if terms and terms.limits:
         choices = _within(choices, traits=traits, terms=terms, limits=terms.limits, now=now)

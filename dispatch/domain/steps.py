@@ -71,5 +71,6 @@ def _looked_at(terms: Terms) -> tuple[object, ...]:
 
 def _weighed(terms: Terms) -> Decimal | None:
     """Return the charge where flexibility's condition holds for it; all that do not meet it are alike."""
-    below, charge = terms.flexibility and terms.flexibility.below_percent, terms.charge_percent
+    below = terms.flexibility.below_percent if terms.flexibility else None
+    charge = terms.charge_percent
     return charge if below is not None and charge is not None and charge < below else None
