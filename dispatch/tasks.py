@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from time import monotonic
+
 from django.utils import timezone
 
 from dispatch import planning, reconciling, recording, replaying, sending_tests, weighing
 
+logger = logging.getLogger(__name__)
+
+LONG_SECONDS = 30.0
+"""A plan that takes longer is worth a warning: what changes meanwhile waits for it."""
 MOST_ROUNDS = 5
 """How often planning looks again before it leaves the rest to the next wake-up."""
 
@@ -20,7 +27,10 @@ def plan_waiting() -> str:
     weighing.weigh_readings(now=timezone.now())
     planned = 0
     for _ in range(MOST_ROUNDS):
+        began = monotonic()
         devices = planning.plan_waiting(now=timezone.now())
+        if (took := monotonic() - began) > LONG_SECONDS:
+            logger.warning("A plan of %s devices took %.0f s", devices, took)
         planned += devices
         if not devices:
             break
