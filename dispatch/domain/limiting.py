@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from dispatch.domain import sentences
 from dispatch.domain.events import Window
 from dispatch.domain.overlaps import cut
-from dispatch.domain.running import Atom, choose
+from dispatch.domain.running import Atom, choose, fits
 from dispatch.domain.terms import Hours, Limits
 
 QUARTER: Final = timedelta(minutes=15)
@@ -67,7 +67,15 @@ def limit(
 
     Slots are ordered and do not overlap. The past is what the device did; days are those of the zone.
     """
-    atoms = cut_atoms(slots, limits=limits, zone=ZoneInfo(zone), ran=ran, now=now)
+    at = ZoneInfo(zone)
+    whole = cut_atoms(slots, limits=limits, zone=at, ran=ran, now=now, step=None)
+    if fits(whole, limits=limits):
+        return [
+            Outcome(atom.slot, atom.window, atom.reason if atom.must is False else "")
+            for atom in whole
+            if atom.slot is not None
+        ]
+    atoms = cut_atoms(slots, limits=limits, zone=at, ran=ran, now=now)
     chosen = choose(atoms, limits=limits)
     names = [("what ran earlier",) if atom.slot is None else slots[atom.slot].names for atom in atoms]
     why = _Reasons(atoms, chosen, names=names, limits=limits)
@@ -79,9 +87,15 @@ def limit(
 
 
 def cut_atoms(
-    slots: Sequence[Slot], *, limits: Limits, zone: ZoneInfo, ran: Sequence[Window], now: datetime
+    slots: Sequence[Slot],
+    *,
+    limits: Limits,
+    zone: ZoneInfo,
+    ran: Sequence[Window],
+    now: datetime,
+    step: timedelta | None = QUARTER,
 ) -> list[Atom]:
-    """Cut slots and the past at every quarter-hour, local midnight and blackout, and at now."""
+    """Cut slots and the past at every step, local midnight and blackout, and at now."""
     if not slots:
         return []
     span = Window(min([slots[0].window.start, *(window.start for window in ran)]), slots[-1].window.end)
@@ -92,7 +106,7 @@ def cut_atoms(
     marks = sorted([now, *_midnights(span, zone=zone)])
     values = _values(slots)
     atoms = []
-    for window, of in _in_quarters(live, marks=marks):
+    for window, of in _in_steps(live, marks=marks, step=step):
         slot = max(of, default=_RAN)
         must, reason = _settled(of, slots=slots, window=window, limits=limits, now=now)
         atoms.append(
@@ -140,17 +154,19 @@ def _midnights(span: Window, *, zone: ZoneInfo) -> list[datetime]:
     ]
 
 
-def _in_quarters(
-    live: Sequence[tuple[Window, set[int]]], *, marks: Sequence[datetime]
+def _in_steps(
+    live: Sequence[tuple[Window, set[int]]], *, marks: Sequence[datetime], step: timedelta | None
 ) -> Iterable[tuple[Window, set[int]]]:
-    """Cut touching slices every quarter-hour from where the first of them begins, and at the marks."""
+    """Cut touching slices at every step from where the first of them begins, and at the marks."""
     origin = end = None
     for window, of in live:
         if origin is None or window.start != end:
             origin = window.start
         end = window.end
-        steps = range((window.start - origin) // QUARTER + 1, -((origin - window.end) // QUARTER))
-        cuts = {window.start, window.end, *(origin + step * QUARTER for step in steps)}
+        cuts = {window.start, window.end}
+        if step:
+            numbers = range((window.start - origin) // step + 1, -((origin - window.end) // step))
+            cuts |= {origin + number * step for number in numbers}
         cuts |= {mark for mark in marks if window.start < mark < window.end}
         yield from ((Window(*pair), of) for pair in pairwise(sorted(cuts)))
 

@@ -96,6 +96,12 @@ def choose(atoms: Sequence[Atom], *, limits: Limits) -> list[bool]:
     return chosen
 
 
+def fits(atoms: Sequence[Atom], *, limits: Limits) -> bool:
+    """Say whether all that may run at all can, however it is cut into atoms; one pass."""
+    wanted = [atom.must is not False for atom in atoms]
+    return _fits(list(_moves(atoms)), wanted, _bounds(limits))
+
+
 def _bounds(limits: Limits) -> Bounds:
     return Bounds(
         longest_run=None if limits.longest_run is None else _micros(limits.longest_run),

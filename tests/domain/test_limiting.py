@@ -249,9 +249,8 @@ def test_no_choice_of_small_cases_is_better():
 def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reason(seed):
     slots, under, now = _case(Random(seed))  # noqa: S311 -- cases, not secrets
     outcomes = _limit(slots, under, now)
-    assert [each.window for each in outcomes] == [
-        each.window for each in _atoms(slots, under, now) if each.slot is not None
-    ]
+    parts = [(each.window, each.slot) for each in outcomes]
+    assert _joined(parts) == [(slot.window, number) for number, slot in enumerate(slots)]
     kept = [replace(slots[each.slot], window=each.window) for each in outcomes if not each.reason]
     assert not any(each.reason for each in _limit(kept, under, now))
 
@@ -318,6 +317,16 @@ def test_limits_are_never_exceeded_and_cost_no_commitment_for_a_voluntary_event(
 
 def _slot(start: datetime, end: datetime, asks: list[Ask], *, name: str) -> Slot:
     return Slot(Window(start, end), max(ask.watts for ask in asks), tuple(asks), (name,))
+
+
+def _joined(parts: list[tuple[Window, int]]) -> list[tuple[Window, int]]:
+    """Put together the parts of each slot."""
+    joined: list[tuple[Window, int]] = []
+    for window, number in parts:
+        if joined and joined[-1][1] == number and joined[-1][0].end == window.start:
+            window = Window(joined.pop()[0].start, window.end)
+        joined.append((window, number))
+    return joined
 
 
 def _atoms(slots, under, now):
