@@ -14,10 +14,10 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from devices.domain.schedule import Mode, Segment
-from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window, is_live, to_watts
 from dispatch.domain.fleet import Fleet, FleetPlan
 from dispatch.domain.levels import Shade, lit
+from dispatch.domain.plans import DevicePlan, Traits
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from typing import Final, TypeVar
 
 from devices.domain.schedule import Mode, Segment
 from dispatch.domain import sentences
-from dispatch.domain.consolidation import DevicePlan, UnservedSlice
 from dispatch.domain.events import Event, Window, to_watts
 from dispatch.domain.fleet import LOOK_BACK, Fleet, plan_fleet
 from dispatch.domain.overruling import Ruling
+from dispatch.domain.plans import DevicePlan, UnservedSlice
 from dispatch.domain.terms import Delivery, Terms
 
 TOGETHER: Final = timedelta(minutes=1)

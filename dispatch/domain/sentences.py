@@ -233,6 +233,16 @@ def no_energy(why: str, *, label: str) -> str:
     return f"Dropped: no energy is left: {why}. Policy {label}."
 
 
+def no_reserve(*, is_capacity_known: bool) -> str:
+    """Say that the energy of a battery is not planned, though its policy asks for it.
+
+    >>> no_reserve(is_capacity_known=False)
+    'Its energy is not planned and no reserve is kept: its energy capacity is not known.'
+    """
+    unknown = "rated power" if is_capacity_known else "energy capacity"
+    return f"Its energy is not planned and no reserve is kept: its {unknown} is not known."
+
+
 def beyond_award(event: Event, *, cap: str, label: str) -> str:
     """Say that more is given than is asked."""
     return f"Beyond the award, as {_label(event)} pays up to {cap_in_words(cap)}. Policy {label}."

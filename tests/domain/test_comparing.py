@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from dispatch.domain.comparing import Comparison, compare
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
 from dispatch.domain.terms import Past, Shape, Terms
 from tests.domain.asks import NOW, ask, at, hours, ruling

@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 
 from dispatch.domain import sentences
-from dispatch.domain.consolidation import Traits, UnservedSlice
 from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import Traits, UnservedSlice
 from dispatch.domain.replaying import (
     Heard,
     Known,
