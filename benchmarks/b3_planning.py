@@ -1,6 +1,7 @@
 """B3: 10,000 devices × 24 hourly slots with overlaps and reasons, in the pure core.
 
-Reference: a heap sweep of thirty lines that plans each device by itself and gives no reasons.
+Reference: a heap sweep of thirty lines that plans each device by itself and gives no reasons. `distinct`: no
+two devices have the same rated power, so that there is a plan for nearly each; five slots.
 """
 
 from __future__ import annotations
@@ -48,6 +49,14 @@ def fleet() -> Fleet:
     ]
     names = sorted(meters)
     return Fleet(awards + longer, {1: names, 2: names[::2]}, meters, devices)
+
+
+def distinct_fleet() -> Fleet:
+    """Five awards in a row, and no two devices of the same rated power: hardly two plans are equal."""
+    meters = {f"m{n:05}": MeterFacts(f"m{n:05}", (n,)) for n in range(DEVICES)}
+    devices = {n: Traits(rated_watts=3_000 + n, is_storage=n % 3 == 0) for n in range(DEVICES)}
+    awards = [event(hour, 16 + hour, 17 + hour, 30_000 + 137 * hour, rank=2) for hour in range(5)]
+    return Fleet(awards, {1: sorted(meters), 2: []}, meters, devices)
 
 
 Ask = tuple[datetime, datetime, int, float]
@@ -98,16 +107,14 @@ def sweep_all(of: Fleet) -> list[list[tuple[datetime, datetime, float]]]:
     return plans
 
 
-def main() -> None:
-    """Measure both, best of three."""
-    of = fleet()
+def measure(name: str, of: Fleet, *, slots: int) -> None:
+    """Measure planning and the sweep, best of three."""
     result = plan_fleet(of, device_ids=list(of.devices), now=NOW)
-    slots = DEVICES * 24
     portal = best_of(3, lambda: plan_fleet(of, device_ids=list(of.devices), now=NOW))
     reference = best_of(3, lambda: sweep_all(of))
     distinct = len({id(plan) for plan in result.plans.values()})
     report(
-        "B3",
+        name,
         portal=portal,
         reference=reference,
         unit="s",
@@ -117,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure("B3", fleet(), slots=DEVICES * 24)
+    measure("B3 distinct", distinct_fleet(), slots=DEVICES * 5)

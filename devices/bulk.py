@@ -8,7 +8,7 @@ row costs a few look-ups; segments, which many devices share whole, a concatenat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -43,24 +43,30 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def insert_rows(
-    model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[Hashable]], **shared: Hashable
+    model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[object]], **shared: object
 ) -> None:
     """Store rows of values in the order of `columns`, which with `shared` are all that have no null.
 
-    Call inside a transaction; keys are given by the database and not read back.
+    Values can be hashed, or are lists that live until all rows are stored. Call inside a transaction; keys
+    are given by the database and not read back.
     """
     fields = [_field(model, name) for name in (*columns, *shared)]
-    known: list[dict[Hashable, Any]] = [{} for _ in columns]
-    form = _as_copied if connection.vendor == "postgresql" else _as_stored
+    known: list[dict[object, Any]] = [{} for _ in columns]
+    as_is = connection.vendor != "postgresql"
+    form = _as_stored if as_is else _as_copied
     tail = tuple([form(_field(model, name), value) for name, value in shared.items()])
 
     def formed() -> Iterator[tuple[Any, ...]]:
         for row in rows:
             values = []
             for field, mine, value in zip(fields, known, row, strict=False):
-                if value not in mine:
-                    mine[value] = form(field, value)
-                values.append(mine[value])
+                if type(value) is int:  # a key or a number of its own: nothing to form, nothing to share
+                    values.append(value if as_is else str(value))
+                    continue
+                key = id(value) if type(value) is list else value
+                if key not in mine:
+                    mine[key] = form(field, value)
+                values.append(mine[key])
             yield (*values, *tail)
 
     names = [str(field.column) for field in fields]

@@ -89,7 +89,7 @@ def retry_command(*, command_id: int, now: datetime) -> None:
     with transaction.atomic():
         # Not by a join: the state must be looked at again after waiting for whoever supersedes the command.
         changed = Command.objects.filter(
-            may_leave(),
+            may_leave(now=now),
             pk=command_id,
             state__in=OPEN_COMMAND_STATES,
             expires_at__gt=now,
@@ -154,7 +154,7 @@ def _claim(which: Q, *, driver_name: str, limit: int, now: datetime) -> list[_Tr
     others.
     """
     commands = _lock_due(
-        which & may_leave(),
+        which & may_leave(now=now),
         now=now,
         limit=limit,
         expires_at__gt=now,

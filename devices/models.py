@@ -148,6 +148,14 @@ class DeviceSchedule(models.Model):
                 fields=["device"], name="schedule_one_current", condition=Q(superseded_at__isnull=True)
             ),
         ]
+        indexes = [
+            # Reader: dispatch.reading.takeovers, which versions a change has ended.
+            models.Index(
+                fields=["superseded_at"],
+                name="schedule_superseded",
+                condition=Q(superseded_at__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"device {self.device_id} version {self.version}"

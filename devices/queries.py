@@ -5,8 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 
-from devices.models import AttemptOutcome, Command, CommandAttempt, CommandKind, Withheld
+from devices.models import (
+    AttemptOutcome,
+    Command,
+    CommandAttempt,
+    CommandKind,
+    ScheduleSegment,
+    SegmentMode,
+    Withheld,
+)
 
 LEASE = timedelta(seconds=15)
 """How long a worker may keep a command to itself; longer than any driver's single try."""
@@ -19,10 +28,16 @@ def due_commands(*, now: datetime) -> QuerySet[Command]:
     )
 
 
-def may_leave() -> Q:
-    """Keep commands but for those that would start a device which is withheld."""
+def may_leave(*, now: datetime) -> Q:
+    """Keep commands but for those that would start a device which is withheld.
+
+    What was to stop a device when it was made may be about to start it by now.
+    """
     withheld = Exists(Withheld.objects.filter(device=OuterRef("device")))
-    return ~Q(kind=CommandKind.SCHEDULE, is_restoring=False) | ~Q(withheld)
+    moving = ScheduleSegment.objects.filter(schedule=OuterRef("schedule"), ends_at__gt=now)
+    moving = moving.exclude(mode=SegmentMode.IDLE).annotate(begins=Coalesce("precondition_from", "starts_at"))
+    is_stop = Q(is_restoring=True) & ~Q(Exists(moving.filter(begins__lte=now)))
+    return Q(kind=CommandKind.CLEAR) | is_stop | ~Q(withheld)
 
 
 def lost_attempts(*, now: datetime) -> QuerySet[CommandAttempt]:

@@ -23,6 +23,7 @@ from dispatch.lookups import batches, columns_of, links_of
 from dispatch.models import DispatchEvent, RecipientMember, RecipientSet, TestKind
 from dispatch.rulings import load_rulings
 from dispatch.terms import devices_with_terms, load_terms
+from meters.among import Ids
 from meters.models import Meter
 from meters.readiness import reason_not_dispatchable
 
@@ -52,6 +53,7 @@ _METER_COLUMNS = (
     "participation",
     "test_armed_until",
 )
+
 _DEVICE_COLUMNS = (
     "external_id",
     "kind",
@@ -179,7 +181,7 @@ def _reach(seeds: Seeds, *, now: datetime) -> _Scope:
     scope.meter_ids |= {meter_id for meter_id, _ in links_of(device_ids=seeds.device_ids)}
     scope.event_ids |= {event.event_id for event in _live_events(scope.meter_ids, now=now)}
     named = columns_of(
-        scope.event_ids, lambda ids: DispatchEvent.objects.filter(pk__in=ids), _RECIPIENT_COLUMNS
+        scope.event_ids, lambda ids: DispatchEvent.objects.filter(pk__among=Ids(ids)), _RECIPIENT_COLUMNS
     )
     sets = {each for pair in named for each in pair if each is not None}
     scope.meter_ids = scope.meter_ids.union(*recipients_of(sets).values())
@@ -193,12 +195,12 @@ def _live_events(meter_ids: Collection[str], *, now: datetime) -> list[Event]:
     named = RecipientMember.objects.filter(live)
     sets = columns_of(
         meter_ids,
-        lambda ids: named.filter(meter_id__in=ids).distinct(),
+        lambda ids: named.filter(meter_id__among=Ids(ids)).distinct(),
         ("recipients_id",),
     )
     events = DispatchEvent.objects.filter(is_cancelled=False, ends_at__gt=now - LOOK_BACK)
     rows = columns_of(
-        {pk for (pk,) in sets}, lambda ids: events.filter(recipients_id__in=ids), _EVENT_COLUMNS
+        {pk for (pk,) in sets}, lambda ids: events.filter(recipients_id__among=Ids(ids)), _EVENT_COLUMNS
     )
     return [event_of(row) for row in rows]
 
@@ -228,7 +230,9 @@ def event_of(row: tuple[Any, ...]) -> Event:
 
 def recipients_of(sets: Collection[int]) -> dict[int, list[str]]:
     """Return the meter ids of sets of recipients."""
-    return dict(columns_of(sets, lambda ids: RecipientSet.objects.filter(pk__in=ids), ("pk", "meter_ids")))
+    return dict(
+        columns_of(sets, lambda ids: RecipientSet.objects.filter(pk__among=Ids(ids)), ("pk", "meter_ids"))
+    )
 
 
 def meters_of(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFacts]:
@@ -245,7 +249,7 @@ def meters_of(meter_ids: Collection[str], *, now: datetime) -> dict[str, MeterFa
             armed_until=meter.test_armed_until,
         )
         for batch in batches(meter_ids)
-        for meter in Meter.objects.filter(meter_id__in=batch).only(*_METER_COLUMNS)
+        for meter in Meter.objects.filter(meter_id__among=Ids(batch)).only(*_METER_COLUMNS)
     }
 
 
@@ -253,5 +257,5 @@ def devices_of(device_ids: Collection[int]) -> list[Device]:
     return [
         device
         for batch in batches(device_ids)
-        for device in Device.objects.filter(pk__in=batch).only(*_DEVICE_COLUMNS)
+        for device in Device.objects.filter(pk__among=Ids(batch)).only(*_DEVICE_COLUMNS)
     ]

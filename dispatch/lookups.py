@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from devices.models import MeterDevice
 from dispatch.models import RecipientSet
+from meters.among import Ids
 
 BATCH: Final = 10_000  # SQLite takes 32,766 parameters
 
@@ -30,12 +31,16 @@ def columns_of(
 
 def sets_named(digests: Collection[str]) -> list[tuple[str, int]]:
     """Return (digest, primary key) of the sets of recipients that are rows."""
-    return columns_of(digests, lambda some: RecipientSet.objects.filter(digest__in=some), ("digest", "id"))
+    return columns_of(
+        digests, lambda some: RecipientSet.objects.filter(digest__among=Ids(some)), ("digest", "id")
+    )
 
 
 def links_of(*, device_ids: Collection[int] = (), meter_ids: Collection[str] = ()) -> list[tuple[str, int]]:
     """Return (Leap's meter id, device id) for the given devices and for the given meters."""
     links = MeterDevice.objects.order_by("device_id")
     columns = ("meter__meter_id", "device_id")
-    by_device = columns_of(device_ids, lambda ids: links.filter(device_id__in=ids), columns)
-    return by_device + columns_of(meter_ids, lambda ids: links.filter(meter__meter_id__in=ids), columns)
+    by_device = columns_of(device_ids, lambda ids: links.filter(device_id__among=Ids(ids)), columns)
+    return by_device + columns_of(
+        meter_ids, lambda ids: links.filter(meter__meter_id__among=Ids(ids)), columns
+    )

@@ -14,12 +14,14 @@ from typing import Any
 
 from django.db.models import F, Model, QuerySet
 
+from devices.bulk import insert_rows
 from dispatch.domain.consolidation import DevicePlan, OverlapSlice
 from dispatch.domain.events import to_kw
 from dispatch.domain.fleet import EventNumbers
 from dispatch.lookups import batches
 from dispatch.models import DispatchEvent, Overlap
 from dispatch.unserved import events_unserved
+from meters.among import Ids
 
 Plans = Mapping[int, DevicePlan]
 Key = tuple[Hashable, ...]
@@ -40,6 +42,7 @@ _OVERLAPS = _Table(
     ("device_id", "starts_at"),
     ("ends_at", "event_ids", "leap_event_ids", "served", "not_served", "reason"),
 )
+
 _WORTH_A_STATEMENT = 50  # events with the same numbers
 _NUMBERS = ("shortfall_kw", "unmapped_meters", "is_overlapping", "is_unserved")
 
@@ -77,22 +80,46 @@ def _replace(
     rows = table.model._default_manager
     held: dict[Key, Content] = {}
     stale: list[int] = []
+    anew: list[int] = []
     for batch in batches(device_ids):
-        found = rows.filter(device_id__in=batch, ends_at__gt=now)
+        found = rows.filter(device_id__among=Ids(batch), ends_at__gt=now)
         for pk, *values in found.values_list("pk", *table.key, *table.content):
             key = tuple(values[: len(table.key)])
             held[key] = tuple(values[len(table.key) :])
             if key not in desired:
                 stale.append(pk)
+            elif held[key] != desired[key] and _starts_at(key) >= now:
+                anew.append(pk)
     for batch in batches(stale):
-        rows.filter(pk__in=batch, starts_at__gte=now).delete()
-        rows.filter(pk__in=batch).update(ends_at=now)
+        rows.filter(pk__among=Ids(batch), starts_at__gte=now).delete()
+        rows.filter(pk__among=Ids(batch)).update(ends_at=now)
+    for batch in batches(anew):
+        rows.filter(pk__among=Ids(batch)).delete()
+    differing = {key: content for key, content in desired.items() if held.get(key) != content}
+    _write(table, differing, now=now)
+
+
+def _starts_at(key: Key) -> datetime:
+    """Return when a slice begins, which its key ends with."""
+    at = key[-1]
+    assert isinstance(at, datetime)  # noqa: S101 - for mypy
+    return at
+
+
+def _write(table: _Table, differing: Mapping[Key, Content], *, now: datetime) -> None:
+    """Store what begins later as new rows, and what runs in place of what was ended under the same key."""
+    rows = table.model._default_manager
     columns = (*table.key, *table.content)
+    insert_rows(
+        table.model,
+        columns,
+        ((*key, *content) for key, content in differing.items() if _starts_at(key) >= now),
+    )
     rows.bulk_create(
         (
             table.model(**dict(zip(columns, (*key, *content), strict=True)))
-            for key, content in desired.items()
-            if held.get(key) != content
+            for key, content in differing.items()
+            if _starts_at(key) < now
         ),
         update_conflicts=True,
         unique_fields=table.key,
@@ -108,7 +135,9 @@ def save_numbers(numbers: Mapping[int, EventNumbers], *, replanned: Collection[i
         for event in _not_being_written(batch).only(*_NUMBERS, "starts_at", "is_cancelled")
     ]
     for batch in batches([event.pk for event in events if event.pk in replanned]):
-        DispatchEvent.objects.filter(pk__in=batch).update(planned_at=now, planned_recipients=F("recipients"))
+        DispatchEvent.objects.filter(pk__among=Ids(batch)).update(
+            planned_at=now, planned_recipients=F("recipients")
+        )
     if not events:
         return
     overlapping = _overlapping(since=min(event.starts_at for event in events))
@@ -136,7 +165,9 @@ def _write_numbers(events: Iterable[DispatchEvent]) -> None:
             others += alike
             continue
         for batch in batches([event.pk for event in alike]):
-            DispatchEvent.objects.filter(pk__in=batch).update(**dict(zip(_NUMBERS, numbers, strict=True)))
+            DispatchEvent.objects.filter(pk__among=Ids(batch)).update(
+                **dict(zip(_NUMBERS, numbers, strict=True))
+            )
     DispatchEvent.objects.bulk_update(others, _NUMBERS, batch_size=500)
 
 
@@ -145,7 +176,7 @@ def _not_being_written(event_ids: Sequence[int]) -> QuerySet[DispatchEvent]:
 
     To wait for it could wait for ever, as it may wait for an event that planning holds.
     """
-    events = DispatchEvent.objects.filter(pk__in=event_ids).order_by("pk")
+    events = DispatchEvent.objects.filter(pk__among=Ids(event_ids)).order_by("pk")
     return events.select_for_update(skip_locked=True, no_key=True)
 
 

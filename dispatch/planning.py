@@ -28,6 +28,7 @@ from dispatch.outcomes import save_numbers, save_overlaps
 from dispatch.rulings import devices_reached
 from dispatch.unserved import save_unserved
 from dispatch.weighing import note_planned
+from meters.among import Ids
 from meters.models import Meter
 
 logger = logging.getLogger(__name__)
@@ -107,13 +108,13 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
         plan = plan_fleet(loaded.fleet, device_ids=loaded.device_ids, now=now)
         desired = {device_id: each.segments for device_id, each in plan.plans.items()}
         replaced = replace_schedules(desired=desired, policies=loaded.policies, now=now)
-        note_planned({pk: each for pk, each in loaded.fleet.terms.items() if pk in plan.plans})
         save_overlaps(plan.plans, now=now)
         save_unserved(plan.plans, now=now)
         numbers = {pk: each for pk, each in plan.numbers.items() if pk in loaded.counted_ids}
         save_numbers(numbers, replanned=loaded.event_ids, now=now)
         _let_go(waiting)
         release([pk for pk, device_id in still.items() if only is None or device_id in plan.plans])
+    note_planned({pk: each for pk, each in loaded.fleet.terms.items() if pk in plan.plans})
     reasons = ", ".join(
         f"{len(ids)} {model._meta.verbose_name_plural}" for model, ids in waiting.items() if ids
     )
@@ -147,8 +148,8 @@ def _is_due(waiting: Waiting, *, now: datetime) -> bool:
 
 def _seeds(waiting: Waiting, *, now: datetime) -> Seeds:
     """Return what the rows' change is about."""
-    meters = columns_of(waiting[Meter], lambda ids: Meter.objects.filter(pk__in=ids), ("meter_id",))
-    overrides = Override.objects.filter(pk__in=waiting[Override])
+    meters = columns_of(waiting[Meter], lambda ids: Meter.objects.filter(pk__among=Ids(ids)), ("meter_id",))
+    overrides = Override.objects.filter(pk__among=Ids(waiting[Override]))
     overruled = devices_reached(list(overrides), now=now) if waiting[Override] else frozenset()
     return Seeds(
         event_ids=frozenset(waiting[DispatchEvent]),
@@ -165,14 +166,14 @@ def _let_go(waiting: Waiting) -> None:
     """
     for model, asked_at in waiting.items():
         for batch in batches(asked_at):
-            held = model._default_manager.filter(pk__in=batch).order_by("pk")
+            held = model._default_manager.filter(pk__among=Ids(batch)).order_by("pk")
             held = held.select_for_update(skip_locked=True, no_key=True)
             answered = [pk for pk, at in held.values_list("pk", "plan_requested_at") if at == asked_at[pk]]
-            model._default_manager.filter(pk__in=answered).update(plan_requested_at=None)
+            model._default_manager.filter(pk__among=Ids(answered)).update(plan_requested_at=None)
 
 
 def _mark(rows: Manager[Any], ids: Collection[int], *, now: datetime) -> None:
     """Ask for a plan of the rows, taken in order of id as everybody takes them."""
     for batch in batches(sorted(ids)):
-        found = rows.filter(pk__in=batch).order_by("pk").select_for_update(no_key=True)
-        rows.filter(pk__in=list(found.values_list("pk", flat=True))).update(plan_requested_at=now)
+        found = rows.filter(pk__among=Ids(batch)).order_by("pk").select_for_update(no_key=True)
+        rows.filter(pk__among=Ids(found.values_list("pk", flat=True))).update(plan_requested_at=now)

@@ -51,6 +51,7 @@ urlpatterns = [
     path("devices/<int:device_id>/", devices.device_detail, name="device-detail"),
     path("devices/<int:device_id>/override/", devices.device_override, name="device-override"),
     path("devices/<int:device_id>/wish/", devices.device_wish, name="device-wish"),
+    path("devices/<int:device_id>/charge/", devices.device_charge, name="device-charge"),
     path("commands/", commands.command_list, name="commands"),
     path("commands/<int:command_id>/retry/", commands.retry, name="command-retry"),
     path("overrides/", overrides.override_list, name="overrides"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from time import monotonic
 
+from django.db import OperationalError
 from django.utils import timezone
 
 from dispatch import planning, reconciling, recording, replaying, sending_tests, weighing
@@ -24,7 +25,12 @@ def record_waiting() -> str:
 
 def plan_waiting() -> str:
     """Decide anew for every device that a change reaches, and again for what changed meanwhile."""
-    weighing.weigh_readings(now=timezone.now())
+    try:
+        weighing.weigh_readings(now=timezone.now())
+    except OperationalError:
+        raise
+    except Exception:  # readings wait; no hold may wait with them
+        logger.exception("Readings could not be weighed")
     planned = 0
     for _ in range(MOST_ROUNDS):
         began = monotonic()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
@@ -20,6 +20,7 @@ from dispatch.domain.terms import Battery, Delivery, Past, Policy, Terms
 from dispatch.lookups import batches, columns_of, links_of
 from dispatch.policy_models import PolicyAssignment, PolicyScope, ProgramPrice, ResponsePolicy
 from dispatch.rulings import group_members
+from meters.among import Ids
 
 LOOK_BACK: Final = timedelta(days=2, hours=1)
 """A local day is at most 25 hours long, and a run may have begun on the one before."""
@@ -187,7 +188,7 @@ def zones_of(devices: Sequence[Device]) -> dict[int, str]:
     columns = ("device_id", "device__site__timezone", "meter__timezone")
     ids = [device.pk for device in devices]
     for device_id, of_site, of_meter in columns_of(
-        ids, lambda some: behind.filter(device_id__in=some), columns
+        ids, lambda some: behind.filter(device_id__among=Ids(some)), columns
     ):
         zones[device_id] = of_site or of_meter
     return {pk: zones.get(pk, "UTC") for pk in ids}
@@ -217,9 +218,12 @@ def _in_effect(
     columns = ("begins", "ends", "schedule__created_at", "schedule__superseded_at", "target_kw")
     found: defaultdict[int, list[Delivery]] = defaultdict(list)
     moved = ScheduleSegment.objects.filter(ends_at__gt=now - LOOK_BACK).exclude(mode=SegmentMode.IDLE)
-    lately = moved.annotate(begins=begins, ends=ends).filter(begins__lt=now)
+    in_effect = Q(schedule__superseded_at__isnull=True) | Q(schedule__superseded_at__gt=F("begins"))
+    lately = moved.annotate(begins=begins, ends=ends).filter(
+        in_effect, begins__lt=now, schedule__created_at__lt=F("ends")
+    )
     for batch in batches(device_ids):
-        rows = lately.filter(device_id__in=batch).order_by("begins")
+        rows = lately.filter(device_id__among=Ids(batch)).order_by("begins")
         for device_id, start, end, since, until, kw in rows.values_list("device_id", *columns):
             window = Window(max(start, since), min(end, until or now, now))
             if window.start < window.end:

@@ -20,6 +20,7 @@ from devices.domain.schedule import as_z
 from dispatch.domain.consolidation import DevicePlan
 from dispatch.lookups import batches
 from dispatch.models import DeviceUnserved, Unserved, UnservedSet
+from meters.among import Ids
 
 Slice = tuple[int, datetime, datetime, str, bool]
 """Event row, start, end, reason, whether a twin is acted upon instead."""
@@ -75,7 +76,7 @@ def events_unserved(event_ids: Sequence[int]) -> set[int]:
     return {
         event_id
         for batch in batches(event_ids)
-        for event_id in Unserved.objects.filter(Exists(counts), event_id__in=batch, is_shaded=False)
+        for event_id in Unserved.objects.filter(Exists(counts), event_id__among=Ids(batch), is_shaded=False)
         .order_by("event_id")
         .values_list("event_id", flat=True)
         .distinct()
@@ -98,7 +99,7 @@ def _held(device_ids: Collection[int]) -> dict[int, tuple[int, int]]:
     return {
         device_id: (pk, set_id)
         for batch in batches(device_ids)
-        for device_id, pk, set_id in rows.filter(device_id__in=batch).values_list(*columns)
+        for device_id, pk, set_id in rows.filter(device_id__among=Ids(batch)).values_list(*columns)
     }
 
 
@@ -107,7 +108,7 @@ def _remaining(set_ids: Collection[int], *, now: datetime) -> dict[int, Slices]:
     slices: defaultdict[int, list[Slice]] = defaultdict(list)
     columns = ("unserved_set_id", "event_id", "starts_at", "ends_at", "reason", "is_shaded")
     for batch in batches(set_ids):
-        rows = Unserved.objects.filter(unserved_set_id__in=batch, ends_at__gt=now)
+        rows = Unserved.objects.filter(unserved_set_id__among=Ids(batch), ends_at__gt=now)
         for set_id, *content in rows.order_by("event_id", "starts_at").values_list(*columns):
             slices[set_id].append(tuple(content))
     return {set_id: tuple(each) for set_id, each in slices.items()}
@@ -118,14 +119,14 @@ def _close(left: Collection[tuple[int, int]], *, now: datetime) -> None:
     begun = {
         set_id
         for batch in batches({set_id for _, set_id in left})
-        for set_id in Unserved.objects.filter(unserved_set_id__in=batch, starts_at__lt=now)
+        for set_id in Unserved.objects.filter(unserved_set_id__among=Ids(batch), starts_at__lt=now)
         .values_list("unserved_set_id", flat=True)
         .distinct()
     }
     for batch in batches([pk for pk, set_id in left if set_id in begun]):
-        DeviceUnserved.objects.filter(pk__in=batch).update(until=now)
+        DeviceUnserved.objects.filter(pk__among=Ids(batch)).update(until=now)
     for batch in batches([pk for pk, set_id in left if set_id not in begun]):
-        DeviceUnserved.objects.filter(pk__in=batch).delete()
+        DeviceUnserved.objects.filter(pk__among=Ids(batch)).delete()
 
 
 def _sets(wanted: Iterable[Slices]) -> dict[int, int]:
@@ -150,7 +151,7 @@ def _known(digests: Collection[str]) -> dict[str, int]:
     return {
         digest: pk
         for batch in batches(digests)
-        for digest, pk in UnservedSet.objects.filter(digest__in=batch).values_list("digest", "pk")
+        for digest, pk in UnservedSet.objects.filter(digest__among=Ids(batch)).values_list("digest", "pk")
     }
 
 
@@ -165,4 +166,4 @@ def _drop_empty(set_ids: Collection[int]) -> None:
         empty = UnservedSet.objects.filter(
             ~Exists(DeviceUnserved.objects.filter(unserved_set=OuterRef("pk")))
         )
-        empty.filter(pk__in=batch).delete()
+        empty.filter(pk__among=Ids(batch)).delete()

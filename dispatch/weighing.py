@@ -19,6 +19,7 @@ from dispatch.domain.weighing import bears_on_plan
 from dispatch.lookups import batches
 from dispatch.models import DeviceUnserved
 from dispatch.terms import nearest_policies
+from meters.among import Ids
 
 
 def weigh_readings(*, now: datetime) -> int:
@@ -33,9 +34,9 @@ def weigh_readings(*, now: datetime) -> int:
             return 0
         asking = _bearing(devices, now=now)
         for batch in batches(asking):
-            Device.objects.filter(pk__in=batch).update(plan_requested_at=now)
+            Device.objects.filter(pk__among=Ids(batch)).update(plan_requested_at=now)
         for batch in batches([device.pk for device in devices]):
-            Device.objects.filter(pk__in=batch).update(weigh_requested_at=None)
+            Device.objects.filter(pk__among=Ids(batch)).update(weigh_requested_at=None)
     return len(asking)
 
 
@@ -63,22 +64,27 @@ def _asked(device_ids: Collection[int], *, now: datetime) -> set[int]:
         device_id
         for rows in (current, left)
         for batch in batches(device_ids)
-        for device_id in rows.filter(device_id__in=batch).values_list("device_id", flat=True).distinct()
+        for device_id in rows.filter(device_id__among=Ids(batch))
+        .values_list("device_id", flat=True)
+        .distinct()
     }
 
 
 def note_planned(terms: Mapping[int, Terms]) -> None:
-    """Keep the state of charge that plans have weighed, where they did."""
+    """Keep the state of charge that plans have weighed, where they did.
+
+    By itself, once the plan is stored: within it, devices would be taken after their commands. What is lost
+    here by a crash is weighed again.
+    """
     weighed: dict[int, Decimal | None] = {}
     for device_id, each in terms.items():
         if each.storage and each.battery:
             weighed[device_id] = each.battery.percent
         elif each.flexibility and each.flexibility.below_percent is not None:
             weighed[device_id] = each.charge_percent
-    noted = {
-        pk: percent
-        for batch in batches(weighed)
-        for pk, percent in Device.objects.filter(pk__in=batch).values_list("pk", "planned_percent")
-    }
-    changed = [Device(pk=pk, planned_percent=weighed[pk]) for pk in noted if noted[pk] != weighed[pk]]
-    Device.objects.bulk_update(changed, ["planned_percent"], batch_size=500)
+    for batch in batches(sorted(weighed)):
+        with transaction.atomic():
+            held = Device.objects.filter(pk__among=Ids(batch)).order_by("pk").select_for_update(no_key=True)
+            noted = dict(held.values_list("pk", "planned_percent"))
+            changed = [Device(pk=pk, planned_percent=weighed[pk]) for pk in noted if noted[pk] != weighed[pk]]
+            Device.objects.bulk_update(changed, ["planned_percent"], batch_size=500)

@@ -1,4 +1,4 @@
-"""The project's own rows: API keys, signs of life, certification runs."""
+"""The project's own rows: API keys, signs of life, certification runs, plays of the demo's scenarios."""
 
 from __future__ import annotations
 
@@ -124,3 +124,33 @@ class CertificationResult(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scenario} of {self.run_id}"
+
+
+class ScenarioPlay(models.Model):
+    """One play of a scenario of the demo's showroom; SKIPPED when its process died.
+
+    `checks` is `[{"step", "name", "passed", "sentence"}]`, written as the steps are taken; `event_ids` is
+    Leap's id of each of its calls, by name.
+    """
+
+    scenario = models.CharField(max_length=100)
+    state = models.CharField(max_length=16, choices=ResultState.choices, default=ResultState.WAITING)
+    asked_at = models.DateTimeField()
+    asked_by = models.CharField(max_length=150)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    steps_done = models.PositiveIntegerField(default=0)
+    checks = models.JSONField(default=list)
+    event_ids = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scenario"],
+                name="scenario_one_open",
+                condition=Q(state__in=["WAITING", "PLAYING"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scenario} {self.pk}"

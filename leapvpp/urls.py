@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("webhooks/leap/", include("dispatch.intake.urls")),
     path("api/v1/", include("leapvpp.api_urls")),
     path("certification/", include("leapvpp.certification.urls")),
+    path("scenarios/", include("leapvpp.demo.showroom.urls")),
     path("", include("dispatch.urls")),
 ]
 

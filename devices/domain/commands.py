@@ -15,12 +15,10 @@ class Held:
 
     `remaining`: of the version it replaces. `unanswered_until`: expiry of that version's command
     if the device never accepted it, else None; the device may then follow an even older version.
-    `is_restoring`: that unanswered command was to stop it.
     """
 
     remaining: Sequence[Segment]
     unanswered_until: datetime | None
-    is_restoring: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,10 @@ def instruction_for(*, desired: Sequence[Segment], held: Held, now: datetime) ->
     ends = [segment.over_at for segment in (*desired, *held.remaining)]
     if held.unanswered_until is not None:
         ends.append(held.unanswered_until)
-    may_move = held.is_restoring or any(each.begins_at <= now < each.over_at for each in held.remaining)
+    is_unsure = held.unanswered_until is not None and now < held.unanswered_until
+    may_move = is_unsure or any(
+        each.begins_at <= now < each.over_at and each.mode is not Mode.IDLE for each in held.remaining
+    )
     return Instruction(
         is_clear=not desired, expires_at=max(ends), is_restoring=may_move and not runs(desired, now=now)
     )

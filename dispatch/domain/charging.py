@@ -1,8 +1,9 @@
 """What a storage device holds: from the last it said, what it has delivered since, and what it recharges.
 
-It recharges while no event asks anything of it, whether it delivers or not: an event's time is none to draw
-power from the grid. Energy is counted in whole numbers so fine that nothing is ever rounded; so a plan made
-a minute later finds exactly the energy that the earlier one had reckoned with.
+It recharges while it does not run and no commitment asks anything of it, whether it delivers or not: a
+commitment's time is none to draw power from the grid. Energy is counted in whole numbers so fine that
+nothing is ever rounded; so a plan made a minute later finds exactly the energy that the earlier one had
+reckoned with.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def stored(
     zone: str,
     now: datetime,
 ) -> int:
-    """Return what is stored now. `busy`: when events asked; `maximum_watts`: what a maximum delivers.
+    """Return what is stored now. `busy`: when commitments asked; `maximum_watts`: what a maximum delivers.
 
     What was said before yesterday, by the site's clock, counts no longer: then, as where nothing was said,
     the expected charge is taken for what was stored when yesterday began.

@@ -107,7 +107,7 @@ _Live = Request | Ruling | Flexibility
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a device would do in every slice, and what is refused beforehand. `busy`: when events ask."""
+    """What a device would do in every slice, and what is too `late`. `busy`: when it may not recharge."""
 
     choices: tuple[_Choice, ...]
     busy: tuple[Window, ...]
@@ -145,7 +145,7 @@ def decide(
     if terms and terms.flexibility:
         items += [(window, terms.flexibility) for window in flexible_hours(ordered, terms=terms)]
     choices = tuple(_choose(window, live, traits=traits, terms=terms) for window, live in cut(items))
-    return Decided(choices, tuple(choice.window for choice in choices if choice.mode), tuple(late))
+    return Decided(choices, tuple(each.window for each in choices if not _may_recharge(each)), tuple(late))
 
 
 def restrain(
@@ -262,7 +262,13 @@ def _sized(
     """Rule 5: give each slice the power for which there is energy, and refuse what gets none."""
     moving = list(_whole([choice for choice in choices if choice.mode]))
     slots = [
-        sizing.Slot(choice.window, choice.cap, choice.kept, choice.watts if choice.is_forced else None)
+        sizing.Slot(
+            choice.window,
+            choice.cap,
+            choice.kept,
+            choice.watts if choice.is_forced else None,
+            may_recharge=_may_recharge(choice),
+        )
         for choice in moving
     ]
     sized = [choice for choice in choices if not choice.mode]
@@ -273,6 +279,11 @@ def _sized(
         else:
             sized.append(replace(choice, watts=outcome.watts, says=outcome.says))
     return sorted(sized, key=lambda choice: choice.window.start)
+
+
+def _may_recharge(choice: _Choice) -> bool:
+    """Say whether storage may draw power in a slice: not while a commitment asks, whatever becomes of it."""
+    return not choice.is_forced and all(request.event.is_voluntary for request in choice.requests)
 
 
 def _whole(choices: Sequence[_Choice]) -> Iterable[_Choice]:
@@ -308,19 +319,24 @@ def _choose(window: Window, live: Sequence[_Live], *, traits: Traits, terms: Ter
     ruled = overrule(requests, rulings, rated_watts=traits.rated_watts)
     flexed = _flexed(ruled, live, traits=traits, terms=terms)
     said = " ".join(filter(None, [flexed.reason, ruled.reason]))
-    still = _Choice(window, requests, flexed.kept, (*ruled.refused, *flexed.refused), said, bool(said))
+    refused = (*ruled.refused, *flexed.refused)
     if not flexed.kept:
+        still = _Choice(window, requests, flexed.kept, refused, said, bool(said))
         return _force_alone(still, ruled, traits=traits)
     whole = combine(flexed.kept)
     forced = ruled.forced_watts is not None
-    return replace(
-        still,
+    return _Choice(
+        window,
+        requests,
+        flexed.kept,
+        refused,
+        reason=" ".join(filter(None, [whole.reason, said])),
+        is_ruled=bool(said),
         mode=_mode(traits, cap=whole.cap),
         watts=ruled.forced_watts if forced else whole.watts,
         cap=whole.cap,
         is_commitment=whole.is_commitment,
         is_forced=forced,
-        reason=" ".join(filter(None, [whole.reason, said])),
     )
 
 
@@ -414,7 +430,7 @@ def _reason(run: Sequence[_Choice]) -> str:
     """Return the reason of merged slices; a plain row of events is said in one sentence."""
     more = list(dict.fromkeys(said for choice in run for said in choice.says))
     plain = all(len(choice.requests) == len(choice.kept) == 1 and not choice.is_ruled for choice in run)
-    events = list(dict.fromkeys(request.event for choice in run for request in choice.kept)) if plain else []
+    events = tuple(dict.fromkeys(request.event for choice in run for request in choice.kept)) if plain else ()
     if len(events) > 1:
         return " ".join([sentences.serves_in_turn(events), *more])
     return " ".join(filter(None, [sentences.in_order([choice.reason for choice in run]), *more]))

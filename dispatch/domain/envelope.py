@@ -53,17 +53,18 @@ def order(request: Request) -> tuple[int, bool, bool, int, datetime, str, int]:
 
 def combine(requests: Sequence[Request]) -> Envelope:
     """Return the envelope of one or more requests, given best first."""
+    if len(requests) == 1:
+        (only,) = requests
+        event = only.event
+        return Envelope(only.watts, event.cap, not event.is_voluntary, sentences.serves_one(event))
     largest = min(requests, key=lambda request: (request.watts is not MAXIMUM, -(request.watts or 0)))
     widest = max(requests, key=lambda request: permission(request.event.cap))
-    if len(requests) == 1:
-        reason = sentences.serves_one(largest.event)
-    else:
-        reason = sentences.serves_many(
-            [request.event for request in requests],
-            largest=largest.event,
-            because=why_first(requests[0], requests[1]),
-            cap_of=widest.event,
-        )
+    reason = sentences.serves_many(
+        tuple([request.event for request in requests]),
+        largest=largest.event,
+        because=why_first(requests[0], requests[1]),
+        cap_of=widest.event,
+    )
     return Envelope(
         watts=largest.watts,
         cap=widest.event.cap,

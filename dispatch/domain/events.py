@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 MAXIMUM: Final = None
@@ -17,6 +18,9 @@ MAXIMUM: Final = None
 UP_TO_NOMINATION: Final = "up-to-nomination"
 UP_TO_SITE_LOAD: Final = "up-to-site-load"
 GRID_EXPORTS_ALLOWED: Final = "grid-exports-allowed"
+
+KEPT: Final = 4096
+"""How many results are kept of functions that planning asks the same for every device."""
 
 _CAPS_BY_PERMISSION = (UP_TO_NOMINATION, UP_TO_SITE_LOAD, GRID_EXPORTS_ALLOWED)
 
@@ -54,12 +58,17 @@ class Event:
     programs: tuple[str, ...] = ()
     heard_at: datetime | None = None
 
+    def __hash__(self) -> int:
+        """Hash the id alone: equal events have equal ids, and what is said of an event is kept under it."""
+        return hash(self.event_id)
+
 
 def is_live(event: Event, *, now: datetime) -> bool:
     """Say whether the event still asks for something: not cancelled and not over at `now`."""
     return not event.is_cancelled and event.window.end > now
 
 
+@lru_cache(maxsize=KEPT)
 def asked_watts(event: Event) -> int | None:
     """Return what the event asks of all its meters together, in watts; `MAXIMUM` without a number.
 
@@ -83,6 +92,7 @@ def to_watts(kw: Decimal) -> int:
     return int(kw.scaleb(3).to_integral_value())
 
 
+@lru_cache(maxsize=KEPT)
 def to_kw(watts: int) -> Decimal:
     """Return kW with three places.
 

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from dispatch.domain.events import (
     GRID_EXPORTS_ALLOWED,
+    KEPT,
     UP_TO_NOMINATION,
     UP_TO_SITE_LOAD,
     Event,
@@ -50,6 +52,7 @@ def cap_in_words(cap: str) -> str:
     return _CAPS.get(cap, cap or "not said")
 
 
+@lru_cache(maxsize=KEPT)
 def serves_one(event: Event) -> str:
     """Say what is done for a single event, with the event's own number, not this device's share of it.
 
@@ -61,7 +64,8 @@ def serves_one(event: Event) -> str:
     return f"Serves {_label(event)}, rank {event.rank}, {kind}: {amount}."
 
 
-def serves_many(events: Sequence[Event], *, largest: Event, because: str, cap_of: Event) -> str:
+@lru_cache(maxsize=KEPT)
+def serves_many(events: tuple[Event, ...], *, largest: Event, because: str, cap_of: Event) -> str:
     """Say what is done for overlapping events, best first: the largest share covers the others."""
     names = _names(events)
     rest = [event for event in events if event is not largest]
@@ -77,7 +81,8 @@ def serves_many(events: Sequence[Event], *, largest: Event, because: str, cap_of
     )
 
 
-def serves_in_turn(events: Sequence[Event]) -> str:
+@lru_cache(maxsize=KEPT)
+def serves_in_turn(events: tuple[Event, ...]) -> str:
     """Say what a segment does that touching events were merged into."""
     alike = dict.fromkeys(serves_one(event) for event in events)
     if len(alike) == 1:

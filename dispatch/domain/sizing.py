@@ -4,8 +4,12 @@ A slice asks in steps: what commitments ask, then what voluntary events ask on t
 (by the compensation cap, where the policy wants it). Energy goes to steps in this order: a person's force,
 commitments by rank, voluntary events by rank, beyond the award; of equal steps to the earlier. Each step gets
 all that is left when nothing promised to a better one, at any later time, is touched. As energy only
-accumulates up to a mark and is given from there, that is also the most energy for commitments, then for
-voluntary events, and so on: no other division gives a class more without taking it from a better one.
+accumulates up to a mark and is given from there, that is also the most energy for commitments.
+
+A slice in which only voluntary events ask is time to recharge in as far as the device does not run in it. So
+what is divided first counts with all that recharging, and to serve such a slice costs it: no commitment gets
+less because a voluntary event asks. Who stopped for want of energy does not begin again on what is recharged
+in the meantime (`pausing`).
 
 Where energy does not last, a step stops at a whole minute, or has less power throughout its run, in whole
 watts. Two passes over the slices for every class: linear.
@@ -31,6 +35,7 @@ from dispatch.domain.events import (
     Window,
     to_watts,
 )
+from dispatch.domain.pausing import Pause, pause_of
 from dispatch.domain.terms import Battery, Beyond, Delivery, Discharge, Storage, WhenShort
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -39,12 +44,16 @@ _FORCED: Final = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A slice in which the device would deliver, and its cap. `forced_watts`: the power a person sets."""
+    """A slice in which the device would deliver, and its cap. `forced_watts`: the power a person sets.
+
+    `may_recharge`: it recharges in it while it does not run, as nothing but voluntary events asks.
+    """
 
     window: Window
     cap: str
     requests: tuple[Request, ...]
     forced_watts: int | None = None
+    may_recharge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ class _Part:
     """The coming part of a slot, and what it gets: `base` watts throughout, before `until` up to `high`.
 
     `energy` is what it takes; `why` it gets less than is asked, None where it does not. `quiet`: the
-    microseconds of recharging before it.
+    microseconds of recharging before it. `held`: what was recharged while its run waited.
     """
 
     slot: int
@@ -108,6 +117,8 @@ class _Part:
     ask: Ask
     floor: int
     quiet: int = 0
+    may_recharge: bool = False
+    held: int = 0
     base: int = 0
     high: int = 0
     until: datetime = field(init=False)
@@ -116,6 +127,16 @@ class _Part:
 
     def __post_init__(self) -> None:
         self.until = self.window.start
+
+    @property
+    def length(self) -> int:
+        """Its microseconds."""
+        return micros(self.window.end - self.window.start)
+
+    @property
+    def idle(self) -> int:
+        """The microseconds of recharging at its end."""
+        return micros(self.window.end - self.until) if self.may_recharge and not self.base else 0
 
 
 class _Why(NamedTuple):
@@ -127,8 +148,8 @@ class _Why(NamedTuple):
 def size(slots: Sequence[Slot], *, pack: Pack, busy: Sequence[Window], now: datetime) -> list[Outcome]:
     """Return every part of every slot, in order. Slots are ordered and do not overlap.
 
-    `busy`: all times in which events ask, these and others; it recharges in none of them. The past is what
-    was delivered.
+    `busy`: when commitments ask or a person forces, also what is not delivered; it recharges in none of it.
+    The past is what was delivered.
     """
     tank = tank_of(pack.battery, pack.storage)
     asks = [_ask(slot, pack=pack) for slot in slots]
@@ -136,7 +157,7 @@ def size(slots: Sequence[Slot], *, pack: Pack, busy: Sequence[Window], now: date
     level = stored(
         tank, pack.battery, pack.storage, busy=busy, maximum_watts=pack.load_watts, zone=pack.zone, now=now
     )
-    _Division(parts, tank=tank, pack=pack, level=level, now=now).divide()
+    _Division(slots, parts, tank=tank, pack=pack, level=level, now=now).divide()
     return _Words(slots, asks, parts, pack=pack).outcomes(now=now)
 
 
@@ -165,6 +186,12 @@ def _rise(steps: list[Step], turn: tuple[int, int], watts: int, *, pack: Pack) -
 
 def _turn(request: Request) -> tuple[int, int]:
     return 2 if request.event.is_voluntary else 1, request.event.rank
+
+
+def _turns(slot: Slot) -> set[tuple[int, int]]:
+    """Return the classes that ask in a slot, with those of what is beyond."""
+    asked = {_turn(request) for request in slot.requests}
+    return asked | {(tier + 2, rank) for tier, rank in asked}
 
 
 def _beyond_turn(slot: Slot) -> tuple[int, int]:
@@ -230,7 +257,7 @@ def _parts(
             parts[-1].window = Window(parts[-1].window.start, window.end)
         elif index >= 0:
             floor = tank.reserve if slots[index].forced_watts is None else tank.lowest
-            parts.append(_Part(index, window, asks[index], floor, quiet))
+            parts.append(_Part(index, window, asks[index], floor, quiet, slots[index].may_recharge))
             quiet = 0
     return parts
 
@@ -238,25 +265,58 @@ def _parts(
 class _Division:
     """Gives energy to the parts, class by class."""
 
-    def __init__(self, parts: Sequence[_Part], *, tank: Tank, pack: Pack, level: int, now: datetime) -> None:
-        self._parts, self._tank, self._level, self._now = parts, tank, level, now
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        parts: Sequence[_Part],
+        *,
+        tank: Tank,
+        pack: Pack,
+        level: int,
+        now: datetime,
+    ) -> None:
+        self._slots, self._parts, self._tank, self._level, self._now = slots, parts, tank, level, now
+        self._turns = [_turns(slot) for slot in slots]
         self._is_spread = pack.storage.when_short is WhenShort.SPREAD
+        self._delivered = pack.battery.delivered
         self._running, self._running_since = _running(pack, now=now)
 
     def divide(self) -> None:
         """Give each class all that is left by better ones, from the first part to the last."""
         for turn in sorted({step.turn for part in self._parts for step in part.ask.steps}):
             needs = self._needs()
-            level, place = self._level, 0
+            level, place, pause = self._level, 0, self._earlier(turn)
             while place < len(self._parts):
                 level = self._tank.filled(level, self._parts[place].quiet)
                 run = self._run(place, turn)
-                level -= sum(part.energy for part, _ in run)
-                need, kept_for = needs[place + len(run) - 1]
-                floor = max(need, run[-1][0].floor)
-                why = _Why(kept_for if need > run[-1][0].floor else None)
-                level -= self._give(run, max(level - floor, 0), why)
+                if not self._is_joined(place, turn):
+                    pause = Pause()
+                self._give(run, turn, level, needs[place + len(run) - 1], pause)
+                for part, _ in run:
+                    level = self._tank.filled(level - part.energy, part.idle)
+                    pause = pause.then(runs=part.energy > 0, idle=part.idle)
                 place += len(run)
+
+    def _earlier(self, turn: tuple[int, int]) -> Pause:
+        """Return the pause of a class in the touching slots until now, since its events were heard of."""
+        if not self._parts or self._parts[0].window.start > self._now:
+            return Pause()
+        windows: list[tuple[Window, bool]] = []
+        start = self._now
+        for slot in reversed(self._slots[: self._parts[0].slot + 1]):
+            if min(slot.window.end, self._now) != start or turn not in _turns(slot):
+                break
+            window = Window(max([slot.window.start, *_heard(slot, turn)]), start)
+            windows.append((window, slot.may_recharge))
+            start = slot.window.start
+        return pause_of(reversed(windows), self._delivered)
+
+    def _is_joined(self, place: int, turn: tuple[int, int]) -> bool:
+        """Say whether a class goes on in a part without a break."""
+        part, before = self._parts[place], self._parts[place - 1]
+        if turn not in self._turns[part.slot]:
+            return False
+        return place == 0 or (before.window.end == part.window.start and turn in self._turns[before.slot])
 
     def _needs(self) -> list[tuple[int, int | None]]:
         """Return the level that must be left after each part for what is promised, and to whom first."""
@@ -266,8 +326,10 @@ class _Division:
         for place in reversed(range(len(self._parts))):
             part = self._parts[place]
             needs.append((need, kept_for))
+            need = self._tank.needed(need, part.idle)
             if part.energy:
-                need, kept_for = max(need, part.floor) + part.energy, place
+                need = max(need + part.held * self._is_spread, part.floor + part.held) + part.energy
+                kept_for = place
             need = self._tank.needed(need, part.quiet)
         return needs[::-1]
 
@@ -285,51 +347,76 @@ class _Division:
             run.append((after, high))
         return run
 
-    def _give(self, run: Sequence[tuple[_Part, int]], available: int, why: _Why) -> int:
-        """Let a run rise as far as the energy lasts, and return what it takes."""
+    def _give(
+        self,
+        run: Sequence[tuple[_Part, int]],
+        turn: tuple[int, int],
+        level: int,
+        need: tuple[int, int | None],
+        pause: Pause,
+    ) -> None:
+        """Let a run rise as far as the energy lasts. `need`: what must be left after it, and for whom."""
         if not run[0][1]:
-            return 0
-        is_spread = self._is_spread and run[0][0].ask.steps[0].turn != _FORCED
-        taken = self._spread(run, available) if is_spread else self._stop(*run[0], available)
-        for part, high in run:
+            return
+        gained, before = self._tank.inflow * pause.length, [part.energy for part, _ in run]
+        if self._is_spread and turn != _FORCED:
+            floor = run[-1][0].floor
+            left = level - gained - sum(before)
+            kept_for = need[1] if need[0] > floor else None
+            self._spread(run, 0 if pause.is_over else max(left - max(need[0], floor), 0), pause)
+        else:
+            part, high = run[0]
+            by_floor = self._lasts(part, high, level - gained, floor=part.floor, idle=False)
+            by_need = self._lasts(part, high, level, floor=need[0], idle=not part.base)
+            kept_for = need[1] if by_need < by_floor else None
+            self._stop(part, high, 0 if pause.is_over else max(min(by_floor, by_need), 0))
+        for (part, high), energy in zip(run, before, strict=True):
+            if part.energy > energy:
+                part.held = max(part.held, gained)
             if part.base < min(high, part.ask.asked) and part.why is None:
-                part.why = why
-        return taken
+                part.why = _Why(kept_for)
 
-    def _stop(self, part: _Part, high: int, available: int) -> int:
-        """Give full power from the part's beginning to a whole minute.
+    def _lasts(self, part: _Part, high: int, level: int, *, floor: int, idle: bool) -> int:
+        """Return for how many microseconds a part can rise so that its end finds the level at the floor.
+
+        `idle`: the rest of it is recharged in, where it may be.
+        """
+        cost, left = (high - part.base) * self._tank.unit, level - part.energy - floor
+        if idle and part.may_recharge and floor <= self._tank.highest:
+            return (left + self._tank.inflow * part.length) // (cost + self._tank.inflow)
+        return left // cost
+
+    def _stop(self, part: _Part, high: int, length: int) -> None:
+        """Give full power from the part's beginning, as long as it lasts, to a whole minute.
 
         It does not begin on what is not enough for a minute, which is what an earlier stop left over.
         """
         start, end = part.window.start, part.window.end
-        rise = (high - part.base) * self._tank.unit
         until = end
-        if available < rise * micros(_MINUTE) and not self._goes_on(part, high):
+        if length < micros(_MINUTE) and not self._goes_on(part, high):
             until = start
-        elif available < rise * micros(end - start):
-            until = start + timedelta(microseconds=available // rise)
+        elif length < part.length:
+            until = start + timedelta(microseconds=length)
             until = max(until.replace(second=0, microsecond=0), start)
+        part.energy += (high - part.base) * self._tank.unit * micros(until - start)
         if until == end:
             part.base = high
         else:
             part.high, part.until = high, until
-        taken = rise * micros(until - start)
-        part.energy += taken
-        return taken
 
     def _goes_on(self, part: _Part, high: int) -> bool:
         return part.window.start == self._now and self._running >= high
 
-    def _spread(self, run: Sequence[tuple[_Part, int]], available: int) -> int:
+    def _spread(self, run: Sequence[tuple[_Part, int]], available: int, pause: Pause) -> None:
         """Raise a run to the power that lasts through all of it, in whole watts.
 
-        A run in progress keeps its power where a higher one would only spend what rounding left over.
+        A run in progress keeps its power, and one that waits waits on, where a higher one would only spend
+        what rounding left over.
         """
 
         def energy(watts: int) -> int:
-            lengths = ((micros(part.window.end - part.window.start), part, high) for part, high in run)
             return self._tank.unit * sum(
-                length * (min(max(watts, part.base), high) - part.base) for length, part, high in lengths
+                part.length * (min(max(watts, part.base), high) - part.base) for part, high in run
             )
 
         top = max(high for _, high in run)
@@ -339,13 +426,20 @@ class _Division:
             left_over = micros(last.window.end - self._running_since) * self._tank.unit
             if available - energy(self._running) < left_over:
                 watts = self._running
-        taken = energy(watts)
+        if pause.waited and not pause.has_run and available < energy(1) + pause.waited * self._tank.unit:
+            watts = 0
         for part, high in run:
-            length = micros(part.window.end - part.window.start)
             risen = min(max(watts, part.base), high)
-            part.energy += (risen - part.base) * length * self._tank.unit
+            part.energy += (risen - part.base) * part.length * self._tank.unit
             part.base = risen
-        return taken
+
+
+def _heard(slot: Slot, turn: tuple[int, int]) -> list[datetime]:
+    """Return when a class was first heard of in a slot, nothing where that is not known."""
+    asking = [request.event for request in slot.requests if _turn(request) in {turn, (turn[0] - 2, turn[1])}]
+    heard = [event.heard_at for event in asking]
+    known = [each for each in heard if each is not None]
+    return [min(known)] if known and len(known) == len(heard) else []
 
 
 def _rising(part: _Part, turn: tuple[int, int]) -> int:

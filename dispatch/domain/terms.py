@@ -73,7 +73,8 @@ class Storage:
     """Strategy C. Percents are of the energy capacity.
 
     `reserve_percent`: kept for the site, only a person's force goes into it, down to `lowest_percent`.
-    `recharge`: how long it takes from the lowest to the highest while nothing is asked; None: it does not.
+    `recharge`: how long it takes from the lowest to the highest while nothing is asked, or nothing but
+    voluntary events that are not served; None: it does not.
     `expected_percent`: what is taken for stored where the device has not said. `expected_load_watts`: the
     site's load where the device follows it, None when unknown.
     """

@@ -150,15 +150,19 @@ def _figures(result: PlanPreview) -> tuple[Figure, ...]:
         Figure("Devices that change", f"{changing:,} of {_devices(comparison.cases):,}"),
         Figure("At the fullest", _step(*peaks), more_or_less(to_kw(peaks[1] - peaks[0]))),
         _energy(comparison),
-        Figure("Commitments taken on", f"{comparison.gained:,}", "devices" if comparison.gained else ""),
+        Figure("Commitments taken on", f"{comparison.gained:,}", _of_devices(comparison.gained)),
         Figure(
             "Commitments dropped",
             f"{comparison.dropped:,}",
-            "devices" if comparison.dropped else "",
+            _of_devices(comparison.dropped),
             is_bad=bool(comparison.dropped),
         ),
-        Figure("Short of requests", _step(*short_of), is_bad=short_of[1] > short_of[0]),
+        Figure("Short of what is asked", _step(*short_of), is_bad=short_of[1] > short_of[0]),
     )
+
+
+def _of_devices(count: int) -> str:
+    return "" if not count else "device" if count == 1 else "devices"
 
 
 def _step(before: int, after: int) -> str:
@@ -176,8 +180,8 @@ def _energy(comparison: Comparison) -> Figure:
             [(each, each.after) for each in comparison.stretches],
         )
     )
-    more = after - before
-    note = f"{'+' if more > 0 else '−'}{words.energy(abs(more))}" if more else "the same"
+    more = round(after - before)
+    note = f"{'+' if more > 0 else '−'}{words.energy(Decimal(abs(more)))}" if more else "the same"
     value = words.energy(after)
     return Figure("Energy to come", value if not more else f"{words.energy(before)} → {value}", note)
 

@@ -68,11 +68,18 @@ class DeviceLanes:
     asides: tuple[Aside, ...]
 
 
-def read_lanes(device: Device, *, meters: Sequence[Meter], now: datetime, zone: tzinfo) -> DeviceLanes:
-    """Read what is asked of a device around now, and what it does. Ten queries."""
+def read_lanes(
+    device: Device,
+    *,
+    meters: Sequence[Meter],
+    now: datetime,
+    zone: tzinfo,
+    window: tuple[datetime, datetime] | None = None,
+) -> DeviceLanes:
+    """Read what is asked of a device around now, or in a window, and what it does. Ten queries."""
     meter_ids = [meter.meter_id for meter in meters]
     naming = DispatchEvent.objects.filter(recipients__members__meter_id__in=meter_ids).distinct()
-    axis = _axis(naming, now=now, zone=zone)
+    axis = Axis(start=window[0], end=window[1], zone=zone) if window else _axis(naming, now=now, zone=zone)
     asked = naming.filter(pk__in=events_between(axis.start, axis.end).values("pk"))
     requests = read_requests(asked, now=now, zone=zone)
     refused = _refusals(device, axis=axis)
@@ -123,7 +130,7 @@ def _why(request: Request, *, refused: Mapping[int, str]) -> str:
         return request.why
     for event_id in request.event_ids:
         if event_id in refused:
-            return f"Not all of it: {refused[event_id]}"
+            return f"Not all of it: {words.why_not(refused[event_id])}"
     kind = "voluntary" if request.look.state in VOLUNTARY else "commitment"
     if request.look.state is State.TEST:
         kind = "test"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -53,6 +53,8 @@ STATE_VERDICTS = {
     ScheduleState.ACKNOWLEDGED: "ok",
     ScheduleState.FAILED: "bad",
 }
+REFUSALS_SHOWN = 20
+SEAM = timedelta(minutes=1)  # between a plan and the next, made while it ran
 COMMANDS_SHOWN = 15
 
 
@@ -315,15 +317,23 @@ def _segment(segment: ScheduleSegment, *, now: datetime) -> SegmentRow:
 
 
 def _refusals(device: Device, *, now: datetime) -> tuple[Refusal, ...]:
-    rows = undone_by(device.pk, since=now - timedelta(days=1))
-    return tuple(
-        Refusal(
-            event_id=row.event_id,
-            leap_event_id=row.event.leap_event_id,
-            name=words.programs(row.event.programs),
-            starts_at=row.starts_at,
-            ends_at=row.ends_at,
-            reason=row.reason,
+    """Read what it leaves undone; stretches that all but touch are one where the reason is the same."""
+    found: list[Refusal] = []
+    latest: dict[tuple[int, str], int] = {}
+    for row in undone_by(device.pk, since=now - timedelta(days=1)):
+        known = latest.get((row.event_id, row.reason))
+        if known is not None and found[known].ends_at >= row.starts_at - SEAM:
+            found[known] = replace(found[known], ends_at=max(found[known].ends_at, row.ends_at))
+            continue
+        latest[row.event_id, row.reason] = len(found)
+        found.append(
+            Refusal(
+                event_id=row.event_id,
+                leap_event_id=row.event.leap_event_id,
+                name=words.programs(row.event.programs),
+                starts_at=row.starts_at,
+                ends_at=row.ends_at,
+                reason=row.reason,
+            )
         )
-        for row in rows[:20]
-    )
+    return tuple(found[:REFUSALS_SHOWN])

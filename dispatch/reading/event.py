@@ -23,7 +23,7 @@ from dispatch.reading.naming import Owner, owner_of, with_names
 from dispatch.reading.plans import DeviceRow, device_rows
 from dispatch.reading.recipients import Recipients, read_recipients
 from dispatch.reading.requests import events_between, read_requests
-from dispatch.reading.revisions import Revision, revision_of
+from dispatch.reading.revisions import Revision, revisions_of
 
 HOUR = timedelta(hours=1)
 WOULD_SHOWN = 50
@@ -137,7 +137,7 @@ def _sharing(event: DispatchEvent, axis: Axis) -> Any:
 
 def _revisions(event: DispatchEvent, *, zone: tzinfo) -> tuple[Revision, ...]:
     rows = EventRevision.objects.filter(event_id=event.pk).order_by("-number")[:50]
-    return tuple(revision_of(row, zone=zone) for row in rows)
+    return tuple(revisions_of(list(rows), leap_ids={event.pk: event.leap_event_id}, zone=zone))
 
 
 def _facts(event: Any, *, ledger: Ledger, status: str, now: datetime) -> list[Fact]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, DecimalField, F, Q, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -160,7 +161,10 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/policies/", "Policies", "clock"),
             ("/tests/", "Tests", "flask"),
         ),
-        (("/certification/", "Certification", "signal"),),
+        (
+            ("/certification/", "Certification", "signal"),
+            *((("/scenarios/", "Strategies", "eye"),) if settings.IS_DEMO else ()),
+        ),
         (("/admin/", "Admin", "gear"),) if is_admin else (),
     )
     return tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count
@@ -20,6 +20,7 @@ from dispatch.policy_models import (
     ProgramPrice,
     ResponsePolicy,
 )
+from dispatch.reading import words
 from meters.models import MarketGroup, Meter
 
 MOST_DEVICES = 100
@@ -141,12 +142,12 @@ Said = tuple[tuple[object, str], ...]
 def _limits(content: Mapping[str, Any]) -> Said:
     events = content["events_a_day"]
     return (
-        (content["longest_run_minutes"], "At most {} min in a run."),
-        (content["rest_minutes"], "Rests {} min between runs."),
+        (_length(content["longest_run_minutes"]), "At most {} in a run."),
+        (_length(content["rest_minutes"]), "Rests {} between runs."),
         (_number(content["hours_a_day"]), "At most {} h a day."),
         (events, "At most 1 event a day." if events == 1 else "At most {} events a day."),
         (_listed(content["blackouts"]), "Never at {}."),
-        (content["notice_minutes"], "Needs {} min of notice."),
+        (_length(content["notice_minutes"]), "Needs {} of notice."),
         (_number(content["ignore_below_kw"]), "Ignores less than {} kW."),
     )
 
@@ -154,13 +155,13 @@ def _limits(content: Mapping[str, Any]) -> Said:
 def _storage(content: Mapping[str, Any]) -> Said:
     if not content["plans_energy"]:
         return ()
-    charge = f"{content['lowest_percent']} to {content['highest_percent']}"
-    recharge = content["recharge_minutes"]
+    charge = f"{content['lowest_percent']} and {content['highest_percent']}"
+    recharge = _length(content["recharge_minutes"])
     return (
         (content["reserve_percent"], "Keeps a reserve of {} %."),
         (charge, "Plans its energy between {} %."),
         (content["expected_percent"], "Is taken to hold {} % where it does not say."),
-        (recharge or "never", "Recharges in {} min." if recharge else "Is taken to recharge {}."),
+        (recharge or "never", "Recharges in {}." if recharge else "Is taken to recharge {}."),
         (not content["may_export"], "Never exports."),
         (content["discharge"] == Discharge.FOLLOW_LOAD, "Follows the site's load where only that is paid."),
         (_number(content["expected_load_kw"]), "The load is taken to be {} kW."),
@@ -189,9 +190,9 @@ def _flexibility(content: Mapping[str, Any]) -> Said:
 
 def _shape(content: Mapping[str, Any]) -> Said:
     return (
-        (content["ramp_minutes"], "Takes {} min to its full power."),
-        (content["precondition_minutes"], "Prepares for {} min before a run."),
-        (content["recovery_minutes"], "Recovers for {} min after a run."),
+        (_length(content["ramp_minutes"]), "Takes {} to its full power."),
+        (_length(content["precondition_minutes"]), "Prepares for {} before a run."),
+        (_length(content["recovery_minutes"]), "Recovers for {} after a run."),
     )
 
 
@@ -200,7 +201,11 @@ def _number(value: Any) -> str:
 
 
 def _listed(lines: str) -> str:
-    return ", ".join(lines.split("\n"))
+    return ", ".join(lines.replace("-", "–").split("\n"))
+
+
+def _length(minutes: int | None) -> str:
+    return words.length(timedelta(minutes=minutes)) if minutes else ""
 
 
 def _given(assignments: Iterable[PolicyAssignment]) -> list[Given]:

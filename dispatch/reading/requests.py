@@ -105,8 +105,8 @@ def _unserved(events: list[Any]) -> dict[int, str]:
 
 
 def _not_served(devices: int, *, reason: str) -> str:
-    why = f"{reason[:1].lower()}{reason[1:]}"
-    return first_sentence(f"Not served on {words.counted(devices, one='device')}: {why}")
+    on = words.counted(devices, one="device")
+    return first_sentence(f"Not served on {on}: {words.why_not(reason)}")
 
 
 def _overlaps(events: list[Any]) -> dict[int, str]:

@@ -67,7 +67,9 @@ def length(span: timedelta) -> str:
 
 
 def relative(at: datetime, *, now: datetime) -> str:
-    """Write a time as seen from now: "in 18 min", "22 s ago"."""
+    """Write a time as seen from now: "in 18 min", "22 s ago", "just now"."""
+    if abs(at - now) < timedelta(seconds=1):
+        return "just now"
     return f"in {length(at - now)}" if at > now else f"{length(now - at)} ago"
 
 
@@ -153,6 +155,18 @@ def programs(names: list[str]) -> str:
 def cap(name: str) -> str:
     """Write up to where performance is paid; a word unknown to us as Leap wrote it."""
     return cap_in_words(name)
+
+
+def why_not(reason: str) -> str:
+    """Write a refusal's reason so that it can follow "not served:".
+
+    >>> why_not("Dropped: no energy is left: reserve 20 %."), why_not("Held by Maya: tenant asked.")
+    ('no energy is left: reserve 20 %.', 'held by Maya: tenant asked.')
+    >>> why_not("CCA comes first.")
+    'CCA comes first.'
+    """
+    reason = reason.removeprefix("Dropped: ").removeprefix("Skipped: ")
+    return f"{reason[:1].lower()}{reason[1:]}" if reason[1:2].islower() else reason
 
 
 def counted(count: int, *, one: str, many: str = "") -> str:

@@ -52,6 +52,12 @@ def cap(name: str) -> str:
 
 
 @register.filter
+def why_not(reason: str) -> str:
+    """Write a refusal's reason so that it can follow "not served:"."""
+    return words.why_not(reason)
+
+
+@register.filter
 def ago(at: datetime | None, now: datetime) -> str:
     """Write a time as seen from now, either side of it; "never" for none."""
     return words.relative(at, now=now) if at else "never"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -23,6 +25,8 @@ from dispatch.reading.then import device_then
 from dispatch.reading.zones import page_zone, zone_name, zone_named
 from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm, OverrideForm
 from dispatch.views.overrides import confirm, override_arguments, say_done, usual_end
+
+_PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9])?")
 
 
 @require_GET
@@ -104,6 +108,24 @@ def device_wish(request: HttpRequest, device_id: int) -> HttpResponse:
             request.user.pk or 0, [device], CHANGE, f"The customer {said}.", single_object=True
         )
         messages.success(request, f"{device} {said}. It is planned again.")
+    return redirect("dispatch:device-detail", device.pk)
+
+
+@require_POST
+@permission_required("dispatch.operate", raise_exception=True)
+def device_charge(request: HttpRequest, device_id: int) -> HttpResponse:
+    """Take a battery's state of charge from a person, as of now, as the API takes it from its driver."""
+    device = get_object_or_404(Device, pk=device_id, energy_capacity_kwh__isnull=False)
+    said = request.POST.get("percent", "").strip().replace(",", ".")
+    if not _PERCENT.fullmatch(said) or Decimal(said) > 100:
+        messages.error(request, "Give the charge as a percent from 0 to 100.")
+        return redirect("dispatch:device-detail", device.pk)
+    charge = {"state_of_charge_percent": Decimal(said)}
+    register_devices(wanted={device.external_id: charge}, now=timezone.now())
+    LogEntry.objects.log_actions(
+        request.user.pk or 0, [device], CHANGE, f"It holds {said} %.", single_object=True
+    )
+    messages.success(request, f"{device} holds {said} %. It is planned again where that matters.")
     return redirect("dispatch:device-detail", device.pk)
 
 

@@ -13,8 +13,8 @@ from statistics import median
 
 from django.db.models import Q, QuerySet
 
-from devices.models import OPEN_COMMAND_STATES, Command, DeviceSchedule, ScheduleSegment, SegmentMode
-from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus, Source
+from devices.models import OPEN_COMMAND_STATES, Command, Device, DeviceSchedule, ScheduleSegment, SegmentMode
+from dispatch.models import DispatchEvent, DispatchNotification, NotificationStatus, Override, Source
 from leapvpp.certification.expecting import Piece
 from leapvpp.certification.portfolio import Portfolio
 from leapvpp.leap.simulator.pusher import Delivery
@@ -90,6 +90,12 @@ def _open_work(portfolio: Portfolio, *, deliveries: Collection[Delivery]) -> str
     events = _events_of(portfolio)
     if unplanned := events.filter(plan_requested_at__isnull=False).count():
         return f"{unplanned} events are not planned"
+    devices = Device.objects.filter(pk__in=portfolio.device_by_meter.values())
+    asking = Q(plan_requested_at__isnull=False) | Q(weigh_requested_at__isnull=False)
+    if unplanned := devices.filter(asking).count():
+        return f"{unplanned} devices are not planned"
+    if Override.objects.filter(plan_requested_at__isnull=False).exists():
+        return "an override is not planned"
     commands = Command.objects.filter(device__in=portfolio.device_by_meter.values())
     if unsent := commands.filter(state__in=OPEN_COMMAND_STATES).count():
         return f"{unsent} commands are not acknowledged"

@@ -1,25 +1,30 @@
 """A portfolio to look at: `manage.py up --demo` builds it, `manage.py demo_feed` keeps it busy.
 
-Nothing outside this package knows of it, and nothing in it is needed to run a portal.
+Outside this package only the addresses know of it, and nothing in it is needed to run a portal.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 
 from leapvpp.demo.accounts import make_accounts
 from leapvpp.demo.leap import have_a_leap
 from leapvpp.demo.seeding import seed_demo
+from leapvpp.demo.showroom.rooms import seed_showroom
 
 
 def prepare(*, now: datetime) -> tuple[str, str]:
     """Build what is missing of the demo and return the name and password to sign in with.
 
-    Programs started afterwards find a simulated Leap in their environment, so that polling is on.
+    Programs started afterwards find a simulated Leap in their environment, so that polling is on, and that
+    they run a demo, so that its pages show.
 
     Raises: NotADemo when the database belongs to a portal in use.
     """
     sign_in = make_accounts()
     seed_demo(now=now)
+    seed_showroom(now=now)
     have_a_leap()
+    os.environ["DEMO"] = "true"
     return sign_in

@@ -13,6 +13,8 @@ from django.db.models import Prefetch
 from leapvpp.demo.day import Recipient, Step, events_of, next_dispatch, the_day, the_days_around
 from leapvpp.demo.places import GROUPS
 from leapvpp.demo.seeding import leap_id
+from leapvpp.demo.showroom.rooms import MARK
+from leapvpp.leap.simulator.ledger import LedgerEvent
 from leapvpp.leap.simulator.server import LeapSimulator
 from leapvpp.leap.values import Level
 from meters.models import MarketGroup, MarketGroupMembership, Meter
@@ -30,28 +32,43 @@ class Feeder:
         *,
         recipients: dict[str, Recipient],
         wait: Callable[[float], None] = time.sleep,
+        in_between: Callable[[], object] = lambda: None,
     ) -> None:
+        """Take the Leap to speak for; `in_between` is called about once a second while nothing is told."""
         self.leap = leap
         self.recipients = recipients
         self.wait = wait
+        self.in_between = in_between
         self.told_count = 0
 
     def run_for_ever(self) -> None:
         """Tell a day, and another when little of it is left; in between a new dispatch every few minutes."""
         while True:
             now = datetime.now(UTC)
-            if not self.leap.ledger.current():
+            if not self.told():
                 self.tell(the_days_around(now), told_at=now)
             if self.is_little_to_come(now):
                 self.tell(the_day(now), told_at=now)
-            self.wait(EVERY.total_seconds())
+            self.pass_time(EVERY.total_seconds())
             now = datetime.now(UTC)
             self.tell([next_dispatch(now, number=self.told_count)], told_at=now)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass until the next dispatch, a second at a time."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.in_between()
+            self.wait(1)
+
     def is_little_to_come(self, now: datetime) -> bool:
         """Tell whether the day is nearly over, or was never told."""
-        starts = [event.timeslot.start_time - now for event in self.leap.ledger.current()]
+        starts = [event.timeslot.start_time - now for event in self.told()]
         return sum(SOON < start < TODAY for start in starts) < FEW_TO_COME
+
+    def told(self) -> list[LedgerEvent]:
+        """Return what Leap says to the feeder's own recipients."""
+        mine = {recipient.leap_id for recipient in self.recipients.values()}
+        return [event for event in self.leap.ledger.current() if event.recipient_id in mine]
 
     def tell(self, steps: Iterable[Step], *, told_at: datetime) -> None:
         """Have Leap post the steps, one after another."""
@@ -66,7 +83,10 @@ class Feeder:
 
 
 def read_recipients(*, now: datetime) -> dict[str, Recipient]:
-    """Read the demo's market groups, by their key in the script, and its meters, by name."""
+    """Read the demo's market groups, by their key in the script, and its meters, by name.
+
+    The showroom is not among them: it is played, not fed.
+    """
     present = MarketGroupMembership.objects.filter(starts_at__lte=now, ends_at__isnull=True)
     groups = MarketGroup.objects.prefetch_related(Prefetch("memberships", present.select_related("meter")))
     by_id = {group.market_group_id: group for group in groups}
@@ -74,7 +94,9 @@ def read_recipients(*, now: datetime) -> dict[str, Recipient]:
         meter.name: Recipient(
             Level.METER, meter.meter_id, (meter.meter_id,), meter.nomination_kw or Decimal(1)
         )
-        for meter in Meter.objects.filter(archived_at__isnull=True)
+        for meter in Meter.objects.filter(archived_at__isnull=True).exclude(
+            partner_reference__startswith=MARK
+        )
     }
     for plan in GROUPS:
         group = by_id[leap_id(plan.key)]

@@ -189,6 +189,26 @@ def test_what_was_withheld_goes_on_where_nothing_changes():
     assert battery.schedules.count() == 1
 
 
+def test_what_was_to_stop_a_device_does_not_start_it_later():
+    one = meter()
+    battery = device(one)
+    first = event("a", one, start=0, end=30)
+    event("b", one, start=60, end=95)
+    plan()
+    send(0)
+    SimulatedDevice.objects.update(fault="SILENT")
+    change(first, is_cancelled=True)
+    plan(10)
+    assert Command.objects.latest("pk").is_restoring
+    say(minutes=70)
+    SimulatedDevice.objects.update(fault="")
+    send(70)
+    assert SimulatedDevice.objects.get().accepted_version == 1
+    plan(70)
+    send(70)
+    assert not runs(battery, minutes=70)
+
+
 def test_what_nobody_planned_for_is_found():
     Withheld.objects.create(device=device(), since=at(0))
     assert waiting(now=at(0)) == ()

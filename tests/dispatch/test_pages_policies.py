@@ -62,9 +62,9 @@ def test_a_template_fills_the_form_and_what_is_typed_becomes_a_policy(admin):
     )
     made = add(admin)
     shown = admin.get(f"/policies/{made.pk}/").content.decode()
-    assert "At most 180 min in a run." in shown
+    assert "At most 3 h in a run." in shown
     assert "At most 4 h a day." in shown
-    assert "Never at 22:00-06:00, 07:00-09:00 Mon." in shown
+    assert "Never at 22:00–06:00, 07:00–09:00 Mon." in shown
     assert "Cool house" in admin.get("/policies/").content.decode()
 
 

@@ -69,6 +69,25 @@ def test_a_reading_asks_for_a_plan_where_it_may_change_one(percent, has_event, i
     assert queries.waiting(now=at(1)) == ()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_plans_weighed_is_written_where_devices_are_taken_in_order():
+    """Within the plan's transaction it would take devices after schedules, and meet an answer's writer."""
+    skips_below(40)
+    one = meter()
+    battery = device(one, state_of_charge_percent=Decimal(50), state_of_charge_at=NOW)
+    event("a", one)
+    with CaptureQueriesContext(connection) as asked:
+        plan()
+    said = [each["sql"] for each in asked]
+    noted = [
+        number for number, sql in enumerate(said) if sql.startswith("UPDATE") and "planned_percent" in sql
+    ]
+    ends = [number for number, sql in enumerate(said) if sql == "COMMIT"]
+    battery.refresh_from_db()
+    assert battery.planned_percent == 50
+    assert noted and ends[0] < noted[0]
+
+
 def test_a_drift_in_small_steps_is_weighed_against_what_was_planned():
     where = meter()
     battery = device(where, state_of_charge_percent=Decimal(80), state_of_charge_at=NOW)

@@ -15,14 +15,28 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from devices.domain.schedule import remaining
+from devices.domain.schedule import Segment, remaining
 from dispatch.domain.consolidation import DevicePlan, Traits
-from dispatch.domain.events import Event, Window, is_live, to_kw
+from dispatch.domain.events import Event, Window, is_live, to_kw, to_watts
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.levels import Policy
+from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Action, Ruling
 from dispatch.domain.roster import MeterFacts
-from dispatch.domain.terms import Hours, Limits, Terms
+from dispatch.domain.terms import (
+    Battery,
+    Beyond,
+    Delivery,
+    Discharge,
+    Flexibility,
+    Hours,
+    Limits,
+    Shape,
+    Storage,
+    Terms,
+    Voluntary,
+    WhenShort,
+)
 from tests.domain.asks import NOW, ask, at, ruling
 
 NUMBERS = range(int(os.environ.get("RANDOM_FLEETS", "40")))
@@ -112,7 +126,37 @@ def _terms(random: Random) -> Terms:
         ignore_below_watts=random.choice([0, 1_000]),
         blackouts=random.choice([(), (Hours(time(6), time(9)),)]),
     )
-    return Terms(random.choice(["UTC", "America/Los_Angeles"]), limits)
+    zone = random.choice(["UTC", "America/Los_Angeles"])
+    return _with_more(Terms(zone, limits), Random(random.random()))  # noqa: S311 -- cases, not secrets
+
+
+def _with_more(terms: Terms, random: Random) -> Terms:
+    """Plan the energy instead of limits, what is voluntary and what is around runs of some."""
+    if random.random() < 0.5:
+        battery = Battery(random.choice([2_000, 10_000, 40_000]))
+        terms = replace(terms, limits=None, storage=_storage(random), battery=battery)
+    if random.random() < 0.3:
+        action = random.choice([Voluntary.SKIP, Voluntary.REDUCE])
+        hours = random.choice([(), (Hours(time(7), time(11)),)])
+        terms = replace(terms, flexibility=Flexibility("Any v1", action, 50, hours=hours))
+    if random.random() < 0.3:
+        shape = Shape("Any v1", ramp=MINUTE, precondition=HOUR / 2, recovery=random.choice([0, 1]) * HOUR)
+        terms = replace(terms, shape=shape)
+    return terms
+
+
+def _storage(random: Random) -> Storage:
+    return Storage(
+        "Any v1",
+        reserve_percent=random.choice([0, 20]),
+        highest_percent=random.choice([90, 100]),
+        expected_percent=random.randint(0, 100),
+        recharge=random.choice([None, 3 * HOUR, 8 * HOUR]),
+        discharge=random.choice(list(Discharge)),
+        expected_load_watts=random.choice([None, 3_000]),
+        beyond=random.choice(list(Beyond)),
+        when_short=random.choice(list(WhenShort)),
+    )
 
 
 def _quarters(random: Random, least: int, most: int) -> float:
@@ -132,13 +176,19 @@ def _without_force(fleet: Fleet) -> Fleet:
     return replace(fleet, rulings=said)
 
 
+def _within_limits(fleet: Fleet) -> Fleet:
+    """Leave out the devices of which the energy is planned: they serve a part of a quarter-hour too."""
+    return replace(fleet, terms={key: each for key, each in fleet.terms.items() if not each.storage})
+
+
 @pytest.mark.parametrize("number", NUMBERS)
 def test_limits_are_never_exceeded(number):
     fleet = _without_force(fleet_of(number))
     plans = plan(fleet).plans
     for device_id, terms in fleet.terms.items():
         runs = _merged(Window(each.start, each.end) for each in plans[device_id].segments)
-        _check_limits(runs, terms.limits, zone=ZoneInfo(terms.zone))
+        if terms.limits:
+            _check_limits(runs, terms.limits, zone=ZoneInfo(terms.zone))
 
 
 def _check_limits(runs: tuple[Window, ...], limits: Limits, *, zone: ZoneInfo) -> None:
@@ -159,12 +209,58 @@ def _check_limits(runs: tuple[Window, ...], limits: Limits, *, zone: ZoneInfo) -
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_no_commitment_is_dropped_for_a_voluntary_event(number):
-    fleet = _without_force(fleet_of(number))
+    fleet = _within_limits(_without_force(fleet_of(number)))
     committed = replace(fleet, events=tuple(each for each in fleet.events if not each.is_voluntary))
     both, alone = plan(fleet).plans, plan(committed).plans
     for device_id in fleet.devices:
         # With voluntary events between them commitments may touch, and be one run: so no more than as good.
         assert _served(both[device_id], committed.events) >= _served(alone[device_id], committed.events)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_voluntary_event_costs_commitments_energy(number):
+    fleet = _without_force(fleet_of(number))
+    for device_id in (key for key, each in fleet.terms.items() if each.storage):
+        traits = replace(fleet.devices[device_id], is_storage=True)
+        lone = _alone(fleet, device_id, traits)
+        whole = _given(plan(lone).plans[device_id], lone.events, traits.rated_watts)
+        for event in fleet.events:
+            if event.is_voluntary:
+                rest = replace(lone, events=tuple(each for each in fleet.events if each is not event))
+                assert whole >= _given(plan(rest).plans[device_id], lone.events, traits.rated_watts)
+
+
+def _alone(fleet: Fleet, device_id: int, traits: Traits) -> Fleet:
+    """A fleet of one device, of which events ask what it can."""
+    meters = {
+        key: replace(each, device_ids=tuple(set(each.device_ids) & {device_id}))
+        for key, each in fleet.meters.items()
+    }
+    terms = {device_id: fleet.terms[device_id]}
+    return replace(fleet, devices={device_id: traits}, meters=meters, terms=terms)
+
+
+def _given(plan: DevicePlan, events: Iterable[Event], rated_watts: int) -> list[Decimal]:
+    """kWh to come that a lone device gives to commitments, by rank, the best first."""
+    items: list[tuple[Window, Event | Segment]] = [(each.window, each) for each in events]
+    items += [(Window(each.start, each.end), each) for each in plan.segments]
+    given = [Decimal(0)] * 3
+    for window, live in cut(items):
+        power = sum(
+            (_power(each.target_kw, rated_watts) for each in live if isinstance(each, Segment)), Decimal(0)
+        )
+        hours = Decimal((window.end - max(window.start, NOW)) / MINUTE) / 60
+        below = Decimal(0)
+        for event in sorted((each for each in live if isinstance(each, Event)), key=lambda each: each.rank):
+            if not event.is_voluntary and window.end > NOW and _is_served(plan, event, window.start):
+                high = min(power, _power(event.energy_kw, rated_watts))
+                given[event.rank - 1] += max(high - below, Decimal(0)) * hours
+                below = max(below, high)
+    return given
+
+
+def _power(kw: Decimal | None, rated_watts: int) -> Decimal:
+    return to_kw(rated_watts) if kw is None else kw
 
 
 def _served(plan: DevicePlan, events: Iterable[Event]) -> list[int]:
@@ -197,21 +293,42 @@ def _reasons(plan: DevicePlan, event: Event, moment: datetime) -> set[str]:
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_planned_again_later_without_news_the_rest_is_the_same(number):
-    fleet = fleet_of(number)
+    fleet = _without_shape(fleet_of(number))
     random = Random(number)  # noqa: S311 -- cases, not secrets
     held, now = plan(fleet), NOW
     assert plan(fleet) == held
     ran: defaultdict[int, tuple[Window, ...]] = defaultdict(tuple)
+    delivered: defaultdict[int, list[Delivery]] = defaultdict(list)
     for _ in range(4):
         earlier, now = now, now + random.randint(1, 300) * MINUTE
         for device_id, each in held.plans.items():
             ran[device_id] = _merged([*ran[device_id], *_moved(each, earlier, now)])
-        terms = {key: replace(each, ran=ran[key]) for key, each in fleet.terms.items()}
+            delivered[device_id] += _deliveries(each, earlier, now)
+        terms = {
+            key: replace(each, ran=ran[key], battery=_after(each.battery, delivered[key]))
+            for key, each in fleet.terms.items()
+        }
         again = plan(replace(fleet, terms=terms), now=now)
         for device_id, each in again.plans.items():
             before = remaining(held.plans[device_id].segments, now=now)
             assert remaining(each.segments, now=now) == before
         held = again
+
+
+def _without_shape(fleet: Fleet) -> Fleet:
+    """What is under way keeps its shape by more than is told here."""
+    return replace(fleet, terms={key: replace(each, shape=None) for key, each in fleet.terms.items()})
+
+
+def _deliveries(plan: DevicePlan, start: datetime, end: datetime) -> Iterable[Delivery]:
+    for each in plan.segments:
+        if max(each.start, start) < min(each.end, end):
+            watts = None if each.target_kw is None else to_watts(each.target_kw)
+            yield Delivery(Window(max(each.start, start), min(each.end, end)), watts)
+
+
+def _after(battery: Battery | None, delivered: Iterable[Delivery]) -> Battery | None:
+    return battery and replace(battery, delivered=tuple(delivered))
 
 
 def _moved(plan: DevicePlan, start: datetime, end: datetime) -> Iterable[Window]:

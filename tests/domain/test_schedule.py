@@ -109,7 +109,7 @@ def test_recovery_remains_whatever_it_is_from_and_until_it_is_over():
     assert (rest.start, rest.end) == (at(45), at(60))
     assert remaining([SHAPED], now=at(60)) == ()
     held = Held(remaining=(rest,), unanswered_until=None)
-    assert instruction_for(desired=(), held=held).expires_at == at(60)
+    assert instruction_for(desired=(), held=held, now=at(45)).expires_at == at(60)
 
 
 def test_the_message_has_what_is_around_a_segment_only_where_it_is():
@@ -167,8 +167,9 @@ IDLE = segment(0, 60, mode=Mode.IDLE)
         pytest.param([segment(0, 60, "1")], Held([segment(0, 60)], None), False, id="gives less"),
         pytest.param([], Held([segment(5, 60)], None), False, id="was to run later"),
         pytest.param([], Held([IDLE], None), False, id="idles"),
-        pytest.param([segment(5, 9)], Held([], at(60), is_restoring=True), True, id="was not stopped yet"),
-        pytest.param([segment(0, 9)], Held([], at(60), is_restoring=True), False, id="runs on after all"),
+        pytest.param([segment(5, 9)], Held([], at(60)), True, id="may follow what nobody confirmed"),
+        pytest.param([segment(5, 9)], Held([], at(0)), False, id="what nobody confirmed is past its end"),
+        pytest.param([segment(0, 9)], Held([], at(60)), False, id="runs on after all"),
         pytest.param([segment(0, 9)], Held([], None), False, id="starts"),
     ],
 )

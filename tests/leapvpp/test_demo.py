@@ -29,8 +29,8 @@ def environment(settings, tmp_path, monkeypatch):
 def test_the_portfolio_is_what_it_says_and_made_once(environment):
     user, password = prepare(now=NOW)
 
-    assert Meter.objects.count() == 122
-    assert MarketGroup.objects.count() == 14
+    assert Meter.objects.count() == 132
+    assert MarketGroup.objects.count() == 15
     assert {region for (region,) in Meter.objects.values_list("transmission_region").distinct()} == {
         "CAISO",
         "NYISO",
@@ -46,7 +46,7 @@ def test_the_portfolio_is_what_it_says_and_made_once(environment):
     assert User.objects.get(username=user).check_password(password)
 
     assert prepare(now=NOW) == (user, password)
-    assert Meter.objects.count() == 122
+    assert Meter.objects.count() == 132
 
 
 @pytest.mark.django_db

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,8 @@ from django.utils import timezone
 
 from leapvpp.demo.feeding import Feeder, read_recipients, wait_for_portal
 from leapvpp.demo.leap import ledger_path, own_port
+from leapvpp.demo.showroom.live import LiveStage
+from leapvpp.demo.showroom.running import end_interrupted, play_next
 from leapvpp.leap.simulator.server import LeapSimulator
 
 
@@ -37,6 +40,9 @@ class Command(BaseCommand):
             )
             try:
                 wait_for_portal(options["url"])
-                Feeder(leap, recipients=recipients).run_for_ever()
+                end_interrupted()
+                Feeder(
+                    leap, recipients=recipients, in_between=partial(play_next, stage=LiveStage(leap))
+                ).run_for_ever()
             except KeyboardInterrupt:
                 return
