@@ -430,9 +430,11 @@ class _Division:
         what rounding left over.
         """
 
+        rises = [(part.length, part.base, high) for part, high in run]
+
         def energy(watts: int) -> int:
             return self._tank.unit * sum(
-                part.length * (min(max(watts, part.base), high) - part.base) for part, high in run
+                length * (min(watts, high) - base) for length, base, high in rises if watts > base
             )
 
         top = max(high for _, high in run)
