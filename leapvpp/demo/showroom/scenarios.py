@@ -261,7 +261,7 @@ _ALL: Final = (
                     Does(
                         "commercial-battery",
                         (("12:00", "13:30", "100"), ("17:00", "19:00", "72")),
-                        "The emergency gets less; it recharges from then on, and the commitment gets all of its 144 kWh.",
+                        "The emergency gets less, then it recharges; the commitment gets all of its 144 kWh.",
                     ),
                     Undone(
                         "commercial-battery",
