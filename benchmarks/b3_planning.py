@@ -12,9 +12,9 @@ from heapq import heappop, heappush
 from itertools import pairwise
 
 from benchmarks.harness import best_of, report
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, plan_fleet
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
 
 DEVICES = 10_000

@@ -14,9 +14,9 @@ from typing import Any
 from django.db.models import Q
 
 from devices.models import Device, DeviceKind
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts, to_watts
 from dispatch.domain.fleet import LOOK_BACK, Fleet
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
 from dispatch.levels import load_policy
 from dispatch.lookups import batches, columns_of, links_of

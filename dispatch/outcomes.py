@@ -15,9 +15,9 @@ from typing import Any
 from django.db.models import F, Model, QuerySet
 
 from devices.bulk import insert_rows
-from dispatch.domain.consolidation import DevicePlan, OverlapSlice
 from dispatch.domain.events import to_kw
 from dispatch.domain.fleet import EventNumbers
+from dispatch.domain.plans import DevicePlan, OverlapSlice
 from dispatch.lookups import batches
 from dispatch.models import DispatchEvent, Overlap
 from dispatch.unserved import events_unserved

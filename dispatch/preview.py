@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from devices.domain.schedule import Segment
 from devices.models import Device
 from dispatch.domain.belief import Source
 from dispatch.domain.comparing import Comparison, EventChange, compare
-from dispatch.domain.consolidation import DevicePlan
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
+from dispatch.domain.plans import DevicePlan
 from dispatch.domain.revisions import Test
 from dispatch.intake.document import read_document
 from dispatch.intake.payloads import Timeslot, read_timeslots
@@ -23,6 +24,13 @@ from dispatch.loading import Loaded, Seeds, load
 from dispatch.lookups import batches
 from dispatch.models import DispatchEvent, Override
 from dispatch.rulings import devices_reached, ruling_of
+
+MOST_TIMESLOTS: Final = 500
+"""How many a preview looks at: somebody waits for the answer."""
+
+
+class TooManyTimeslots(ValueError):
+    """A body is too long to be tried; the message says so, in words fit to answer with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +84,15 @@ def preview(*, body: bytes, now: datetime) -> PlanPreview:
 
     Raises:
         NotADocument: the body is not a JSON object.
+        TooManyTimeslots: more than `MOST_TIMESLOTS` of it can be used.
     """
     slots = read_timeslots(read_document(body), source=Source.OPERATOR, now=now)
     usable = [slot for slot in slots if slot.fields]
+    if len(usable) > MOST_TIMESLOTS:
+        raise TooManyTimeslots(
+            f"The body has {len(usable)} timeslots, and a preview looks at no more than {MOST_TIMESLOTS}. "
+            "Try a part of it."
+        )
     held = _held(usable)
     named = {meter_id for slot in usable for meter_id in slot.meter_ids}
     loaded = load(Seeds(frozenset(held.values()), frozenset(named)), now=now)

@@ -15,6 +15,8 @@ PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
 RECONCILE: Final = "dispatch.tasks.reconcile"
 SEND_TESTS: Final = "dispatch.tasks.send_tests"
 REPLAY_POLICIES: Final = "dispatch.tasks.replay_policies"
+PLANNING_SECONDS: Final = 600
+"""How long a plan may take: one that is cut off leaves nothing, and would be begun again for ever."""
 
 
 def wake_recording() -> None:
@@ -24,7 +26,7 @@ def wake_recording() -> None:
 
 def wake_planning() -> None:
     """Have a worker decide anew what waits to be decided."""
-    async_task(PLAN_WAITING, task_name="plan what changed")
+    async_task(PLAN_WAITING, task_name="plan what changed", timeout=PLANNING_SECONDS)
 
 
 def wake_reconciling() -> None:

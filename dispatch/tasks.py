@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 
 from django.db import OperationalError
 from django.utils import timezone
@@ -11,6 +12,8 @@ from dispatch import planning, reconciling, recording, replaying, sending_tests,
 
 logger = logging.getLogger(__name__)
 
+LONG_SECONDS = 30.0
+"""A plan that takes longer is worth a warning: what changes meanwhile waits for it."""
 MOST_ROUNDS = 5
 """How often planning looks again before it leaves the rest to the next wake-up."""
 
@@ -30,7 +33,10 @@ def plan_waiting() -> str:
         logger.exception("Readings could not be weighed")
     planned = 0
     for _ in range(MOST_ROUNDS):
+        began = monotonic()
         devices = planning.plan_waiting(now=timezone.now())
+        if (took := monotonic() - began) > LONG_SECONDS:
+            logger.warning("A plan of %s devices took %.0f s", devices, took)
         planned += devices
         if not devices:
             break

@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from devices.bulk import insert_rows
 from devices.domain.schedule import as_z
-from dispatch.domain.consolidation import DevicePlan
+from dispatch.domain.plans import DevicePlan
 from dispatch.lookups import batches
 from dispatch.models import DeviceUnserved, Unserved, UnservedSet
 from meters.among import Ids
@@ -32,15 +32,16 @@ BY_DEVICE = "unserved_set__devices__device"
 
 
 def save_unserved(plans: Mapping[int, DevicePlan], *, now: datetime) -> None:
-    """Make what is not over of each device's set equal to what its plan leaves undone."""
+    """Make what is to come of each device's set equal to what its plan leaves undone from now on."""
     desired = {id(plan): _slices(plan) for plan in plans.values()}
+    to_come = {plan: _from(slices, now) for plan, slices in desired.items()}
     held = _held(plans)
     remaining = _remaining({set_id for _, set_id in held.values()}, now=now)
     nothing = (0, 0)
     changed = {
         device_id: desired[id(plan)]
         for device_id, plan in plans.items()
-        if remaining.get(held.get(device_id, nothing)[1], ()) != desired[id(plan)]
+        if remaining.get(held.get(device_id, nothing)[1], ()) != to_come[id(plan)]
     }
     left = [held[device_id] for device_id in changed if device_id in held]
     _close(left, now=now)
@@ -104,14 +105,23 @@ def _held(device_ids: Collection[int]) -> dict[int, tuple[int, int]]:
 
 
 def _remaining(set_ids: Collection[int], *, now: datetime) -> dict[int, Slices]:
-    """Return what of the sets is not over."""
+    """Return what of the sets is to come."""
     slices: defaultdict[int, list[Slice]] = defaultdict(list)
     columns = ("unserved_set_id", "event_id", "starts_at", "ends_at", "reason", "is_shaded")
     for batch in batches(set_ids):
         rows = Unserved.objects.filter(unserved_set_id__among=Ids(batch), ends_at__gt=now)
         for set_id, *content in rows.order_by("event_id", "starts_at").values_list(*columns):
             slices[set_id].append(tuple(content))
-    return {set_id: tuple(each) for set_id, each in slices.items()}
+    return {set_id: _from(each, now) for set_id, each in slices.items()}
+
+
+def _from(slices: Iterable[Slice], now: datetime) -> Slices:
+    """Leave out of slices what is past: since when something is undone is no difference."""
+    return tuple(
+        (event, max(start, now), end, reason, is_shaded)
+        for event, start, end, reason, is_shaded in slices
+        if end > now
+    )
 
 
 def _close(left: Collection[tuple[int, int]], *, now: datetime) -> None:

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
+from leapvpp.queue import LONG_TASKS
+
 GOOD_KEY_LENGTH = 16
 
 
@@ -44,7 +46,8 @@ def check_worker(**_: Any) -> list[CheckMessage]:
     """The queue gives work back only when it cannot be running any more, and lives beside the rows."""
     config = settings.Q_CLUSTER
     found: list[CheckMessage] = []
-    longest = config["timeout"] * (1 + (config["bulk"] + config["queue_limit"]) / config["workers"])
+    waits = config["timeout"] * (config["bulk"] + config["queue_limit"]) / config["workers"]
+    longest = waits + max(config["timeout"], *LONG_TASKS.values())
     if config["retry"] <= longest:
         hint = f"Set retry above {longest:.0f} seconds."
         found.append(Error("Queued work would run twice.", hint=hint, id="leapvpp.E004"))

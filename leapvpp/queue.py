@@ -13,8 +13,10 @@ from django.conf import settings
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-LONG_TASKS: Final = {"leapvpp.tasks.play_certification": 110}
-"""Seconds for tasks that may take longer than others; less than `unanswered_since` waits."""
+from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS
+
+LONG_TASKS: Final = {"leapvpp.tasks.play_certification": 110, PLAN_WAITING: PLANNING_SECONDS}
+"""Seconds for tasks that may take longer than others; one of each runs at a time."""
 
 
 def wake(task: str) -> None:

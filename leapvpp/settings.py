@@ -208,7 +208,7 @@ Q_CLUSTER: dict[str, Any] = {
     "workers": 2,
     "timeout": 60,
     # The lock of a queued row is taken when it is fetched: longer than waiting and running together.
-    "retry": 300,
+    "retry": 900,
     "max_attempts": 1,
     "ack_failures": True,
     "bulk": 1,

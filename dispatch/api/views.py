@@ -47,7 +47,7 @@ from dispatch.models import (
     Override,
 )
 from dispatch.policy_models import PolicyAssignment, ProgramPrice, ResponsePolicy
-from dispatch.preview import preview
+from dispatch.preview import MOST_TIMESLOTS, TooManyTimeslots, preview
 from meters.api.filters import moment_asked
 
 ROW_ID = "[0-9]{1,18}"
@@ -261,7 +261,8 @@ class PreviewView(APIView):
         description="Send a dispatch body as Leap would post it, of meters or of market groups. The answer "
         "is what each device it reaches would do from now on, under all that is live and what is tried, "
         "beside what it is to do now, and what each event gets before and after. 400 when the "
-        "body is no JSON object; timeslots that cannot be used are listed as problems.",
+        f"body is no JSON object, or has more than {MOST_TIMESLOTS} timeslots; those that cannot be used are "
+        "listed as problems.",
         request={"application/json": {"type": "object"}},
         responses=PreviewOut,
     )
@@ -269,6 +270,6 @@ class PreviewView(APIView):
         """Plan as if the body had come."""
         try:
             plan = preview(body=request.body, now=timezone.now())
-        except NotADocument as wrong:
+        except (NotADocument, TooManyTimeslots) as wrong:
             raise serializers.ValidationError({"body": [str(wrong)]}) from None
         return Response(PreviewOut(plan).data)

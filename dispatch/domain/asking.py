@@ -7,10 +7,10 @@ from datetime import datetime
 from itertools import groupby, islice
 
 from dispatch.domain import sentences
-from dispatch.domain.consolidation import UnservedSlice
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import Event, Window
 from dispatch.domain.levels import Shade, lit
+from dispatch.domain.plans import UnservedSlice
 from dispatch.domain.sharing import Part, Sliced
 
 

@@ -14,10 +14,10 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from devices.domain.schedule import Mode, Segment
-from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window, is_live, to_watts
 from dispatch.domain.fleet import Fleet, FleetPlan
 from dispatch.domain.levels import Shade, lit
+from dispatch.domain.plans import DevicePlan, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ def _stretches(cases: Iterable[Case], *, devices: Mapping[int, Traits], now: dat
     for case in cases:
         for turns, plan in zip(sums, (case.before, case.after), strict=True):
             for each in plan.segments:
-                if each.mode is not Mode.IDLE:
+                if each.mode is not Mode.IDLE and each.end > now:
                     watts = _together(each, device_ids=case.device_ids, devices=devices)
                     turns[max(each.start, now)] += watts
                     turns[each.end] -= watts

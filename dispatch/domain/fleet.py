@@ -5,7 +5,8 @@ less than a day are consolidated too, so that a segment merged from touching tim
 while it runs.
 
 Events that share a set of recipients share its roster, and devices with the same requests, rulings and
-traits share one plan: the cost follows the number of distinct cases, not of devices.
+traits share one plan: the cost follows the number of distinct cases, not of devices. Batteries, each with a
+charge of its own, share all steps before that charge counts (`steps`).
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from types import MappingProxyType
 from typing import Final
 
 from dispatch.domain.asking import Asking
-from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice, consolidate, still_to_come
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import Event, Window, is_live
 from dispatch.domain.lacking import Lack, lacks
 from dispatch.domain.levels import Policy, Shades, shade
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Ruling
+from dispatch.domain.plans import DevicePlan, Traits, UnservedSlice, still_to_come
 from dispatch.domain.roster import Absence, MeterFacts, Roster
 from dispatch.domain.sharing import Call, Part, Shared, Sliced, parts_by_device, share, share_again
+from dispatch.domain.steps import Steps
 from dispatch.domain.stretches import Stretches
 from dispatch.domain.terms import Terms
 
@@ -207,7 +209,8 @@ def _plan_devices(
     """
     if not device_ids:
         return {}
-    parts, asking, stretches = parts_by_device(shared), Asking(), Stretches(now=now)
+    parts, asking = parts_by_device(shared), Asking()
+    stretches, steps = Stretches(now=now), Steps(now=now)
     done: dict[tuple[object, ...], _Case] = {}
     cases = {}
     for device_id in device_ids:
@@ -227,6 +230,7 @@ def _plan_devices(
                 terms=terms,
                 before=before,
                 stretches=stretches,
+                steps=steps,
                 now=now,
             )
         cases[device_id] = done[key]
@@ -250,6 +254,7 @@ def _plan_case(
     terms: Terms | None,
     before: _Case | None,
     stretches: Stretches,
+    steps: Steps,
     now: datetime,
 ) -> _Case:
     """Consolidate what is asked, and add what is refused beforehand."""
@@ -257,7 +262,7 @@ def _plan_case(
         return before
     if terms:
         settled = before.plan.unserved if before else ()
-        plan = consolidate(requests, rulings=rulings, traits=traits, terms=terms, settled=settled, now=now)
+        plan = steps.consolidate(requests, rulings=rulings, traits=traits, terms=terms, settled=settled)
     else:
         plan = stretches.consolidate(requests, rulings=rulings, traits=traits)
     undone = frozenset(lacks(requests, plan, rulings=rulings) if terms else ())

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from devices.domain.schedule import Segment
-from dispatch.domain.consolidation import DevicePlan, UnservedSlice
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import MAXIMUM, Window, asked_watts, to_watts
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.plans import DevicePlan, UnservedSlice
 
 
 class Lack(NamedTuple):

@@ -1,22 +1,17 @@
 """Rule 4: of what a device is asked, which slices run within its limits.
 
 The best choice is the one that serves the most kWh of commitments by rank, then of voluntary events by rank;
-of equal ones, the earlier. It is found exactly over quarter-hours counted from where touching slices begin,
-step by step: of all ways to get there those are kept that no other beats in value and in what they use up.
-What ran before now counts, and a run that a person forces counts too but is not ours to drop.
-
-Where everything fits, one pass says so. Else the cost is the number of pieces times the ways kept. A day and
-more of touching hours under four limits at once keep about a thousand; beyond two thousand, which needs long
-rows of slices that begin at odd minutes, only those worth most are followed.
+of equal ones, the earlier. It is looked for over quarter-hours counted from where touching slices begin
+(`running`). What ran before now counts, and a run that a person forces counts too but is not ours to drop.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -24,13 +19,13 @@ from zoneinfo import ZoneInfo
 from dispatch.domain import sentences
 from dispatch.domain.events import Window
 from dispatch.domain.overlaps import cut
+from dispatch.domain.running import Atom, choose, fits
 from dispatch.domain.terms import Hours, Limits
 
 QUARTER: Final = timedelta(minutes=15)
 _DAY: Final = timedelta(days=1)
 _RAN: Final = -1
 _DARK: Final = -2
-MOST_WAYS: Final = 2000
 
 
 class Ask(NamedTuple):
@@ -65,49 +60,6 @@ class Outcome:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """The smallest piece that runs as a whole.
-
-    `must`: whether it runs where that is settled; `slot` None: it ran for what is no longer asked.
-    `day` counts local days; `value` is comparable over all atoms of a device.
-    """
-
-    window: Window
-    day: int
-    value: int
-    slot: int | None = None
-    must: bool | None = None
-    reason: str = ""
-
-    @property
-    def length(self) -> timedelta:
-        """How long it lasts."""
-        return self.window.end - self.window.start
-
-
-class State(NamedTuple):
-    """What of the limits is used up: `since` is how long the device runs, or rests (up to what it needs)."""
-
-    is_running: bool
-    since: int
-    used: int = 0
-    runs: int = 0
-
-
-class Bounds(NamedTuple):
-    """A policy's limits, in microseconds: plain numbers, as steps are many. None is no limit."""
-
-    longest_run: int | None
-    a_day: int | None
-    events_a_day: int | None
-    rest: int
-
-
-Ways = dict[State, tuple[int, int]]
-"""The best way into each state: what it is worth, and which atoms run, a bit each."""
-
-
 def limit(
     slots: Sequence[Slot], *, limits: Limits, zone: str, ran: Sequence[Window] = (), now: datetime
 ) -> list[Outcome]:
@@ -115,7 +67,15 @@ def limit(
 
     Slots are ordered and do not overlap. The past is what the device did; days are those of the zone.
     """
-    atoms = cut_atoms(slots, limits=limits, zone=ZoneInfo(zone), ran=ran, now=now)
+    at = ZoneInfo(zone)
+    whole = cut_atoms(slots, limits=limits, zone=at, ran=ran, now=now, step=None)
+    if fits(whole, limits=limits):
+        return [
+            Outcome(atom.slot, atom.window, atom.reason if atom.must is False else "")
+            for atom in whole
+            if atom.slot is not None
+        ]
+    atoms = cut_atoms(slots, limits=limits, zone=at, ran=ran, now=now)
     chosen = choose(atoms, limits=limits)
     names = [("what ran earlier",) if atom.slot is None else slots[atom.slot].names for atom in atoms]
     why = _Reasons(atoms, chosen, names=names, limits=limits)
@@ -127,9 +87,15 @@ def limit(
 
 
 def cut_atoms(
-    slots: Sequence[Slot], *, limits: Limits, zone: ZoneInfo, ran: Sequence[Window], now: datetime
+    slots: Sequence[Slot],
+    *,
+    limits: Limits,
+    zone: ZoneInfo,
+    ran: Sequence[Window],
+    now: datetime,
+    step: timedelta | None = QUARTER,
 ) -> list[Atom]:
-    """Cut slots and the past at every quarter-hour, local midnight and blackout, and at now."""
+    """Cut slots and the past at every step, local midnight and blackout, and at now."""
     if not slots:
         return []
     span = Window(min([slots[0].window.start, *(window.start for window in ran)]), slots[-1].window.end)
@@ -140,7 +106,7 @@ def cut_atoms(
     marks = sorted([now, *_midnights(span, zone=zone)])
     values = _values(slots)
     atoms = []
-    for window, of in _in_quarters(live, marks=marks):
+    for window, of in _in_steps(live, marks=marks, step=step):
         slot = max(of, default=_RAN)
         must, reason = _settled(of, slots=slots, window=window, limits=limits, now=now)
         atoms.append(
@@ -156,54 +122,32 @@ def cut_atoms(
     return atoms
 
 
-def choose(atoms: Sequence[Atom], *, limits: Limits) -> list[bool]:
-    """Return which atoms run: the best choice within the limits."""
-    bounds = _bounds(limits)
-    wanted = [atom.must is not False for atom in atoms]
-    if _fits(atoms, wanted, bounds=bounds):
-        return wanted
-    ways: Ways = {_begin(bounds): (0, 0)}
-    earlier: Atom | None = None
-    for atom in atoms:
-        ways = _unbeaten(_ahead(ways, earlier, atom, bounds=bounds), bounds=bounds)
-        earlier = atom
-    _, bits = max(ways.values())
-    return [bool(bits >> place & 1) for place in reversed(range(len(atoms)))]
-
-
-def _ahead(ways: Ways, earlier: Atom | None, atom: Atom, *, bounds: Bounds) -> Ways:
-    """Go on from each way with the atom and without it; of two that arrive alike, keep the better."""
-    ahead: Ways = {}
-    length = _micros(atom.length)
-    gap = _micros(atom.window.start - earlier.window.end) if earlier else 0
-    is_new_day = earlier is not None and earlier.day != atom.day
-    for state, (value, bits) in ways.items():
-        there = _until(state, gap=gap, is_new_day=is_new_day, bounds=bounds)
-        for runs in (True, False) if atom.must is None else (atom.must,):
-            after = _step(there, length, bounds=bounds, runs=runs, is_settled=atom.must is not None)
-            if after is None:
-                continue
-            worth = (value + atom.value * runs, bits << 1 | runs)
-            if worth > ahead.get(after, (-1, -1)):
-                ahead[after] = worth
-    return ahead
-
-
 def windows_of(hours: Iterable[Hours], *, span: Window, zone: ZoneInfo) -> list[Window]:
     """Return when times of day are in a span; where the clocks change, an hour counts twice or not at all."""
     first = span.start.astimezone(zone).date() - _DAY
     dates = [first + number * _DAY for number in range((span.end - span.start).days + 4)]
     windows = []
     for each in hours:
-        for date in dates:
-            if each.weekdays and date.weekday() not in each.weekdays:
+        for day in dates:
+            if each.weekdays and day.weekday() not in each.weekdays:
                 continue
-            until = date if each.end > each.start else date + _DAY
-            start = datetime.combine(date, each.start, zone).astimezone(span.start.tzinfo)
-            end = datetime.combine(until, each.end.replace(fold=1), zone).astimezone(span.start.tzinfo)
+            until = day if each.end > each.start else day + _DAY
+            start = _moment(day, each.start, zone=zone).astimezone(span.start.tzinfo)
+            end = _moment(until, each.end.replace(fold=1), zone=zone).astimezone(span.start.tzinfo)
             if start < end:
                 windows.append(Window(start, end))
     return windows
+
+
+def _moment(day: date, clock: time, *, zone: ZoneInfo) -> datetime:
+    """Return when a clock shows a time; one that it leaves out is the moment at which it goes forward."""
+    early, late = (datetime.combine(day, clock.replace(fold=fold), zone).astimezone(UTC) for fold in (1, 0))
+    if early >= late:
+        return datetime.combine(day, clock, zone)
+    seconds = [early + timedelta(seconds=each) for each in range(int((late - early).total_seconds()))]
+    offsets = [each.astimezone(zone).utcoffset() for each in (early, late)]
+    changed = bisect_left(seconds, 1, key=lambda each: offsets.index(each.astimezone(zone).utcoffset()))
+    return early + timedelta(seconds=changed)
 
 
 def needed_notice(limits: Limits, *, heard_at: datetime | None, window: Window) -> datetime:
@@ -221,17 +165,19 @@ def _midnights(span: Window, *, zone: ZoneInfo) -> list[datetime]:
     ]
 
 
-def _in_quarters(
-    live: Sequence[tuple[Window, set[int]]], *, marks: Sequence[datetime]
+def _in_steps(
+    live: Sequence[tuple[Window, set[int]]], *, marks: Sequence[datetime], step: timedelta | None
 ) -> Iterable[tuple[Window, set[int]]]:
-    """Cut touching slices every quarter-hour from where the first of them begins, and at the marks."""
+    """Cut touching slices at every step from where the first of them begins, and at the marks."""
     origin = end = None
     for window, of in live:
         if origin is None or window.start != end:
             origin = window.start
         end = window.end
-        steps = range((window.start - origin) // QUARTER + 1, -((origin - window.end) // QUARTER))
-        cuts = {window.start, window.end, *(origin + step * QUARTER for step in steps)}
+        cuts = {window.start, window.end}
+        if step:
+            numbers = range((window.start - origin) // step + 1, -((origin - window.end) // step))
+            cuts |= {origin + number * step for number in numbers}
         cuts |= {mark for mark in marks if window.start < mark < window.end}
         yield from ((Window(*pair), of) for pair in pairwise(sorted(cuts)))
 
@@ -268,90 +214,6 @@ def _class(ask: Ask) -> tuple[bool, int]:
     return not ask.is_commitment, ask.rank
 
 
-def _micros(length: timedelta) -> int:
-    return length // timedelta(microseconds=1)
-
-
-def _bounds(limits: Limits) -> Bounds:
-    return Bounds(
-        longest_run=None if limits.longest_run is None else _micros(limits.longest_run),
-        a_day=None if limits.a_day is None else _micros(limits.a_day),
-        events_a_day=limits.events_a_day,
-        rest=_micros(limits.rest),
-    )
-
-
-def _begin(bounds: Bounds) -> State:
-    return State(is_running=False, since=bounds.rest)
-
-
-def _fits(atoms: Sequence[Atom], chosen: Sequence[bool], *, bounds: Bounds) -> bool:
-    """Say whether a choice keeps the limits; one pass."""
-    ways: Ways = {_begin(bounds): (0, 0)}
-    earlier: Atom | None = None
-    for atom, runs in zip(atoms, chosen, strict=True):
-        ahead = _ahead(ways, earlier, atom, bounds=bounds)
-        ways = {state: (0, 0) for state, (_, bits) in ahead.items() if bits & 1 == runs}
-        earlier = atom
-    return bool(ways)
-
-
-def _until(state: State, *, gap: int, is_new_day: bool, bounds: Bounds) -> State:
-    """Return the state at an atom's beginning: it rested meanwhile, and a new day has used nothing."""
-    is_running, since, used, runs = state
-    if gap:
-        since, is_running = min(gap if is_running else since + gap, bounds.rest), False
-    return State(is_running, since, 0, 0) if is_new_day else State(is_running, since, used, runs)
-
-
-def _step(state: State, length: int, *, bounds: Bounds, runs: bool, is_settled: bool) -> State | None:
-    """Return the state after an atom; None where it may not run. What is settled is only counted."""
-    is_running, since, used, count = state
-    longest_run, a_day, events_a_day, rest = bounds
-    if not runs:
-        return State(
-            is_running=False, since=min(length if is_running else since + length, rest), used=used, runs=count
-        )
-    if not is_running and since < rest and not is_settled:
-        return None
-    since, used, count = (since + length if is_running else length), used + length, count + (not is_running)
-    if not is_settled and (
-        (longest_run is not None and since > longest_run)
-        or (a_day is not None and used > a_day)
-        or (events_a_day is not None and count > events_a_day)
-    ):
-        return None
-    return State(
-        is_running=True,
-        since=0 if longest_run is None else min(since, longest_run),
-        used=0 if a_day is None else min(used, a_day),
-        runs=0 if events_a_day is None else min(count, events_a_day),
-    )
-
-
-def _unbeaten(ways: Ways, *, bounds: Bounds) -> Ways:
-    """Leave out each way that another one beats: worth as much, and nothing used up further."""
-    kept: Ways = {}
-    fronts: defaultdict[tuple[bool, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for state, worth in sorted(ways.items(), key=lambda way: way[1], reverse=True):
-        if len(kept) == MOST_WAYS:
-            break
-        cost = state.since if state.is_running else bounds.rest - state.since
-        reached = [fronts[state.is_running, runs] for runs in range(state.runs + 1)]
-        if any(
-            (place := bisect_right(costs, cost)) and useds[place - 1] <= state.used
-            for costs, useds in reached
-        ):
-            continue
-        costs, useds = reached[-1]
-        place = last = bisect_right(costs, cost)
-        while last < len(costs) and useds[last] >= state.used:
-            last += 1
-        costs[place:last], useds[place:last] = [cost], [state.used]
-        kept[state] = worth
-    return kept
-
-
 class _Reasons:
     """Why an atom that was not chosen cannot run beside those that were."""
 
@@ -378,6 +240,11 @@ class _Reasons:
                 latest = [index]
                 self._runs.append(latest)
             self._run_of[index] = latest
+        self._starts = [atoms[run[0]].window.start for run in self._runs]
+        self._ends = [atoms[run[-1]].window.end for run in self._runs]
+        self._begun: defaultdict[int, list[list[int]]] = defaultdict(list)
+        for run in self._runs:
+            self._begun[atoms[run[0]].day].append(run)
 
     def of(self, index: int) -> str:
         """Return the reason, by the first limit in its way."""
@@ -389,13 +256,13 @@ class _Reasons:
         joined = [*before, *after]
         if limits.longest_run is not None and self._length(joined) + atom.length > limits.longest_run:
             return self._used(sentences.a_run(limits.longest_run), joined)
-        begun = [run for run in self._runs if self._atoms[run[0]].day == atom.day]
+        begun = self._begun[atom.day]
         # A run that begins at midnight would begin the day before, were the atom to run, too.
         begins = not before and after not in begun
         if limits.events_a_day is not None and begins and len(begun) >= limits.events_a_day:
             whole = [index for run in begun for index in run]
             return self._used(sentences.events_a_day(limits.events_a_day), whole)
-        near = [index for run in self._runs if self._is_near(run, atom) for index in run]
+        near = [index for run in self._near(atom) for index in run]
         if limits.longest_run is not None and self._length(near) + atom.length > limits.longest_run:
             return self._used(sentences.a_run(limits.longest_run), near)
         return sentences.rests(limits.rest, self._named(near), label=limits.label)
@@ -408,9 +275,11 @@ class _Reasons:
         pair = (self._atoms[min(index, other)], self._atoms[max(index, other)])
         return self._run_of[other] if pair[0].window.end == pair[1].window.start else []
 
-    def _is_near(self, run: Sequence[int], atom: Atom) -> bool:
-        start, end = self._atoms[run[0]].window.start, self._atoms[run[-1]].window.end
-        return start - atom.window.end < self._limits.rest and atom.window.start - end < self._limits.rest
+    def _near(self, atom: Atom) -> list[list[int]]:
+        """Return the runs to which an atom leaves less than the rest."""
+        rest = self._limits.rest
+        first = bisect_right(self._ends, atom.window.start - rest)
+        return self._runs[first : bisect_left(self._starts, atom.window.end + rest)]
 
     def _length(self, indexes: Iterable[int]) -> timedelta:
         return sum((self._atoms[index].length for index in indexes), timedelta())

@@ -11,17 +11,18 @@ devices reached, and the number of distinct pasts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final, TypeVar
 
 from devices.domain.schedule import Mode, Segment
-from dispatch.domain.consolidation import UnservedSlice
+from dispatch.domain import sentences
 from dispatch.domain.events import Event, Window, to_watts
 from dispatch.domain.fleet import LOOK_BACK, Fleet, plan_fleet
 from dispatch.domain.overruling import Ruling
+from dispatch.domain.plans import DevicePlan, UnservedSlice
 from dispatch.domain.terms import Delivery, Terms
 
 TOGETHER: Final = timedelta(minutes=1)
@@ -283,12 +284,22 @@ def _planned(
     }
     fleet = replace(past.fleet, events=events, rulings=_rulings(past, at=at), terms=under)
     plans = plan_fleet(fleet, device_ids=sorted(reached), now=at).plans
+    committed = {event.event_id for event in events if not event.is_voluntary}
     new: dict[tuple[int, int], Track] = {}
     for device_id, plan in plans.items():
         key = (id(before[device_id]), id(plan))
         if key not in new:
-            new[key] = replace(settled(before[device_id]), plan=plan.segments, unserved=plan.unserved)
+            unserved = (*plan.unserved, *_lessened(plan, committed))
+            new[key] = replace(settled(before[device_id]), plan=plan.segments, unserved=unserved)
     return {device_id: new[id(before[device_id]), id(plan)] for device_id, plan in plans.items()}
+
+
+def _lessened(plan: DevicePlan, committed: Collection[int]) -> Iterable[UnservedSlice]:
+    """Return where commitments get less than they ask: that breaks them as if they got nothing."""
+    for each in plan.reduced:
+        if each.event_id in committed:
+            reason = sentences.given_less(each.watts, asked=each.asked_watts)
+            yield UnservedSlice(each.event_id, each.window, reason)
 
 
 def _each_once(find: Callable[[Track], T]) -> Callable[[Track], T]:

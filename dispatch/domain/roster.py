@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from dispatch.domain.allocation import Allocation, Claim, Spreader, spread
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import MAXIMUM, Event, Window, asked_watts
 from dispatch.domain.levels import Shade, Shades, common_shades
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Ruling, stops
+from dispatch.domain.plans import Traits
 
 _NOTHING: Final = Claim(0, 0)
 

@@ -219,9 +219,28 @@ def less_than_asked(names: Sequence[str], why: str, *, label: str) -> str:
     return f"Less than {_listed(names)} {'asks' if len(names) == 1 else 'ask'}: {why}. Policy {label}."
 
 
+def given_less(watts: int, *, asked: int) -> str:
+    """Say that a commitment gets less than it asks.
+
+    >>> given_less(800, asked=8000)
+    'Given 0.8 kW of 8 kW.'
+    """
+    return f"Given {power(watts)} of {power(asked)}."
+
+
 def no_energy(why: str, *, label: str) -> str:
     """Say that nothing is left for a run."""
     return f"Dropped: no energy is left: {why}. Policy {label}."
+
+
+def no_reserve(*, is_capacity_known: bool) -> str:
+    """Say that the energy of a battery is not planned, though its policy asks for it.
+
+    >>> no_reserve(is_capacity_known=False)
+    'Its energy is not planned and no reserve is kept: its energy capacity is not known.'
+    """
+    unknown = "rated power" if is_capacity_known else "energy capacity"
+    return f"Its energy is not planned and no reserve is kept: its {unknown} is not known."
 
 
 def beyond_award(event: Event, *, cap: str, label: str) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from dispatch.domain import sentences
@@ -39,6 +39,7 @@ from dispatch.domain.pausing import Pause, pause_of
 from dispatch.domain.terms import Battery, Beyond, Delivery, Discharge, Storage, WhenShort
 
 _MINUTE: Final = timedelta(minutes=1)
+_DAWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FORCED: Final = (0, 0)
 
 
@@ -106,7 +107,7 @@ class Ask:
 
 @dataclass(slots=True)
 class _Part:
-    """The coming part of a slot, and what it gets: `base` watts throughout, before `until` up to `high`.
+    """The coming part of a slot, and what it gets: `base` watts, from `since` to `until` `high` ones.
 
     `energy` is what it takes; `why` it gets less than is asked, None where it does not. `quiet`: the
     microseconds of recharging before it. `held`: what was recharged while its run waited.
@@ -121,12 +122,13 @@ class _Part:
     held: int = 0
     base: int = 0
     high: int = 0
+    since: datetime = field(init=False)
     until: datetime = field(init=False)
     energy: int = 0
     why: _Why | None = None
 
     def __post_init__(self) -> None:
-        self.until = self.window.start
+        self.since = self.until = self.window.start
 
     @property
     def length(self) -> int:
@@ -369,7 +371,8 @@ class _Division:
             by_floor = self._lasts(part, high, level - gained, floor=part.floor, idle=False)
             by_need = self._lasts(part, high, level, floor=need[0], idle=not part.base)
             kept_for = need[1] if by_need < by_floor else None
-            self._stop(part, high, 0 if pause.is_over else max(min(by_floor, by_need), 0))
+            lasts = 0 if pause.is_over else max(min(by_floor, by_need), 0)
+            self._stop(part, high, lasts, kept_for=kept_for)
         for (part, high), energy in zip(run, before, strict=True):
             if part.energy > energy:
                 part.held = max(part.held, gained)
@@ -386,23 +389,36 @@ class _Division:
             return (left + self._tank.inflow * part.length) // (cost + self._tank.inflow)
         return left // cost
 
-    def _stop(self, part: _Part, high: int, length: int) -> None:
-        """Give full power from the part's beginning, as long as it lasts, to a whole minute.
+    def _stop(self, part: _Part, high: int, length: int, *, kept_for: int | None) -> None:
+        """Give full power as long as it lasts, in whole minutes from the part's beginning.
 
-        It does not begin on what is not enough for a minute, which is what an earlier stop left over.
+        It does not begin on what is not enough for a minute, which is what an earlier stop left over. Where
+        the rest is kept for the part that follows at once, it is given up to that, so that there is one run;
+        not where it then would miss what is recharged in the rest.
         """
         start, end = part.window.start, part.window.end
-        until = end
-        if length < micros(_MINUTE) and not self._goes_on(part, high):
+        goes_on = self._goes_on(part, high)
+        since, until = start, end
+        if length < micros(_MINUTE) and not goes_on:
             until = start
+        elif length < part.length and not goes_on and self._is_next(part, kept_for):
+            since = end - timedelta(microseconds=length)
+            since = min(_DAWN - (_DAWN - since) // _MINUTE * _MINUTE, end)
         elif length < part.length:
             until = start + timedelta(microseconds=length)
             until = max(until.replace(second=0, microsecond=0), start)
-        part.energy += (high - part.base) * self._tank.unit * micros(until - start)
-        if until == end:
+        part.energy += (high - part.base) * self._tank.unit * micros(until - since)
+        if (since, until) == (start, end):
             part.base = high
         else:
-            part.high, part.until = high, until
+            part.high, part.since, part.until = high, since, until
+
+    def _is_next(self, part: _Part, kept_for: int | None) -> bool:
+        """Say whether energy is kept for the next part, and nothing is recharged until then."""
+        is_idle = part.may_recharge and self._tank.inflow
+        if kept_for is None or part.base or is_idle:
+            return False
+        return self._parts[kept_for].window.start == part.window.end
 
     def _goes_on(self, part: _Part, high: int) -> bool:
         return part.window.start == self._now and self._running >= high
@@ -414,9 +430,11 @@ class _Division:
         what rounding left over.
         """
 
+        rises = [(part.length, part.base, high) for part, high in run]
+
         def energy(watts: int) -> int:
             return self._tank.unit * sum(
-                part.length * (min(max(watts, part.base), high) - part.base) for part, high in run
+                length * (min(watts, high) - base) for length, base, high in rises if watts > base
             )
 
         top = max(high for _, high in run)
@@ -487,7 +505,11 @@ class _Words:
         outcomes = []
         for part in self._parts:
             start, end = part.window.start, part.window.end
-            pieces = [(Window(start, part.until), part.high), (Window(part.until, end), part.base)]
+            pieces = [
+                (Window(start, part.since), part.base),
+                (Window(part.since, part.until), part.high),
+                (Window(part.until, end), part.base),
+            ]
             pieces = [piece for piece in pieces if piece[0].start < piece[0].end]
             for (window, watts), after in zip(pieces, [*pieces[1:], None], strict=True):
                 says = tuple(self._says(part, watts, window=window, after=after and after[1]))

@@ -11,9 +11,10 @@ from datetime import datetime
 from itertools import chain, pairwise
 from operator import attrgetter
 
-from dispatch.domain.consolidation import DevicePlan, Traits, consolidate
+from dispatch.domain.consolidation import consolidate
 from dispatch.domain.envelope import Request
 from dispatch.domain.overruling import Ruling
+from dispatch.domain.plans import DevicePlan, Traits
 
 Item = Request | Ruling
 

@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 
 from devices.domain.schedule import Mode, Segment
 from dispatch.domain import sentences
-from dispatch.domain.consolidation import UnservedSlice
 from dispatch.domain.events import Event, Window, asked_watts, to_watts
+from dispatch.domain.plans import UnservedSlice
 from dispatch.domain.programs import label_of
 from dispatch.domain.replaying import Past, Track, Tracks
 

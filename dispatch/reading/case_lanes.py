@@ -9,8 +9,8 @@ from datetime import tzinfo
 from devices.domain.schedule import Mode, Segment
 from devices.models import Device, SegmentMode
 from dispatch.domain.comparing import Case, watts_of
-from dispatch.domain.consolidation import UnservedSlice
 from dispatch.domain.events import Event, Window
+from dispatch.domain.plans import UnservedSlice
 from dispatch.domain.programs import label_of
 from dispatch.domain.sentences import short
 from dispatch.preview import PlanPreview

@@ -22,6 +22,7 @@ from devices.models import (
     SegmentMode,
     SimulatedDevice,
 )
+from dispatch.domain import sentences
 from dispatch.models import Overlap
 from dispatch.policy_models import ResponsePolicy
 from dispatch.reading import commands, words
@@ -255,7 +256,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class DeviceDetail:
-    """A device with its lanes, its schedule, its commands and what it holds."""
+    """A device with its lanes, its schedule, its commands and what it holds.
+
+    `no_reserve`: why its policy cannot plan its energy, empty where it can or does not.
+    """
 
     device: Device
     row: Row
@@ -263,6 +267,7 @@ class DeviceDetail:
     segments: tuple[SegmentRow, ...]
     acknowledged_at: datetime | None
     policy: ResponsePolicy | None
+    no_reserve: str
     made_under: str
     commands: tuple[commands.Row, ...]
     command_count: int
@@ -282,13 +287,15 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
     schedule = device.current_schedules[0] if device.current_schedules else None
     told = Command.objects.filter(device=device)
     newest = commands.with_attempts(told).order_by("-created_at", "-id")[:COMMANDS_SHOWN]
+    policy = nearest_policies([device], now=now).get(device.pk)
     return DeviceDetail(
         device=device,
         row=_row(device, now=now, zone=zone),
         lanes=read_lanes(device, meters=device.known_meters, now=now, zone=zone),
         segments=tuple(_segment(each, now=now) for each in schedule.segments_left) if schedule else (),
         acknowledged_at=schedule.acknowledged_at if schedule else None,
-        policy=nearest_policies([device], now=now).get(device.pk),
+        policy=policy,
+        no_reserve=_no_reserve(device, policy),
         made_under=schedule.policy if schedule else "",
         commands=commands.rows_of(newest, now=now),
         command_count=told.count(),
@@ -296,6 +303,13 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
         refusals=_refusals(device, now=now),
         simulated=getattr(device, "simulated", None),
     )
+
+
+def _no_reserve(device: Device, policy: ResponsePolicy | None) -> str:
+    is_planned = policy and policy.plans_energy and device.kind == DeviceKind.BATTERY
+    if not is_planned or (device.energy_capacity_kwh and device.rated_power_kw):
+        return ""
+    return sentences.no_reserve(is_capacity_known=bool(device.energy_capacity_kwh))
 
 
 def _segment(segment: ScheduleSegment, *, now: datetime) -> SegmentRow:

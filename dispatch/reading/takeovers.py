@@ -18,7 +18,6 @@ from django.db.models.functions import Cast, Greatest, Least
 
 from devices.models import ScheduleSegment
 from dispatch.domain.events import Window
-from dispatch.domain.revisions import fields_from_content
 from dispatch.models import DispatchEvent, EventRevision, RevisionKind
 from dispatch.reading import words
 
@@ -27,6 +26,7 @@ ANSWERED_WITHIN: Final = timedelta(hours=1)
 
 MOST: Final = 3
 """More lines than this say no more to anybody."""
+_WINDOW: Final = ("start_time", "end_time")
 _AFTER: Final = "device__schedules__segments__leap_event_ids"
 _AFTER_START: Final = "device__schedules__segments__starts_at"
 
@@ -54,7 +54,7 @@ def read_takeovers(
     parts = [
         _let_go(each, leap_event_id=leap_ids[each.event_id])
         for each in revisions
-        if each.kind != RevisionKind.CREATED
+        if each.kind != RevisionKind.CREATED and each.fields.keys() >= set(_WINDOW)
     ]
     if not parts:
         return {}
@@ -76,8 +76,7 @@ def read_takeovers(
 def _before(revision: EventRevision) -> Window:
     """Return the event's window before a change."""
     content = revision.fields | {field: pair[0] for field, pair in revision.changes.items()}
-    fields = fields_from_content(content)
-    return Window(fields.starts_at, fields.ends_at)
+    return Window(*(datetime.fromisoformat(content[field]) for field in _WINDOW))
 
 
 def _let_go(revision: EventRevision, *, leap_event_id: str) -> QuerySet[Any, Any]:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from dispatch.intake.document import NotADocument
 from dispatch.models import DispatchNotification, Override, OverrideAction, OverrideScope
-from dispatch.preview import PlanPreview, preview, preview_override
+from dispatch.preview import PlanPreview, TooManyTimeslots, preview, preview_override
 from dispatch.reading.comparison import read_comparison
 from dispatch.reading.examples import example_body
 from dispatch.reading.whatif import offer_events, offer_names, offer_programs, read_day
@@ -64,7 +64,7 @@ def _pasted(request: HttpRequest, posted: Any) -> HttpResponse:
         return _show(request, form, way="paste")
     try:
         result = preview(body=form.cleaned_data["body"].encode(), now=now)
-    except NotADocument as refused:
+    except (NotADocument, TooManyTimeslots) as refused:
         form.add_error("body", str(refused))
         return _show(request, form, way="paste")
     return _show(request, form, way="paste", result=result)

@@ -11,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from devices.models import Device, DeviceSchedule
 from dispatch.domain.policies import NOTHING
 from dispatch.domain.policy_checks import InvalidPolicy
-from dispatch.models import Unserved
+from dispatch.models import DeviceUnserved, Unserved, UnservedSet
 from dispatch.policies import assign_policy, save_policy, unassign_policy
 from dispatch.policy_models import PolicyVersion, ResponsePolicy
 from dispatch.preview import preview_event
 from dispatch.terms import load_terms, nearest_policies
+from dispatch.unserved import undone_by
 from meters.models import Site
 from tests.builders import NOW, at, device, group, meter
 from tests.dispatch.decided import change, event, lanes, plan
@@ -117,7 +118,31 @@ def test_a_running_device_planned_again_goes_on_as_it_was():
     assert DeviceSchedule.objects.count() == 1
 
 
+def test_what_stays_undone_is_written_once():
+    one = meter()
+    battery = device(one)
+    give(policy(events_a_day=1, rest_minutes=60), "FLEET")
+    event("a", one, start=0, end=60)
+    row = event("b", one, start=120, end=150)
+    plan(0)
+    for minutes in (100, 125, 140):
+        change(row)
+        plan(minutes)
+    assert (UnservedSet.objects.count(), DeviceUnserved.objects.count()) == (1, 1)
+    (undone,) = undone_by(battery.pk, since=NOW)
+    assert (undone.starts_at, undone.ends_at) == (at(120), at(150))
+
+
 STORING = {"hours_a_day": None, "plans_energy": True, "reserve_percent": 20}
+
+
+def test_the_page_of_a_battery_says_that_no_reserve_is_kept(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("ana"))
+    give(policy(**STORING), "FLEET")
+    said = "no reserve is kept: its energy capacity is not known."
+    unknown, known = device(kind="BATTERY"), device(kind="BATTERY", energy_capacity_kwh=Decimal(10))
+    assert said in client.get(f"/devices/{unknown.pk}/").content.decode()
+    assert said not in client.get(f"/devices/{known.pk}/").content.decode()
 
 
 def test_energy_that_was_delivered_is_gone_whatever_became_of_its_event():

@@ -8,7 +8,7 @@ import pytest
 
 from devices.models import Command, DeviceSchedule
 from dispatch.models import DispatchEvent
-from dispatch.preview import preview, preview_event
+from dispatch.preview import MOST_TIMESLOTS, TooManyTimeslots, preview, preview_event
 from tests.builders import NOW, at, device, meter
 from tests.dispatch.decided import event, plan
 
@@ -84,3 +84,12 @@ def test_preview_tells_what_cannot_be_used_and_who_has_no_device():
     assert result.devices == ()
     assert [name for name, _ in result.problems] == ["a"]
     assert preview(body=body(one.meter_id, "a"), now=NOW).unmapped_meters == 1
+
+
+def test_a_body_of_too_many_timeslots_is_not_tried():
+    of = json.loads(body(meter().meter_id, "a"))
+    (slot,) = of["meter_dispatches"][0]["timeslots"]
+    slots = [slot | {"meter_event_id": f"a{number}"} for number in range(MOST_TIMESLOTS + 1)]
+    of["meter_dispatches"][0]["timeslots"] = slots
+    with pytest.raises(TooManyTimeslots, match="has 501 timeslots, and a preview looks at no more than 500"):
+        preview(body=json.dumps(of).encode(), now=NOW)

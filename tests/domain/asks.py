@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.plans import DevicePlan, Traits
 from dispatch.domain.roster import MeterFacts
 from dispatch.domain.terms import Terms
 

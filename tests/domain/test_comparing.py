@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from dispatch.domain.comparing import Comparison, compare
-from dispatch.domain.consolidation import Traits
+from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
+from dispatch.domain.terms import Past, Shape, Terms
 from tests.domain.asks import NOW, ask, at, hours, ruling
 
 METERS = {"m1": MeterFacts("m1", (1,)), "m2": MeterFacts("m2", (2,))}
@@ -94,3 +97,12 @@ def test_what_is_over_counts_no_more():
     ended = replace(A, window=replace(A.window, end=at(18)))
     comparison = look(fleet(A), fleet(ended), now=at(18))
     assert told(comparison)[0] == "18-19 7>0"
+
+
+def test_who_only_recovers_gives_no_power():
+    now = at(19.25)
+    shape = Shape("Slow v1", recovery=timedelta(hours=1))
+    recovering = Terms("UTC", shape=shape, past=Past(moved=(Window(at(17), now),)))
+    was = replace(fleet(A), terms={1: recovering, 2: recovering})
+    assert plan_fleet(was, device_ids=[1], now=now).plans[1].segments
+    assert look(was, was, now=now).stretches == ()

@@ -15,9 +15,9 @@ from decimal import Decimal
 import pytest
 
 from dispatch.domain.belief import Source
-from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, plan_fleet
+from dispatch.domain.plans import DevicePlan, Traits
 from dispatch.domain.policies import NOTHING, policy_of
 from dispatch.domain.policy_templates import TEMPLATES
 from dispatch.domain.programs import label_of

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from dispatch.domain.allocation import Claim, spread
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
 from tests.domain.asks import NOW, ask, lanes, ruling
 

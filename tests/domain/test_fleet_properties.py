@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from devices.domain.schedule import Segment, remaining
-from dispatch.domain.consolidation import DevicePlan, Traits
 from dispatch.domain.events import Event, Window, is_live, to_kw, to_watts
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.levels import Policy
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.plans import DevicePlan, Traits
 from dispatch.domain.roster import MeterFacts
 from dispatch.domain.terms import (
     Battery,
@@ -131,10 +131,11 @@ def _terms(random: Random) -> Terms:
 
 
 def _with_more(terms: Terms, random: Random) -> Terms:
-    """Plan the energy instead of limits, what is voluntary and what is around runs of some."""
-    if random.random() < 0.5:
+    """Plan the energy, with or without limits, what is voluntary and what is around runs of some."""
+    if random.random() < 0.7:
         battery = Battery(random.choice([2_000, 10_000, 40_000]))
-        terms = replace(terms, limits=None, storage=_storage(random), battery=battery)
+        limits = random.choice([None, terms.limits])
+        terms = replace(terms, limits=limits, storage=_storage(random), battery=battery)
     if random.random() < 0.3:
         action = random.choice([Voluntary.SKIP, Voluntary.REDUCE])
         hours = random.choice([(), (Hours(time(7), time(11)),)])
@@ -189,6 +190,9 @@ def test_limits_are_never_exceeded(number):
         runs = _merged(Window(each.start, each.end) for each in plans[device_id].segments)
         if terms.limits:
             _check_limits(runs, terms.limits, zone=ZoneInfo(terms.zone))
+            least = to_kw(terms.limits.ignore_below_watts)
+            powers = [each.target_kw for each in plans[device_id].segments]
+            assert all(power is None or power >= least for power in powers)
 
 
 def _check_limits(runs: tuple[Window, ...], limits: Limits, *, zone: ZoneInfo) -> None:
@@ -310,9 +314,19 @@ def test_planned_again_later_without_news_the_rest_is_the_same(number):
         }
         again = plan(replace(fleet, terms=terms), now=now)
         for device_id, each in again.plans.items():
-            before = remaining(held.plans[device_id].segments, now=now)
-            assert remaining(each.segments, now=now) == before
+            before = held.plans[device_id]
+            assert remaining(each.segments, now=now) == remaining(before.segments, now=now)
+            assert _undone(each, now=now) == _undone(before, now=now)
         held = again
+
+
+def _undone(plan: DevicePlan, *, now: datetime) -> dict[int, tuple[Window, ...]]:
+    """When a plan leaves events undone from now on; of several limits in the way another may be named."""
+    undone: defaultdict[int, list[Window]] = defaultdict(list)
+    for each in plan.unserved:
+        if each.window.end > now:
+            undone[each.event_id].append(Window(max(each.window.start, now), each.window.end))
+    return {event_id: _merged(windows) for event_id, windows in undone.items()}
 
 
 def _without_shape(fleet: Fleet) -> Fleet:

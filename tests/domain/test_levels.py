@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dispatch.domain.belief import Source
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.levels import Arrival, Policy, Side, decide, yields_for
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
 from tests.domain.asks import NOW, ask, hours, lanes
 

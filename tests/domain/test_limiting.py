@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import product
@@ -15,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch.domain.events import Window
-from dispatch.domain.limiting import QUARTER, Ask, Slot, choose, cut_atoms, limit, windows_of
+from dispatch.domain.limiting import QUARTER, Ask, Slot, cut_atoms, limit, windows_of
 from dispatch.domain.overruling import Action
+from dispatch.domain.running import choose
 from dispatch.domain.terms import Hours, Limits, Terms
 from tests.domain.asks import ask, at, hours, lanes, plan_one, ruling
 
@@ -198,21 +200,31 @@ def test_a_dropped_overlap_says_why_of_both():
     assert overlap.not_served == (("a", reason), ("b", reason))
 
 
+SPRING, AUTUMN, ORDINARY = (datetime(2026, *day, tzinfo=UTC) for day in ((3, 8), (11, 1), (7, 1)))
 NIGHTS = {
-    # night in Los Angeles, blackout, how long it is in UTC
-    "an hour that does not exist": (datetime(2026, 3, 8, tzinfo=UTC), (1, 4), 2 * HOUR),
-    "an hour that comes twice": (datetime(2026, 11, 1, tzinfo=UTC), (1, 4), 4 * HOUR),
-    "an ordinary night": (datetime(2026, 7, 1, tzinfo=UTC), (1, 4), 3 * HOUR),
-    "the missing hour itself": (datetime(2026, 3, 8, tzinfo=UTC), (2, 3), None),
+    # night in Los Angeles, blackout, hours in UTC
+    "an hour that does not exist": (SPRING, ("01:00", "04:00"), (9, 11)),
+    "an hour that comes twice": (AUTUMN, ("01:00", "04:00"), (8, 12)),
+    "an ordinary night": (ORDINARY, ("01:00", "04:00"), (8, 11)),
+    "the missing hour itself": (SPRING, ("02:00", "03:00"), None),
+    "within the missing hour": (SPRING, ("02:15", "02:45"), None),
+    "until a time that does not exist": (SPRING, ("01:30", "02:30"), (9.5, 10)),
+    "from a time that does not exist": (SPRING, ("02:15", "03:15"), (10, 10.25)),
+    "from the missing hour's end": (SPRING, ("03:00", "03:30"), (10, 10.5)),
+    "until the hour that comes twice": (AUTUMN, ("00:30", "01:00"), (7.5, 9)),
 }
 
 
-@pytest.mark.parametrize(("day", "range_", "length"), NIGHTS.values(), ids=NIGHTS.keys())
-def test_blackout_follows_the_local_clock_on_nights_of_change(day, range_, length):
-    blackout = Hours(time(range_[0]), time(range_[1]), frozenset({day.weekday()}))
+@pytest.mark.parametrize(("day", "blackout", "expected"), NIGHTS.values(), ids=NIGHTS.keys())
+def test_blackout_follows_the_local_clock_on_nights_of_change(day, blackout, expected):
+    start, end = map(time.fromisoformat, blackout)
     span = Window(day + 7 * HOUR, day + 20 * HOUR)
-    found = windows_of([blackout], span=span, zone=ZoneInfo("America/Los_Angeles"))
-    assert [window.end - window.start for window in found] == ([length] if length else [])
+    found = windows_of(
+        [Hours(start, end, frozenset({day.weekday()}))], span=span, zone=ZoneInfo("America/Los_Angeles")
+    )
+    assert [((each.start - day) / HOUR, (each.end - day) / HOUR) for each in found] == (
+        [expected] if expected else []
+    )
 
 
 @pytest.mark.parametrize(("day", "long"), [((2026, 3, 8), 23), ((2026, 11, 1), 25)])
@@ -247,11 +259,28 @@ def test_no_choice_of_small_cases_is_better():
 def test_what_runs_runs_again_when_only_it_is_asked_and_each_refusal_has_a_reason(seed):
     slots, under, now = _case(Random(seed))  # noqa: S311 -- cases, not secrets
     outcomes = _limit(slots, under, now)
-    assert [each.window for each in outcomes] == [
-        each.window for each in _atoms(slots, under, now) if each.slot is not None
-    ]
+    parts = [(each.window, each.slot) for each in outcomes]
+    assert _joined(parts) == [(slot.window, number) for number, slot in enumerate(slots)]
     kept = [replace(slots[each.slot], window=each.window) for each in outcomes if not each.reason]
     assert not any(each.reason for each in _limit(kept, under, now))
+
+
+def test_a_long_row_at_odd_minutes_keeps_the_limits_and_uses_the_hours():
+    """Too long for the best choice of all: what is worth most is followed, which is bounded."""
+    length = timedelta(minutes=11)
+    slots = [
+        _slot(at(0) + n * length, at(0) + (n + 1) * length, [Ask(n % 2 == 0, n % 10, n % 9 + 1)], name=str(n))
+        for n in range(400)
+    ]
+    limits = Limits("Any v1", longest_run=2 * HOUR, a_day=4 * HOUR, events_a_day=6, rest=QUARTER)
+    atoms = _atoms(slots, Terms("UTC", limits), at(-1))
+    chosen = choose(atoms, limits=limits)
+    assert _keeps(atoms, chosen, limits)
+    used = Counter({atom.day: timedelta() for atom in atoms})
+    for atom, runs in zip(atoms, chosen, strict=True):
+        used[atom.day] += atom.length * runs
+    *whole_days, _ = used.values()
+    assert min(whole_days) > 3.75 * HOUR
 
 
 ASKS = st.builds(Ask, st.booleans(), st.integers(1, 3), st.integers(1, 9000))
@@ -298,6 +327,16 @@ def test_limits_are_never_exceeded_and_cost_no_commitment_for_a_voluntary_event(
 
 def _slot(start: datetime, end: datetime, asks: list[Ask], *, name: str) -> Slot:
     return Slot(Window(start, end), max(ask.watts for ask in asks), tuple(asks), (name,))
+
+
+def _joined(parts: list[tuple[Window, int]]) -> list[tuple[Window, int]]:
+    """Put together the parts of each slot."""
+    joined: list[tuple[Window, int]] = []
+    for window, number in parts:
+        if joined and joined[-1][1] == number and joined[-1][0].end == window.start:
+            window = Window(joined.pop()[0].start, window.end)
+        joined.append((window, number))
+    return joined
 
 
 def _atoms(slots, under, now):

@@ -7,10 +7,11 @@ from random import Random
 import pytest
 
 from devices.domain.schedule import Mode
-from dispatch.domain.consolidation import DevicePlan, Traits, consolidate
+from dispatch.domain.consolidation import consolidate
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import to_kw
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.plans import DevicePlan, Traits
 from tests.domain.asks import NOW, ask, at, ruling
 
 STEP = 5  # minutes between any two things that happen

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch.domain.allocation import Claim, Spreader
-from dispatch.domain.consolidation import Traits
 from dispatch.domain.events import Window, is_live, to_kw
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.levels import Policy
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import Traits
 from dispatch.domain.roster import MeterFacts
 from tests.domain.asks import NOW, ask, at, ruling
 

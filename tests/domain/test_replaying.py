@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 
 from dispatch.domain import sentences
-from dispatch.domain.consolidation import Traits, UnservedSlice
 from dispatch.domain.events import Window
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import Traits, UnservedSlice
 from dispatch.domain.replaying import (
     Heard,
     Known,
@@ -27,7 +27,7 @@ from dispatch.domain.replaying import (
 )
 from dispatch.domain.roster import MeterFacts
 from dispatch.domain.tallying import Fate, compare
-from dispatch.domain.terms import Limits, Terms
+from dispatch.domain.terms import Battery, Limits, Storage, Terms, WhenShort
 from tests.domain.asks import ask, at, hours, ruling
 
 DAY = Window(at(0), at(24))
@@ -204,3 +204,15 @@ def test_two_replays_are_compared_in_whole_sums_by_day_program_event_and_device(
     reason, is_new = changed.reasons.strongest()
     assert (changed.device_id, is_new) == (1, True)
     assert reason == "Dropped: 2 h in a run are used by CCA (rank 1) and ELRP (rank 1). Policy Pack v1."
+
+
+def test_a_commitment_that_gets_less_than_it_asks_is_broken():
+    spread = Terms(
+        "UTC",
+        storage=Storage("Pack v1", when_short=WhenShort.SPREAD),
+        battery=Battery(capacity_watt_hours=4_000),
+    )
+    (tracks,) = replay(past(AWARD), {1: spread})
+    (left,) = tracks[1].undone
+    assert (hours(left.window.start), hours(left.window.end)) == ("17", "19")
+    assert left.reason == "Given 2 kW of 8 kW."

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch.domain.consolidation import ReducedSlice
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import Window
 from dispatch.domain.overlaps import cut
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import ReducedSlice
 from dispatch.domain.sizing import Pack, Slot, size
 from dispatch.domain.terms import (
     Battery,
@@ -395,6 +395,21 @@ def test_what_is_given_less_than_a_number_asks_can_be_counted():
     assert of.reduced == (ReducedSlice(ask("a", 17, 19).event_id, Window(at(17), at(19)), 8000, 4000),)
 
 
+@pytest.mark.parametrize(
+    ("battery", "traits", "said"),
+    [
+        (None, {}, "no reserve is kept: its energy capacity is not known. Policy Home battery v3."),
+        (Battery(10_000), {"rated_watts": 0}, "no reserve is kept: its rated power is not known. Policy"),
+        (None, {"is_storage": False}, ""),
+    ],
+)
+def test_storage_of_which_too_little_is_known_serves_and_says_so(battery, traits, said):
+    of = plan([ask("a", 17, 19, None)], replace(terms(), battery=battery), **traits)
+    assert [each.split()[0] for each in lanes(of)] == ["17-19"]
+    assert said in of.segments[0].reason
+    assert ("reserve" in of.segments[0].reason) == bool(said)
+
+
 def test_an_overlap_says_what_energy_does_to_it():
     of = plan([ask("a", 17, 18, "2", **CCA), ask("e", 17, 18, **ELRP)], terms())
     assert [f"{hours(each.window.end)} {_more(each.reason)}" for each in of.overlaps] == [
@@ -410,10 +425,49 @@ def test_limits_come_first():
     assert lanes(of) == ["17-18 discharge 8 a"]
 
 
+TOGETHER = {
+    # limits, policy, events, what is delivered
+    "what is before a better one is next to it": (
+        {"events_a_day": 1, "rest": 2 * HOUR},
+        {},
+        [ask("a", 17, 18, "6", rank=2), ask("b", 18, 19, "5")],
+        ["17.5-18 discharge 6 a", "18-19 discharge 5 b"],
+    ),
+    "energy leaves two runs of one, and limits the better; the other's energy goes to what is between": (
+        {"events_a_day": 1, "rest": 2 * HOUR},
+        {},
+        [ask("a", 17, 18, "3", rank=2), ask("b", 18, 19, "1", rank=3), ask("c", 19, 20, "5")],
+        ["18-19 discharge 1 b", "19-20 discharge 5 c"],
+    ),
+    "so little power is not worth moving for, and its energy goes to others": (
+        {"ignore_below_watts": 3000},
+        SPREAD,
+        [ask("a", 13, 17, "8"), ask("b", 18, 19, "7", rank=2)],
+        ["18-19 discharge 7 b"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("limits", "policy", "events", "expected"), TOGETHER.values(), ids=TOGETHER.keys())
+def test_what_energy_leaves_is_within_the_limits(limits, policy, events, expected):
+    under = terms(limits=Limits("Home battery v3", **limits), **policy)
+    assert rounded(lanes(plan(events, under))) == expected
+
+
 def test_what_limits_leave_out_is_no_time_to_recharge_in_either():
     dark = Limits("Home battery v3", blackouts=(Hours(time(8), time(15)),))
     of = plan([ask("a", 7, 15), ask("b", 16, 17)], terms(limits=dark, recharge=9.5 * HOUR))
     assert rounded(lanes(of)) == ["7-8 discharge 8 a", "16-16.1167 discharge 8 b"]
+
+
+def test_a_better_commitment_is_not_lost_to_the_gap_before_it():
+    events = [ask("a", 17, 18, rank=2), ask("b", 18, 19, "6", rank=1)]
+    limits = Limits("Home battery v3", events_a_day=1, rest=2 * HOUR)
+    before = plan(events, terms(limits=limits))
+    assert lanes(before) == ["17.75-18 discharge 8 a", "18-19 discharge 6 b"]
+    for now in map(at, (17.25, 17.75, 17.9, 18, 18.5)):
+        under = terms(limits=limits, ran=tuple(_ran(before, until=now)))
+        assert _rest(plan(events, under, now=now), now) == _rest(before, now), now
 
 
 EVENING = [ask("e", 13, 17, **{**ELRP, **GRID}), ask("a", 18, 19, "6", **CCA), ask("b", 19, 20, "5", **CCA)]

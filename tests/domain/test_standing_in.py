@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.domain.schedule import Mode, Segment
-from dispatch.domain.consolidation import DevicePlan, Traits, UnservedSlice
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import Window, to_kw, to_watts
 from dispatch.domain.fleet import Fleet, FleetPlan, plan_fleet
 from dispatch.domain.lacking import lacks
 from dispatch.domain.overruling import Action
+from dispatch.domain.plans import DevicePlan, Traits, UnservedSlice
 from dispatch.domain.roster import Absence, MeterFacts, Roster
 from dispatch.domain.terms import Hours, Limits, Terms
 from tests.domain.asks import NOW, ask, at, hours, lanes, ruling

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dispatch.domain.consolidation import DevicePlan, OverlapSlice, Traits
 from dispatch.domain.events import Event, Window
 from dispatch.domain.fleet import Fleet, plan_fleet
 from dispatch.domain.levels import Policy
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.plans import DevicePlan, OverlapSlice, Traits
 from dispatch.domain.roster import MeterFacts
 from dispatch.domain.terms import Limits, Terms
 from tests.domain.asks import ask, at, hours, lanes, ruling

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.conf import settings
 
+from dispatch.queue import PLANNING_SECONDS
 from leapvpp import checks
 
 CASES = {
@@ -16,6 +17,11 @@ CASES = {
     "work given back while it runs": (
         checks.check_worker,
         {"Q_CLUSTER": {**settings.Q_CLUSTER, "retry": settings.Q_CLUSTER["timeout"]}},
+        "leapvpp.E004",
+    ),
+    "a plan given back while it is made": (
+        checks.check_worker,
+        {"Q_CLUSTER": {**settings.Q_CLUSTER, "retry": PLANNING_SECONDS}},
         "leapvpp.E004",
     ),
     "a queue apart from the rows": (

@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from leapvpp import dispatching
+from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS, wake_planning
+from leapvpp import dispatching, queue
 from leapvpp.dispatching import BEAT, Dispatcher
 from leapvpp.models import Heartbeat
 from leapvpp.tasks import beat
@@ -55,3 +56,9 @@ def test_both_processes_give_signs_of_life(waiting):
 
 def test_an_empty_portal_has_nothing_to_do():
     assert [name for source in dispatching.SOURCES for name in source(now=NOW)] == []
+
+
+@pytest.mark.parametrize("wake", [wake_planning, lambda: queue.wake(PLAN_WAITING)], ids=["at once", "again"])
+def test_planning_has_a_time_of_its_own(wake):
+    wake()
+    assert OrmQ.objects.get().task["timeout"] == PLANNING_SECONDS

@@ -260,13 +260,13 @@ _ALL: Final = (
                 expected=(
                     Does(
                         "commercial-battery",
-                        (("12:00", "12:37", "100"), ("17:00", "19:00", "72")),
-                        "The emergency gets less, and the commitment all of its 144 kWh.",
+                        (("12:00", "13:30", "100"), ("17:00", "19:00", "72")),
+                        "The emergency gets less, then it recharges; the commitment gets all of its 144 kWh.",
                     ),
                     Undone(
                         "commercial-battery",
                         "emergency",
-                        "12:37",
+                        "13:30",
                         "16:00",
                         ("the rest is kept for CCA (rank 2)",),
                         "The reason names what the energy is kept for.",

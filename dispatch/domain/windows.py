@@ -1,0 +1,30 @@
+"""What follows upon each other in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from dispatch.domain.events import Window
+
+
+class Timed(Protocol):
+    """What has a window."""
+
+    @property
+    def window(self) -> Window: ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+def runs_of(items: Sequence[T], *, key: Callable[[T], object]) -> list[list[T]]:
+    """Group neighbours that touch and have equal keys."""
+    runs: list[list[T]] = []
+    for item in items:
+        latest = runs[-1][-1] if runs else None
+        if latest and latest.window.end == item.window.start and key(latest) == key(item):
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return runs
