@@ -73,6 +73,6 @@ def test_the_fleet_is_held_and_let_go_without_scripts(chromium, live_server):
     expect(page.get_by_role("heading", level=1)).to_have_text("Hold all 1 device of the fleet?")
     page.get_by_role("button", name="Hold 1 device").click()
     expect(page.locator("tbody tr")).to_have_count(1)
-    page.get_by_role("button", name="End").click()
+    page.get_by_role("button", name="End", exact=True).click()
     expect(page.locator("main")).to_contain_text("Devices follow the plan")
     context.close()
