@@ -1,6 +1,6 @@
 """Take the documents' pictures again, of a demo that runs: `python docs/pictures/retake.py URL PASSWORD`.
 
-The replay picture shows the first policy tried on the last month; it is tried first where it was not yet.
+The replay picture shows a policy tried on the last month; it is tried first where it was not yet.
 """
 
 from __future__ import annotations
@@ -33,11 +33,18 @@ def open_first(page: Page) -> None:
     page.wait_for_load_state()
 
 
+def open_policy(page: Page) -> None:
+    """Go to the policy of a thermostat, which says more than others."""
+    page.locator("main table a.row-title", has_text="hermostat").first.click()
+    page.wait_for_load_state()
+
+
 def open_replay(page: Page) -> None:
-    """Go to the first policy's replay of the last month, and wait for its answer."""
-    open_first(page)
+    """Go to a replay of the policy on the fleet's last month, and wait for its answer."""
+    open_policy(page)
     if not page.locator("section[aria-labelledby=replays] a").count():
         page.get_by_role("link", name="Replay last month").click()
+        page.select_option("[name=scope]", "FLEET")
         page.get_by_role("button", name="Replay", exact=True).click()
     else:
         page.locator("section[aria-labelledby=replays] a").first.click()
@@ -70,7 +77,7 @@ PICTURES = {
     "calendar-week": Picture("/calendar/?view=week"),
     "overlaps": Picture("/overlaps/"),
     "event": Picture("/events/?when=live", scheme="dark", press=open_first),
-    "policy": Picture("/policies/", press=open_first),
+    "policy": Picture("/policies/", press=open_policy),
     "replay": Picture("/policies/", press=open_replay),
     "preview": Picture("/preview/", press=show_difference),
 }
