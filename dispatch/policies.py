@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,15 +16,7 @@ from dispatch.lookups import batches
 from dispatch.overrides import OverrideRefused, find_target
 from dispatch.planning import request_plan
 from dispatch.policy_models import PolicyAssignment, PolicyScope, PolicyVersion, ResponsePolicy
-from dispatch.rulings import devices_reached
-
-
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    """Whom an assignment is for."""
-
-    scope: str
-    target: str
+from dispatch.rulings import Reach, devices_reached
 
 
 def save_policy(
@@ -96,7 +87,7 @@ def assign_policy(*, policy_id: int, scope: str, target: str, now: datetime) -> 
             Device.objects.filter(external_id=found).update(policy=policy.name)
         else:
             PolicyAssignment.objects.update_or_create(scope=scope, target=found, defaults={"policy": policy})
-        request_plan(device_ids=devices_reached([_Reach(scope, found)], now=now), now=now)
+        request_plan(device_ids=devices_reached([Reach(scope, found)], now=now), now=now)
 
 
 def unassign_policy(*, policy_id: int, scope: str, target: str, now: datetime) -> None:
@@ -109,14 +100,14 @@ def unassign_policy(*, policy_id: int, scope: str, target: str, now: datetime) -
             rows = PolicyAssignment.objects.filter(policy_id=policy_id, scope=scope, target=target)
             gone, _ = rows.delete()
         if gone:
-            request_plan(device_ids=devices_reached([_Reach(scope, target)], now=now), now=now)
+            request_plan(device_ids=devices_reached([Reach(scope, target)], now=now), now=now)
 
 
 def devices_under(policies: Collection[ResponsePolicy], *, now: datetime) -> frozenset[int]:
     """Return the devices that any of the policies may be the nearest of. At most six statements."""
     given = PolicyAssignment.objects.filter(policy__in=policies).order_by("pk")
     named = Device.objects.filter(policy__in=[policy.name for policy in policies])
-    reached = devices_reached([_Reach(row.scope, row.target) for row in given], now=now)
+    reached = devices_reached([Reach(row.scope, row.target) for row in given], now=now)
     return reached | frozenset(named.values_list("pk", flat=True))
 
 

@@ -28,7 +28,7 @@ from dispatch.loading import devices_of, meters_of, recipients_of, traits_of
 from dispatch.lookups import columns_of, links_of, sets_named
 from dispatch.models import DispatchEvent, EventRevision, Override, TestKind
 from dispatch.replay_models import Baseline, PolicyReplay, ReplayScope
-from dispatch.rulings import FOR_EVER, devices_reached, load_rulings
+from dispatch.rulings import FOR_EVER, Reach, devices_reached, load_rulings
 from dispatch.terms import nearest_policies, terms_under, zones_of
 
 _REVISION_COLUMNS: Final = (
@@ -53,14 +53,6 @@ class Loaded:
     device_ids: frozenset[int]
     zones: Mapping[int, str]
     too_late: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    """Whom a policy is tried on."""
-
-    scope: str
-    target: str
 
 
 def events_in(window: Window) -> QuerySet[DispatchEvent]:
@@ -153,7 +145,7 @@ def _meant(replay: PolicyReplay, devices: Sequence[Device], *, now: datetime) ->
     if replay.scope == ReplayScope.GIVEN:
         nearest = nearest_policies(devices, now=now)
         return frozenset(pk for pk, policy in nearest.items() if policy.pk == replay.policy_id)
-    reached = devices_reached([_Reach(replay.scope, replay.target)], now=now)
+    reached = devices_reached([Reach(replay.scope, replay.target)], now=now)
     return reached.intersection(device.pk for device in devices)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -77,6 +78,14 @@ class Aimed(Protocol):
 
     @property
     def target(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A scope and a target that stand in no row of their own."""
+
+    scope: str
+    target: str
 
 
 def devices_reached(aimed: Collection[Aimed], *, now: datetime) -> frozenset[int]:

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from dispatch.domain.events import Window
 from dispatch.domain.overlaps import cut
 from dispatch.domain.terms import Battery, Storage
+from dispatch.domain.windows import micros
 
-MICROSECOND: Final = timedelta(microseconds=1)
 _PERCENT_OF_WATT_HOUR: Final = 36_000_000
 """A hundredth of a watt-hour, in watts times microseconds."""
 
@@ -106,11 +106,6 @@ def in_span(
         (window, max((each for each in numbers if each is not None), default=None))
         for window, numbers in cut(inside)
     ]
-
-
-def micros(length: timedelta) -> int:
-    """Return whole microseconds."""
-    return length // MICROSECOND
 
 
 def _known(battery: Battery, storage: Storage, *, zone: ZoneInfo, now: datetime) -> tuple[datetime, Fraction]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from dispatch.domain.charging import in_span, micros
+from dispatch.domain.charging import in_span
 from dispatch.domain.events import Window
 from dispatch.domain.terms import Delivery
+from dispatch.domain.windows import micros
 
 _MINUTE: Final = micros(timedelta(minutes=1))
 

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 from dispatch.domain.events import Window
 from dispatch.domain.terms import Limits
+from dispatch.domain.windows import micros
 
 MOST_WAYS: Final = 2000
 MOST_STEPS: Final = 200_000
@@ -104,15 +105,11 @@ def fits(atoms: Sequence[Atom], *, limits: Limits) -> bool:
 
 def _bounds(limits: Limits) -> Bounds:
     return Bounds(
-        longest_run=None if limits.longest_run is None else _micros(limits.longest_run),
-        a_day=None if limits.a_day is None else _micros(limits.a_day),
+        longest_run=None if limits.longest_run is None else micros(limits.longest_run),
+        a_day=None if limits.a_day is None else micros(limits.a_day),
         events_a_day=limits.events_a_day,
-        rest=_micros(limits.rest),
+        rest=micros(limits.rest),
     )
-
-
-def _micros(length: timedelta) -> int:
-    return length // timedelta(microseconds=1)
 
 
 def _best_of_day(atoms: Sequence[Atom], *, a_day: int) -> list[bool] | None:
@@ -122,7 +119,7 @@ def _best_of_day(atoms: Sequence[Atom], *, a_day: int) -> list[bool] | None:
     is settled uses up time first, which is so only where it comes first.
     """
     chosen = [atom.must is not False for atom in atoms]
-    lengths = [_micros(atom.length) for atom in atoms]
+    lengths = [micros(atom.length) for atom in atoms]
     left = a_day - sum(length for length, runs in zip(lengths, chosen, strict=True) if runs)
     if left >= 0:
         return chosen
@@ -160,9 +157,9 @@ def _choose(atoms: Sequence[Atom], bounds: Bounds) -> list[bool]:
 def _moves(atoms: Sequence[Atom]) -> Iterator[_Move]:
     earlier: Atom | None = None
     for atom in atoms:
-        gap = _micros(atom.window.start - earlier.window.end) if earlier else 0
+        gap = micros(atom.window.start - earlier.window.end) if earlier else 0
         is_new_day = earlier is not None and earlier.day != atom.day
-        yield _Move(_micros(atom.length), gap, is_new_day, atom.value, atom.must)
+        yield _Move(micros(atom.length), gap, is_new_day, atom.value, atom.must)
         earlier = atom
 
 

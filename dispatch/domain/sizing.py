@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from dispatch.domain import sentences
-from dispatch.domain.charging import Tank, in_span, micros, stored, tank_of
+from dispatch.domain.charging import Tank, in_span, stored, tank_of
 from dispatch.domain.envelope import Request
 from dispatch.domain.events import (
     GRID_EXPORTS_ALLOWED,
@@ -37,6 +37,7 @@ from dispatch.domain.events import (
 )
 from dispatch.domain.pausing import Pause, pause_of
 from dispatch.domain.terms import Battery, Beyond, Delivery, Discharge, Storage, WhenShort
+from dispatch.domain.windows import micros
 
 _MINUTE: Final = timedelta(minutes=1)
 _DAWN: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -23,10 +23,10 @@ from dispatch.domain.events import Event, Window, asked_watts, to_watts
 from dispatch.domain.plans import UnservedSlice
 from dispatch.domain.programs import label_of
 from dispatch.domain.replaying import Past, Track, Tracks
+from dispatch.domain.windows import micros
 
 MOST_CHANGED: Final = 10
-_MICROSECOND: Final = timedelta(microseconds=1)
-_HOUR: Final = timedelta(hours=1) // _MICROSECOND
+_HOUR: Final = micros(timedelta(hours=1))
 
 
 class Fate(StrEnum):
@@ -352,7 +352,7 @@ def _by_day(window: Window, *, zone: str) -> list[tuple[date, int]]:
         end = min(
             datetime.combine(day + timedelta(days=1), time(), clock).astimezone(start.tzinfo), window.end
         )
-        found.append((day, (end - start) // _MICROSECOND))
+        found.append((day, micros(end - start)))
         start = end
     return found
 

@@ -1,8 +1,9 @@
-"""What follows upon each other in time."""
+"""Lengths of time, and what follows upon each other in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from dispatch.domain.events import Window
@@ -16,6 +17,11 @@ class Timed(Protocol):
 
 
 T = TypeVar("T", bound=Timed)
+
+
+def micros(length: timedelta) -> int:
+    """Return whole microseconds."""
+    return length // timedelta(microseconds=1)
 
 
 def runs_of(items: Sequence[T], *, key: Callable[[T], object]) -> list[list[T]]:
