@@ -29,7 +29,8 @@ class Device(models.Model):
 
     `schedule_version` is the newest version made for it and only grows (the fence: a device refuses an
     older one); `plan_requested_at` as on a meter, but may lie ahead. `settings` belong to the driver.
-    `failing_since` and `recovered_at`: `devices.failing`.
+    `failing_since` and `recovered_at`: `devices.failing`. `busy_until`: the lease of whoever speaks to it,
+    for devices that know no versions and so must be spoken to by one at a time.
     `weigh_requested_at`: a reading of the state of charge waits for dispatch to say whether it bears on the
     plan; `planned_percent` is the one that the latest plan weighed.
     """
@@ -58,7 +59,17 @@ class Device(models.Model):
     state_of_charge_at = models.DateTimeField(null=True, blank=True)
     is_online = models.BooleanField(default=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
+    power_kw = models.DecimalField(
+        max_digits=12,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="As last said: what it takes is positive, what it gives negative.",
+    )
+    power_at = models.DateTimeField(null=True, blank=True, editable=False)
     schedule_version = models.PositiveIntegerField(default=0, editable=False)
+    busy_until = models.DateTimeField(null=True, blank=True, editable=False)
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     recovered_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -248,9 +259,10 @@ class ScheduleSegment(models.Model):
 
 
 class CommandKind(models.TextChoices):
-    """What a command carries: a whole schedule, or the return to normal."""
+    """What a command carries: a whole schedule, one set-point, or the return to normal."""
 
     SCHEDULE = "SCHEDULE", "Schedule"
+    SETPOINT = "SETPOINT", "Set-point"
     CLEAR = "CLEAR", "Back to normal"
 
 
@@ -272,7 +284,10 @@ class Command(models.Model):
     """One instruction to one device, due at a time and void after another.
 
     `key` is unique per device, version and kind: the same decision is never two commands.
-    `next_attempt_at` null: nothing more will be tried. `claimed_until`: the lease of whoever tries now.
+    `next_attempt_at` null: nothing more will be tried; on one that is acknowledged: when its lease is
+    renewed. `claimed_until`: the lease of whoever tries now. `starts_at`: the segment of a set-point.
+    `proven_at`, `proof`: when the device was last asked what it holds and held what it was told, and what
+    it said.
     """
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="commands")
@@ -289,6 +304,10 @@ class Command(models.Model):
     is_restoring = models.BooleanField(
         default=False, help_text="It stops a device that may run now, and leaves before all others."
     )
+    starts_at = models.DateTimeField(null=True, blank=True)
+    renewed_at = models.DateTimeField(null=True, blank=True)
+    proven_at = models.DateTimeField(null=True, blank=True)
+    proof = models.TextField(blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     detail = models.TextField(blank=True)
 

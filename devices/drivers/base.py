@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from devices.domain.schedule import ScheduleMessage
+from devices.domain.schedule import Mode, ScheduleMessage
 from devices.models import Device
 
 logger = logging.getLogger(__name__)
@@ -44,24 +45,51 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the device said. A rejection is an answer, not an error; `detail` says why."""
+    """What the device said. A rejection is an answer, not an error; `detail` says why.
+
+    `proof`: what the device was found to hold when it was asked after the write, in words; "" if it was not
+    asked. `found_changed`: what somebody else had put in the place of what was written last; "" if nothing.
+    """
 
     is_accepted: bool
     detail: str = ""
+    proof: str = ""
+    found_changed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPoint:
+    """What a device that holds no schedule does until it hears again; `mode` None: back to normal.
+
+    `target_kw` as in a segment, None is the maximum. `lapses_at`: from then on the device is back to normal
+    by itself, unless it was told again. `is_renewal`: the same was written before, so what is found there
+    is compared. Times are UTC.
+    """
+
+    version: int
+    mode: Mode | None
+    target_kw: Decimal | None
+    lapses_at: datetime
+    is_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message on its way to one device."""
+    """One message on its way to one device; a set-point, for a driver whose devices hold no schedule.
+
+    `not_after`: whoever was paused longer than that has lost the device to another and must write nothing.
+    """
 
     message: ScheduleMessage
     device: Device
+    set_point: SetPoint | None = None
+    not_after: datetime | None = None
 
 
 Result = Answer | DriverError
 
 
-class Driver(ABC):
+class Driver:
     """Carries schedules to one kind of device.
 
     A driver makes one try within `timeout_seconds`, keeps no state between calls and never touches
@@ -83,13 +111,24 @@ class Driver(ABC):
         """
         return []
 
-    @abstractmethod
     def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
-        """Carry one message and return the device's answer.
+        """Carry one message and return the device's answer, for devices that hold a schedule.
 
         Raises:
             DriverError: no answer (`permanent=False`), or none possible (`permanent=True`).
         """
+        raise NotImplementedError(f"{type(self).__name__} takes set-points.")
+
+    def apply(self, set_point: SetPoint, device: Device, *, not_after: datetime) -> Answer:
+        """Write one set-point and return what came of it, for devices that hold no schedule.
+
+        Whatever is written lapses by itself at `set_point.lapses_at`. Looks at the clock as the last thing
+        before it writes, and writes nothing from `not_after` on.
+
+        Raises:
+            DriverError: no answer (`permanent=False`), or none possible (`permanent=True`).
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes schedules.")
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
         """Yield the positions and results of the deliveries in groups, as they come in.
@@ -107,7 +146,9 @@ class Driver(ABC):
 
     def _try(self, delivery: Delivery) -> Result:
         try:
-            return self.deliver(delivery.message, delivery.device)
+            if delivery.set_point is None or delivery.not_after is None:
+                return self.deliver(delivery.message, delivery.device)
+            return self.apply(delivery.set_point, delivery.device, not_after=delivery.not_after)
         except Exception as error:
             return failure(error, device=delivery.device)
 
