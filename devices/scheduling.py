@@ -157,6 +157,7 @@ def _replace_batch(
         state=CommandState.PENDING,
         attempt_count=0,
         detail="",
+        proof="",
     )
     return list(wanted)
 
