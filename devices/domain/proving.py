@@ -59,7 +59,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What a device held when it was asked, in words, and what somebody else had put there, if anybody had."""
+    """What a device held when it was asked, and what somebody else had put there, if anybody had; in words."""
 
     at: datetime
     words: str
@@ -70,8 +70,8 @@ class ReadBack:
 class Asked:
     """What a device was told: to run, or (`is_normal`) to be as usual again after such a run.
 
-    `since`: from when on; `settles_at`: from when on it counts. `baseline_kw`: its mean power over the quarter
-    of an hour before the run; None if that is not known.
+    `since`: from when on; `settles_at`: from when on it counts. `baseline_kw`: its mean power over the
+    quarter of an hour before the run; None if that is not known.
     """
 
     is_normal: bool
@@ -113,13 +113,18 @@ def judge(
         return Judgement(Verdict.DEVIATES, held.found_changed, how=How.READ_BACK, is_changed_by_others=True)
     measured = _measure(asked, said=said, now=now)
     seen = _compare(asked, measured) if measured else None
-    if seen and measured and (seen.verdict is Verdict.PROVEN or _is_settled(asked, measured)):
-        if not (held and seen.verdict is Verdict.UNKNOWN):
-            return seen
+    if measured and seen and _outweighs(seen, held=held, is_settled=measured.at >= asked.settles_at):
+        return seen
     if held:
         power = measured.power_kw if measured else None
         return Judgement(Verdict.PROVEN, held.words or "It holds what it was told.", power, How.READ_BACK)
     return _without_proof(asked, last_said_at=last_said_at, now=now)
+
+
+def _outweighs(seen: Judgement, *, held: ReadBack | None, is_settled: bool) -> bool:
+    if seen.verdict is Verdict.PROVEN:
+        return True
+    return is_settled and (held is None or seen.verdict is Verdict.DEVIATES)
 
 
 def _without_proof(asked: Asked, *, last_said_at: datetime | None, now: datetime) -> Judgement:
@@ -137,10 +142,6 @@ class _Measured:
     mode: str
 
 
-def _is_settled(asked: Asked, measured: _Measured) -> bool:
-    return measured.at >= asked.settles_at
-
-
 def _measure(asked: Asked, *, said: Sequence[Said], now: datetime) -> _Measured | None:
     """Return the newest reading before it has settled, the mean of the last minutes from then on."""
     counted = [each for each in said if each.at >= asked.since and each.at > now - SILENT_AFTER]
@@ -156,17 +157,14 @@ def _measure(asked: Asked, *, said: Sequence[Said], now: datetime) -> _Measured 
 
 def _compare(asked: Asked, measured: _Measured) -> Judgement:
     is_storage = asked.mode in {Mode.DISCHARGE, Mode.EXPORT}
-    if asked.is_normal:
-        compare = _restored_storage if is_storage else _restored_load
-    elif measured.mode == "normal":
-        text = f"Says that it works as usual; {_does(measured.power_kw)}."
-        return Judgement(Verdict.DEVIATES, text, measured.power_kw, How.TELEMETRY)
+    if measured.mode == "normal":
+        again = " again" if asked.is_normal else ""
+        verdict = _verdict(is_right=asked.is_normal)
+        text = f"Says that it works as usual{again}; {_does(measured.power_kw)}."
+    elif asked.is_normal:
+        verdict, text = (_restored_storage if is_storage else _restored_load)(asked, measured)
     else:
-        compare = _giving if is_storage else _taking_less
-    if asked.is_normal and measured.mode == "normal":
-        text = f"Says that it works as usual again; {_does(measured.power_kw)}."
-        return Judgement(Verdict.PROVEN, text, measured.power_kw, How.TELEMETRY)
-    verdict, text = compare(asked, measured)
+        verdict, text = (_giving if is_storage else _taking_less)(asked, measured)
     return Judgement(verdict, text, measured.power_kw, How.TELEMETRY)
 
 

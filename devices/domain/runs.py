@@ -31,14 +31,15 @@ class InEffect:
 
 @dataclass(frozen=True, slots=True)
 class OpenProof:
-    """A proof that is still looked at: of a run, or (`is_normal`) of the return from it."""
+    """A proof that is still looked at: of a run, or (`is_normal`) of the return from it, which has no end."""
 
     key: int
     is_normal: bool
+    version: int
     mode: Mode
     target_kw: Decimal | None
-    ends_at: datetime
-    over_at: datetime
+    ends_at: datetime | None
+    over_at: datetime | None
     baseline_kw: Decimal | None
 
 
@@ -100,10 +101,14 @@ def changes(
     for device_id, proof in open_proofs.items():
         if device_id not in in_effect and not proof.is_normal:
             ended.append(proof.key)
-            is_cut = proof.ends_at > now
-            normals.append(NormalBegins(device_id, proof, now if is_cut else proof.over_at))
+            normals.append(NormalBegins(device_id, proof, _over_at(proof, now=now)))
     return Changes(tuple(runs), tuple(normals), longer, tuple(ended), tuple(overtaken))
 
 
 def _is_same(segment: InEffect, proof: OpenProof) -> bool:
     return (segment.mode, segment.target_kw) == (proof.mode, proof.target_kw)
+
+
+def _over_at(proof: OpenProof, *, now: datetime) -> datetime:
+    is_cut_short = proof.ends_at is None or proof.ends_at > now
+    return now if is_cut_short or proof.over_at is None else proof.over_at

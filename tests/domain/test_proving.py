@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -116,7 +117,13 @@ CASES = [
     (TOLD_TO_GIVE, [(1, "-1")], 1, "AWAITED", "Counts from 20:02 UTC."),
     (TOLD_TO_GIVE | {"ramp": 600}, [(9, "-3")], 10, "AWAITED", "Counts from 20:12 UTC."),
     (TOLD_TO_GIVE, [(-1, "-4.5")], 1, "AWAITED", "Counts from 20:02 UTC."),
-    (TOLD_TO_GIVE, [(8.5, "-4.5"), (9, "-4.5"), (9.5, "-4.5"), (10, "-3.5")], 10, "PROVEN", "Gives 4.2 of 4.5 kW."),
+    (
+        TOLD_TO_GIVE,
+        [(8.5, "-4.5"), (9, "-4.5"), (9.5, "-4.5"), (10, "-3.5")],
+        10,
+        "PROVEN",
+        "Gives 4.2 of 4.5 kW.",
+    ),
     (TOLD_TO_GIVE, [(2, "-4.5")], 10, "UNKNOWN", "Said nothing since 20:02 UTC."),
     (TOLD_TO_GIVE, [], 10, "UNKNOWN", "Never said what it takes."),
     (TOLD_TO_GIVE, [], 6, "AWAITED", "Counts from 20:02 UTC."),
@@ -176,7 +183,7 @@ def test_normal_is_looked_at_for_a_day_with_growing_pauses_until_it_is_proven():
     looks = [at(2)]
     while following := next_look_at(told, Verdict.DEVIATES, now=looks[-1]):
         looks.append(following)
-    pauses = [later - sooner for sooner, later in zip(looks, looks[1:], strict=False)]
+    pauses = [later - sooner for sooner, later in pairwise(looks)]
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (timedelta(seconds=15), timedelta(minutes=15))
     assert looks[-1] >= at(24 * 60)

@@ -1,0 +1,30 @@
+"""Work that no row waits for: when it is done next, and by whom.
+
+A task that must look around from time to time has one row of `Watch`; whoever moves its time on does it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from devices.proof_models import Watch
+
+RUNS: Final = "runs"
+ALERTS: Final = "alerts"
+
+
+def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
+    """Take a look that is due, and say whether it is ours; inside a transaction, only if that commits."""
+    due = Watch.objects.filter(name=name, next_look_at__lte=now)
+    if due.update(next_look_at=again_at):
+        return True
+    if Watch.objects.filter(name=name).exists():
+        return False
+    Watch.objects.bulk_create([Watch(name=name, next_look_at=now)], ignore_conflicts=True)
+    return bool(due.update(next_look_at=again_at))
+
+
+def look_is_due(name: str, *, now: datetime) -> bool:
+    """Say whether a look is due. One row is read."""
+    return not Watch.objects.filter(name=name, next_look_at__gt=now).exists()
