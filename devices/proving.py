@@ -25,7 +25,7 @@ from devices.domain.runs import Changes, InEffect, NormalBegins, OpenProof, RunB
 from devices.domain.schedule import Mode
 from devices.drivers import driver_named
 from devices.drivers.base import DriverError
-from devices.models import Command, CommandKind, ScheduleSegment, SegmentMode
+from devices.models import Command, CommandKind, DeviceSchedule, ScheduleSegment, SegmentMode
 from devices.proof_models import Proof, ProofKind, ProofState
 from devices.telemetry_models import Reading
 from devices.watching import RUNS, claim_look
@@ -60,7 +60,9 @@ def follow_runs(*, now: datetime) -> Changes | None:
     """Begin and end proofs by what devices are to do now; None if that was looked at just before."""
     if not claim_look(RUNS, again_at=now + LOOK_EVERY, now=now):
         return None
-    found = changes(_in_effect(now=now), _open_proofs(), now=now)
+    in_effect, open_proofs = _in_effect(now=now), _open_proofs()
+    stopped = [key for key, proof in open_proofs.items() if not proof.is_normal and key not in in_effect]
+    found = changes(in_effect, open_proofs, stopped_at=_told_at(stopped), now=now)
     _close(found.ended, detail="The run ended before it counted.")
     _close(found.overtaken, detail="The next run began before it was proven.")
     _lengthen(found.longer)
@@ -127,6 +129,12 @@ def _open_proofs() -> dict[int, OpenProof]:
         )
         for row in Proof.objects.filter(is_open=True)
     }
+
+
+def _told_at(device_ids: Collection[int]) -> dict[int, datetime]:
+    """Return when the current versions of devices were made."""
+    rows = DeviceSchedule.objects.filter(device_id__among=Ids(device_ids), superseded_at__isnull=True)
+    return dict(rows.values_list("device_id", "created_at"))
 
 
 def _close(keys: Collection[int], *, detail: str) -> None:
@@ -275,6 +283,7 @@ def _hear(proofs: Sequence[Proof], *, now: datetime) -> _Heard:
         for device_id, kind, proven_at, proof in commands.order_by("proven_at").values_list(
             "device_id", "kind", "proven_at", "proof"
         )
+        if proven_at
     }
     return _Heard(said, read_back)
 

@@ -59,7 +59,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What a device held when it was asked, and what somebody else had put there, if anybody had; in words."""
+    """What a device held when it was asked, and what somebody else had put there if so; in words."""
 
     at: datetime
     words: str

@@ -74,14 +74,20 @@ class Changes:
 
 
 def changes(
-    in_effect: Mapping[int, InEffect], open_proofs: Mapping[int, OpenProof], *, now: datetime
+    in_effect: Mapping[int, InEffect],
+    open_proofs: Mapping[int, OpenProof],
+    *,
+    stopped_at: Mapping[int, datetime],
+    now: datetime,
 ) -> Changes:
     """Compare what devices follow at `now` with what is being proven, both by device.
+
+    `stopped_at`: when the version was made that devices with nothing in effect follow, where there is one.
 
     1. The same mode and target as before: the proof goes on, perhaps to another end.
     2. Others: the proof ends and the next run's begins, from when it came into effect.
     3. Nothing any more: the run's proof ends and that of the return to normal begins, where the run was
-    to be over, or now if it was cut short.
+    to be over, or when the device was told to stop.
     """
     runs: list[RunBegins] = []
     normals: list[NormalBegins] = []
@@ -101,7 +107,9 @@ def changes(
     for device_id, proof in open_proofs.items():
         if device_id not in in_effect and not proof.is_normal:
             ended.append(proof.key)
-            normals.append(NormalBegins(device_id, proof, _over_at(proof, now=now)))
+            normals.append(
+                NormalBegins(device_id, proof, _over_at(proof, stopped_at.get(device_id), now=now))
+            )
     return Changes(tuple(runs), tuple(normals), longer, tuple(ended), tuple(overtaken))
 
 
@@ -109,6 +117,8 @@ def _is_same(segment: InEffect, proof: OpenProof) -> bool:
     return (segment.mode, segment.target_kw) == (proof.mode, proof.target_kw)
 
 
-def _over_at(proof: OpenProof, *, now: datetime) -> datetime:
-    is_cut_short = proof.ends_at is None or proof.ends_at > now
-    return now if is_cut_short or proof.over_at is None else proof.over_at
+def _over_at(proof: OpenProof, stopped_at: datetime | None, *, now: datetime) -> datetime:
+    """Return when a run was over: as it was to be, unless a newer version cut it short."""
+    if proof.ends_at is None or proof.ends_at > now:
+        return stopped_at or now
+    return proof.over_at or proof.ends_at
