@@ -16,8 +16,6 @@ from devices.models import (
     SegmentMode,
     Withheld,
 )
-from devices.proof_models import Proof
-from devices.watching import RUNS, look_is_due
 
 LEASE = timedelta(seconds=15)
 """How long a worker may keep a command to itself; longer than any driver's single try."""
@@ -48,10 +46,7 @@ def lost_attempts(*, now: datetime) -> QuerySet[CommandAttempt]:
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
-    """Return the names of the tasks that have work waiting at `now`; four indexed questions."""
-    names = []
+    """Return the names of the tasks that have work waiting at `now`; two indexed questions."""
     if due_commands(now=now).exists() or lost_attempts(now=now).exists():
-        names.append("devices.tasks.run_due_commands")
-    if look_is_due(RUNS, now=now) or Proof.objects.filter(next_look_at__lte=now).exists():
-        names.append("devices.tasks.prove")
-    return tuple(names)
+        return ("devices.tasks.run_due_commands",)
+    return ()

@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from devices.proof_models import Watch
+from devices.models import Device
+from devices.proof_models import Proof, Watch
 
 RUNS: Final = "runs"
-ALERTS: Final = "alerts"
 
 
 def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
@@ -25,6 +25,15 @@ def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
     return bool(due.update(next_look_at=again_at))
 
 
-def look_is_due(name: str, *, now: datetime) -> bool:
-    """Say whether a look is due. One row is read."""
-    return not Watch.objects.filter(name=name, next_look_at__gt=now).exists()
+def waiting(*, now: datetime) -> tuple[str, ...]:
+    """Return the names of the tasks of proofs and alerts that have work at `now`; a few indexed questions."""
+    names = []
+    if Proof.objects.filter(next_look_at__lte=now).exists() or _is_look_due(RUNS, now=now):
+        names.append("devices.tasks.prove")
+    return tuple(names)
+
+
+def _is_look_due(name: str, *, now: datetime) -> bool:
+    """Say whether a look is due; where there are no devices there is nothing to look at."""
+    is_done = Watch.objects.filter(name=name, next_look_at__gt=now).exists()
+    return not is_done and Device.objects.exists()

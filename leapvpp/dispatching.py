@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import devices.queries
+import devices.watching
 import dispatch.queries
 import leapvpp.certification.queries
 from leapvpp import queue
@@ -23,6 +24,7 @@ FULL_QUEUE = 20
 BEAT = "leapvpp.tasks.beat"
 SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.queries.waiting,
+    devices.watching.waiting,
     dispatch.queries.waiting,
     leapvpp.certification.queries.waiting,
 )

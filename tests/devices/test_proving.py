@@ -14,9 +14,9 @@ from devices.domain.schedule import Mode
 from devices.models import Command, CommandKind, Device
 from devices.proof_models import Proof
 from devices.proving import follow_runs, prove
-from devices.queries import waiting
 from devices.scheduling import replace_schedules
 from devices.telemetry import DeviceReading, record_readings
+from devices.watching import waiting
 from tests.builders import at, device, segment
 
 pytestmark = pytest.mark.django_db
