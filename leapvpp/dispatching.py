@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import devices.queries
+import devices.watching
 import dispatch.queries
 import leapvpp.certification.queries
 from devices.queue import RUN_DUE_COMMANDS
@@ -27,6 +28,7 @@ BEAT_EVERY = timedelta(seconds=5)
 FULL_QUEUE = 20
 SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.queries.waiting,
+    devices.watching.waiting,
     dispatch.queries.waiting,
     leapvpp.certification.queries.waiting,
 )
