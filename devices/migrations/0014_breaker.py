@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('devices', '0011_set_points'),
+        ('devices', '0013_proof'),
     ]
 
     operations = [
