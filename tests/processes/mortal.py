@@ -6,18 +6,19 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from tests.bodies import meter_body, text, timeslot
 from tests.devices.mqtt_devices import mosquitto
 from tests.processes.fleet import KEY, MAKE_ROWS
-from tests.processes.recorder import Recorded, recording_devices
+from tests.processes.recorder import Recorded, recording_devices, takes_values
 from tests.processes.running import Portal, empty_database, living, wait_until
 from tests.processes.stoppable import FOLDER
 
@@ -50,6 +51,7 @@ class World:
         self.log = log
         self.meters = {name: str(UUID(int=number + 1)) for number, name in enumerate(names)}
         self.asked: dict[str, Asked] = {}
+        self.history: dict[str, list[float]] = {name: [] for name in names}
         self.latencies: list[float] = []
         self.portals: list[Portal] = []
         self.environment = {
@@ -94,7 +96,15 @@ class World:
     def make_rows(self) -> None:
         """Register a meter for each device."""
         rows = [
-            {"meter_id": meter, "external_id": name, "fields": {"driver": "mqtt", "rated_power_kw": 50}}
+            {
+                "meter_id": meter,
+                "external_id": name,
+                "fields": {
+                    "driver": "values" if takes_values(name) else "mqtt",
+                    "settings": {"port": self.log.port},
+                    "rated_power_kw": 50,
+                },
+            }
             for name, meter in self.meters.items()
         ]
         file = self.folder / "rows.json"
@@ -108,7 +118,7 @@ class World:
         """
         now = datetime.now(UTC).replace(microsecond=0)
         before = self.asked.get(name)
-        if before is None or not before.kw:
+        if before is None or not before.kw or before.end <= now:
             before = Asked(str(uuid4()), start=now, end=now + timedelta(minutes=10), kw=kw)
         end = before.end if seconds is None else now + timedelta(seconds=seconds)
         new = replace(before, end=end, kw=kw, posted_at=time.time())
@@ -121,29 +131,48 @@ class World:
         )
         self._post(meter_body(slot, meter=self.meters[name], unique=uuid4().hex), portal=portal)
         self.asked[name] = new
+        self.history[name].append(kw)
 
     def _post(self, body: dict, *, portal: int) -> None:
         answer = self.portals[portal].client.post("/webhooks/leap/dispatch/", json=body, headers=KEY)
         assert answer.status_code == 202, answer.text
 
-    def agreed(self) -> bool:
-        """Tell whether every device that Leap spoke of took what it was last asked for, if anything."""
-        taken = self.log.last_taken()
-        followed = {name: taken[name].follows if name in taken else () for name in self.asked}
-        return followed == {name: asked.follows for name, asked in self.asked.items()}
+    def agreed(self, *names: str) -> bool:
+        """Tell whether these devices, else all that Leap spoke of, do what it last asked for."""
+        taken, power, now = self.log.last_taken(), self.log.power(), datetime.now(UTC)
+        for name in names or self.asked:
+            asked = self.asked[name]
+            if takes_values(name):
+                is_as_asked = power.get(name, 0) == (asked.kw if now < asked.end else 0)
+            else:
+                is_as_asked = (taken[name].follows if name in taken else ()) == asked.follows
+            if not is_as_asked:
+                return False
+        return True
 
-    def wait_agreed(self, *, what: str) -> float:
-        """Wait for that, note how long each change took from Leap's POST, and return the longest."""
-        wait_until(self.agreed, what=f"agreement after {what}", patience=60)
+    def wait_agreed(self, *names: str, what: str) -> None:
+        """Wait for that, and note how long the changes took from Leap's POST."""
+        wait_until(partial(self.agreed, *names), what=f"agreement after {what}", patience=60)
         taken = self.log.last_taken()
-        found = [taken[name].at - asked.posted_at for name, asked in self.asked.items() if name in taken]
-        self.latencies += found
-        return max(found)
+        self.latencies += [
+            taken[name].at - self.asked[name].posted_at for name in names or self.asked if name in taken
+        ]
 
     def check_effects(self) -> None:
-        """No device took a version twice, or one older than it had."""
+        """No device took a version twice, or one older than it had, or went back to what was asked before."""
         for name, versions in self.log.versions().items():
             assert versions == sorted(set(versions)), (name, versions)
+        for name in filter(takes_values, self.names):
+            effects = without_repeats(
+                entry.kw for entry in self.log.entries() if (entry.device, entry.what) == (name, "runs")
+            )
+            asked = iter(without_repeats(self.history[name]))
+            assert all(kw in asked for kw in effects), (name, effects, self.history[name])
+
+
+def without_repeats(powers: Iterable[float]) -> list[float]:
+    """Return powers in order, without the normal in between and what was renewed after it."""
+    return [kw for kw, _ in groupby(kw for kw in powers if kw)]
 
 
 def is_over(pids: set[int]) -> bool:
@@ -160,9 +189,9 @@ def kill_9(pid: int) -> None:
 
 
 @contextmanager
-def mortal_world(folder: Path, *, devices: int) -> Iterator[World]:
+def mortal_world(folder: Path, *, mqtt: int, values: int) -> Iterator[World]:
     """Devices, broker and database, with one portal above them."""
-    names = [f"mqtt-{number:03}" for number in range(devices)]
+    names = [f"mqtt-{number:03}" for number in range(mqtt)] + [f"value-{n:03}" for n in range(values)]
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
         log = stack.enter_context(recording_devices(folder, broker, names))
