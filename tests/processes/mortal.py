@@ -22,6 +22,22 @@ from tests.processes.recorder import Recorded, recording_devices, takes_values
 from tests.processes.running import Portal, empty_database, living, wait_until
 from tests.processes.stoppable import FOLDER
 
+AGREED_WITHIN_SECONDS = 60
+SHOWN = {
+    "dispatch.DispatchEvent": "leap_event_id energy_kw ends_at is_cancelled is_confirmed plan_requested_at",
+    "devices.Command": "key kind state detail next_attempt_at claimed_until expires_at",
+    "devices.Device": "external_id schedule_version plan_requested_at busy_until rests_until",
+    "django_q.OrmQ": "key lock",
+}
+SHOW_ROWS = """
+from django.apps import apps
+from django.utils import timezone
+print(timezone.now())
+for model, fields in {shown}.items():
+    for row in apps.get_model(model).objects.order_by("pk").values("pk", *fields.split()):
+        print(model, *(f"{{name}}={{value}}" for name, value in row.items()))
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -139,24 +155,36 @@ class World:
 
     def agreed(self, *names: str) -> bool:
         """Tell whether these devices, else all that Leap spoke of, do what it last asked for."""
+        return not self.differing(*names)
+
+    def differing(self, *names: str) -> dict[str, tuple]:
+        """Return what was asked and what is done where that differs."""
         taken, power, now = self.log.last_taken(), self.log.power(), datetime.now(UTC)
+        found: dict[str, tuple] = {}
         for name in names or self.asked:
             asked = self.asked[name]
             if takes_values(name):
-                is_as_asked = power.get(name, 0) == (asked.kw if now < asked.end else 0)
+                pair: tuple = (asked.kw if now < asked.end else 0, power.get(name, 0))
             else:
-                is_as_asked = (taken[name].follows if name in taken else ()) == asked.follows
-            if not is_as_asked:
-                return False
-        return True
+                pair = (asked.follows, taken[name].follows if name in taken else ())
+            if pair[0] != pair[1]:
+                found[name] = pair
+        return found
 
     def wait_agreed(self, *names: str, what: str) -> None:
         """Wait for that, and note how long the changes took from Leap's POST."""
-        wait_until(partial(self.agreed, *names), what=f"agreement after {what}", patience=60)
+        deadline = time.monotonic() + AGREED_WITHIN_SECONDS
+        while differing := self.differing(*names):
+            assert time.monotonic() < deadline, f"No agreement after {what}: {differing}\n{self.rows()}"
+            time.sleep(0.1)
         taken = self.log.last_taken()
         self.latencies += [
             taken[name].at - self.asked[name].posted_at for name in names or self.asked if name in taken
         ]
+
+    def rows(self) -> str:
+        """Return what the portal knows, for whoever must find out what went wrong."""
+        return self.portals[0].manage("shell", "--no-imports", "--command", SHOW_ROWS.format(shown=SHOWN))
 
     def check_effects(self) -> None:
         """No device took a version twice, or one older than it had, or went back to what was asked before."""
