@@ -145,7 +145,7 @@ def _shares(target_kw: Decimal | None, *, blocks: Blocks) -> Wanted:
     give_most = _value(blocks, 120, "MaxDisChaRte") or charge_most
     if not charge_most or not give_most:
         raise Unsuited("Model 124 says no WChaMax, so that no power can be put in percent of it.")
-    watts = give_most if target_kw is None else min(target_kw * KILO, give_most)
+    watts = give_most if target_kw is None else target_kw * KILO
     values = {
         "OutWRte": _integer(block, "OutWRte", min(ALL, watts / give_most * ALL)),
         "InWRte": -_integer(block, "InWRte", min(ALL, watts / charge_most * ALL)),

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -230,18 +231,18 @@ class SetPointConformance:
     def test_back_to_normal_at_once_also_when_it_is_there_already(self, peer: SetPointPeer):
         put(peer, Decimal(3))
         for _ in range(2):
-            answer = put(peer, None, mode=None)
+            answer = restore(peer)
             assert answer.is_accepted
             assert bool(answer.proof) is peer.driver.capabilities.reads_back
             assert peer.held() is None
 
-    @pytest.mark.parametrize("is_normal", [False, True], ids=["a set-point", "normal"])
-    def test_nothing_is_written_from_not_after_on(self, peer: SetPointPeer, *, is_normal: bool):
+    def test_nothing_is_written_from_not_after_on(self, peer: SetPointPeer):
         put(peer, Decimal(3))
         before = peer.writes()
-        with pytest.raises(DriverError) as late:
-            put(peer, Decimal(1), mode=None if is_normal else peer.mode, within=0)
-        assert not late.value.permanent
+        for late in (partial(put, peer, Decimal(1)), partial(restore, peer)):
+            with pytest.raises(DriverError) as error:
+                late(within=0)
+            assert not error.value.permanent
         assert peer.writes() == before
         assert peer.held() == 3
 
@@ -288,8 +289,10 @@ class SetPointConformance:
         results = [one for group in peer.driver.deliver_all(deliveries) for one in group]
         by_name = {names[position]: result for position, result in results}
         assert len(results) == len(by_name) == len(names)
-        assert [by_name[name].is_accepted for name in ("one", "two", "refusing")] == [True, True, False]
+        said = {name: isinstance(each, Answer) and each.is_accepted for name, each in by_name.items()}
+        assert said == {"one": True, "silent": False, "two": True, "refusing": False}
         assert isinstance(by_name["silent"], DriverError)
+        assert isinstance(by_name["refusing"], Answer)
         assert peer.held("one") == peer.held("two") == 3
 
 
@@ -307,14 +310,17 @@ def soon(seconds: float) -> datetime:
 
 def put(
     peer: SetPointPeer,
-    target_kw: Decimal | None,
+    target_kw: Decimal,
     *,
-    mode: Mode | str | None = "the peer's",
     seconds: float = LEASE,
     within: float = 30,
     is_renewal: bool = False,
 ) -> Answer:
     """Write a set-point to the peer's first device."""
-    told = peer.mode if mode == "the peer's" else mode
-    value = set_point(told and Mode(told), target_kw, seconds=seconds, is_renewal=is_renewal)
-    return peer.driver.apply(value, peer.device(), not_after=soon(within))
+    told = set_point(peer.mode, target_kw, seconds=seconds, is_renewal=is_renewal)
+    return peer.driver.apply(told, peer.device(), not_after=soon(within))
+
+
+def restore(peer: SetPointPeer, *, within: float = 30) -> Answer:
+    """Have the peer's first device go back to normal."""
+    return peer.driver.apply(set_point(None, None), peer.device(), not_after=soon(within))
