@@ -2,6 +2,7 @@
 
 Pure: nothing here reads or writes a device. Only the points that the portal uses are listed.
 Source: SunSpec Device Information Models, https://github.com/sunspec/models (JSON, read 2026-11-28).
+pysunspec2 carries all of them, together with a Modbus client of its own; these few need no more than a table.
 """
 
 from __future__ import annotations

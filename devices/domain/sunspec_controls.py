@@ -216,7 +216,12 @@ def is_on(control: Control, block: Block) -> bool:
 
 def is_somebody_elses(control: Control, block: Block) -> bool:
     """Say whether the control is on without an end, which the portal never leaves behind."""
-    return is_on(control, block) and not block.raw(control.timer)
+    return is_on(control, block) and not (block.raw(control.timer) or seconds_left(control, block))
+
+
+def implemented(block: Block, values: Mapping[str, int]) -> dict[str, int]:
+    """Leave out the points that the device does not have."""
+    return {name: value for name, value in values.items() if block.raw(name) is not None}
 
 
 def has_timer(control: Control, block: Block, *, seconds: int) -> bool:

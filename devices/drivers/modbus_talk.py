@@ -20,6 +20,7 @@ from devices.domain.sunspec_controls import (
     Wanted,
     difference,
     has_timer,
+    implemented,
     is_on,
     is_somebody_elses,
     measured,
@@ -162,7 +163,7 @@ class Talk:
         await self.switch_off(but=control)
         try:
             seconds = await self._set_timer(control, lapses_at=set_point.lapses_at)
-            await self._write(control, {**control.fixed, **wanted.values})
+            await self._write(control, {**implemented(block, control.fixed), **wanted.values})
             await self._write(control, {control.switch: control.on})
         except _Refusal as refusal:
             return Answer(is_accepted=False, detail=str(refusal), found_changed=found_changed)
@@ -180,7 +181,8 @@ class Talk:
         seconds = min(int(left), LONGEST_TIMER)
         if seconds < 1:
             raise DriverError("The set-point was over before it could be written.", permanent=False)
-        await self._write(control, {**control.resets, control.timer: seconds})
+        resets = implemented(self.blocks[control.model], control.resets)
+        await self._write(control, {**resets, control.timer: seconds})
         await self.read_models({control.model})
         if not has_timer(control, self.blocks[control.model], seconds=seconds):
             raise DriverError(
@@ -204,7 +206,8 @@ class Talk:
                 permanent=False,
             )
         left = seconds_left(control, block)
-        if left is not None and not 0 < left <= seconds:
+        lasts = block.raw(control.timer) or 0 if left is None else left
+        if not 0 < lasts <= seconds:
             with suppress(_Refusal):
                 await self._write(control, {control.switch: 0})
             raise DriverError(
@@ -216,7 +219,6 @@ class Talk:
                 f"Model {control.model} did not start its revert timer anew: {left} s are left.",
                 permanent=False,
             )
-        lasts = block.raw(control.timer) if left is None else left
         return f"Model {control.model} holds {wanted.words}, reverts in {lasts} s."
 
     async def switch_off(self, *, but: Control | None = None) -> Answer:

@@ -161,6 +161,8 @@ class SunSpecDevice:
                 self.ends.pop(name, None)
                 if is_on and seconds and self.fault != "stop the timer":
                     self.ends[name] = self.now + seconds
+                if self.fault == "stop the timer" and model != 704:
+                    self.registers[at + timer] = 0
 
     def held_kw(self):
         """Return the kW the device gives or leaves out of its 10 (5 with 124), None at normal."""
