@@ -14,11 +14,18 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+import time_machine
+from django.db import transaction
+from django.utils import timezone
 
+from devices.commanding import run_due_commands
 from devices.domain.schedule import Mode
 from devices.drivers.base import DriverError, Measured
 from devices.drivers.modbus import ModbusDriver
 from devices.models import Device
+from devices.scheduling import replace_schedules
+from devices.telemetry_models import Reading
+from tests.builders import NOW, at, device, segment
 from tests.devices.conformance import SetPointConformance, SetPointPeer, set_point, soon
 from tests.devices.sunspec_device import (
     NEW_STORAGE,
@@ -385,3 +392,50 @@ def test_checking_settings_loads_no_pymodbus():
         "assert driver_named('modbus').check_settings({}); assert 'pymodbus' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+@pytest.mark.django_db
+def test_a_schedule_begins_on_time_is_renewed_and_ends_proven(server):
+    """From the plan to the registers, as the device's own log has it."""
+    unit = server.add(sunspec_map(NEW_STORAGE))
+    where = row(server, unit).settings
+    pack = device(external_id="pack", kind="BATTERY", driver="modbus", settings=where)
+    with time_machine.travel(NOW, tick=False) as clock:
+
+        def run(moment):
+            unit.let_pass((moment - timezone.now()).total_seconds())
+            clock.move_to(moment)
+            return run_due_commands(now=moment)
+
+        with transaction.atomic():
+            replace_schedules(
+                desired={pack.pk: (segment(10, 20, "4.5", mode=Mode.DISCHARGE),)}, now=timezone.now()
+            )
+        assert run(at(9.9)) == 0
+        assert unit.log == []
+
+        assert run(at(10)) == 1
+        value, normal = pack.commands.order_by("pk")
+        assert value.state == "ACKNOWLEDGED"
+        assert re.fullmatch(r"Model 704 holds 4,500 W, reverts in 1\d\d s\.", value.proof)
+
+        def renew():
+            value.refresh_from_db()
+            assert run(value.next_attempt_at) == 1
+            value.refresh_from_db()
+
+        for _ in range(4):
+            renew()
+        assert (unit.held_kw(), value.detail) == (Decimal("4.5"), "")
+        unit.put(704, 25, 800)
+        renew()
+        assert value.detail == "Changed by someone else: Model 704: WSet 800 W, not 4,500 W."
+        assert (unit.noted("on"), unit.noted("lapsed")) == (["power"] * 6, [])
+
+        run(at(20))
+        normal.refresh_from_db()
+        assert (normal.state, normal.proof[:22]) == ("ACKNOWLEDGED", "Off: WSetEna of model ")
+        assert (unit.held_kw(), unit.noted("lapsed")) == (None, ["power"])
+    pack.refresh_from_db()
+    assert (pack.power_kw, pack.state_of_charge_percent) == (Decimal("1.5"), Decimal("62.5"))
+    assert Reading.objects.count() == 7
