@@ -200,19 +200,19 @@ class Talk:
         """
         control = wanted.control
         block = self.blocks[control.model]
-        if found := difference(wanted, block):
-            raise DriverError(
-                f"The device took the write and holds something else. Model {control.model}: {found}.",
-                permanent=False,
-            )
         left = seconds_left(control, block)
         lasts = block.raw(control.timer) or 0 if left is None else left
-        if not 0 < lasts <= seconds:
+        if is_on(control, block) and not 0 < lasts <= seconds:
             with suppress(_Refusal):
                 await self._write(control, {control.switch: 0})
             raise DriverError(
                 f"The revert timer of model {control.model} does not run, so it was switched off again.",
                 permanent=True,
+            )
+        if found := difference(wanted, block):
+            raise DriverError(
+                f"The device took the write and holds something else. Model {control.model}: {found}.",
+                permanent=False,
             )
         if left is not None and left < seconds // 2:
             raise DriverError(

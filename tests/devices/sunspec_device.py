@@ -149,19 +149,19 @@ class SunSpecDevice:
         """Follow a write; changes what the server will store of it."""
         for name, at, model, switch, timer, _ in self.present():
             size = 2 if model == 704 else 1
-            if self.fault == "forget the timer" and place <= at + timer < place + len(values):
+            if "forget the timer" in self.fault and place <= at + timer < place + len(values):
                 offset = at + timer - place
                 values[offset : offset + size] = [0] * size
-            if self.fault == "lie" and place <= at + 25 < place + len(values) and name == "power":
+            if "lie" in self.fault and place <= at + 25 < place + len(values) and name == "power":
                 values[at + 25 - place] = 3000
             if place <= at + switch < place + len(values):
                 is_on = bool(values[at + switch - place])
                 self.note("on" if is_on else "off", name)
                 seconds = self.timer(at, model, timer)
                 self.ends.pop(name, None)
-                if is_on and seconds and self.fault != "stop the timer":
+                if is_on and seconds and "stop the timer" not in self.fault:
                     self.ends[name] = self.now + seconds
-                if self.fault == "stop the timer" and model != 704:
+                if "stop the timer" in self.fault and model != 704:
                     self.registers[at + timer] = 0
 
     def held_kw(self):

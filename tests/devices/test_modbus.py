@@ -224,10 +224,11 @@ def test_a_device_that_forgets_the_timer_is_never_switched_on(server, apply):
     assert unit.noted("on") == []
 
 
+@pytest.mark.parametrize("fault", ["stop the timer", "stop the timer and lie"])
 @pytest.mark.parametrize("models", [NEW_STORAGE, OLD_STORAGE], ids=["704", "124"])
-def test_a_device_whose_timer_stands_still_is_switched_off_again(server, apply, models):
+def test_a_device_whose_timer_stands_still_is_switched_off_again(server, apply, models, fault):
     unit = server.add(sunspec_map(models))
-    unit.fault = "stop the timer"
+    unit.fault = fault
     with pytest.raises(DriverError, match="switched off again") as error:
         apply(unit, Mode.DISCHARGE, "3")
     assert error.value.permanent
