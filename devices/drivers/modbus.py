@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeGuard
 
 from devices.domain.egress import Forbidden, check_place
 from devices.domain.sunspec import BASES, BrokenMap, Site
@@ -18,6 +18,9 @@ from devices.domain.sunspec_controls import Unsuited
 from devices.drivers.base import Answer, Capabilities, Driver, DriverError, SetPoint
 from devices.drivers.egress import UnknownName, allowed_numbers, look_up, policy_set
 from devices.models import Device
+
+if TYPE_CHECKING:
+    from devices.drivers.modbus_talk import Maps
 
 PORTS_SETTING: Final = "DEVICE_MODBUS_PORTS"
 MODBUS_PORT: Final = 502
@@ -36,7 +39,8 @@ class ModbusDriver(Driver):
     """Finds the device's models, writes one control with its revert timer, and reads it back.
 
     A connection and a thread a device, closed after each try: many devices take one connection or two, and
-    whoever looks after them on the site needs one as well.
+    whoever looks after them on the site needs one as well. Where models were found is remembered, and checked
+    each time: to walk through a map takes a dozen questions and more.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -47,6 +51,7 @@ class ModbusDriver(Driver):
 
     def __init__(self, look_up: Callable[[str, int], Sequence[str]] = look_up) -> None:
         self._look_up = look_up
+        self._maps: Maps = {}
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the address and the rest; see `Driver.check_settings`."""
@@ -85,6 +90,7 @@ class ModbusDriver(Driver):
                 numbers,
                 site,
                 set_point,
+                maps=self._maps,
                 rated_kw=device.rated_power_kw,
                 not_after=not_after,
                 seconds=deadline - time.monotonic(),

@@ -36,18 +36,33 @@ KEPT_FOR_THE_ANSWER: Final = 0.2  # seconds
 EXCEPTIONS: Final = {1: "illegal function", 2: "illegal address", 3: "illegal value"}
 
 
+Maps = dict[tuple[str, int, int], Mapping[int, Model]]
+"""Where the models of devices were found, by host, port and unit."""
+
+
+class Moved(DriverError):
+    """A model is not where it was found."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"Model {number} is in the device's SunSpec map, but cannot be read.", permanent=False
+        )
+
+
 async def carry(
     numbers: Sequence[str],
     site: Site,
     set_point: SetPoint,
     *,
+    maps: Maps,
     rated_kw: Decimal,
     not_after: datetime,
     seconds: float,
 ) -> Answer:
     """Write one set-point over a connection of its own, all within so many seconds.
 
-    1. Find the models, and look whether it is the device that is meant.
+    1. Find the models, which `maps` may know from an earlier time, and look whether it is the device that is
+    meant.
     2. Decide by what it says of itself; write; read back.
     3. Read what it does, as far as there is time.
 
@@ -62,10 +77,9 @@ async def carry(
         connected(numbers, site.port, unit_id=site.unit_id, answer_seconds=site.answer_seconds) as line,
     ):
         talk = Talk(line, not_after=not_after)
-        await talk.find_models(site.bases)
+        await _find(talk, site, maps)
         if site.serial_number:
             await talk.check_serial_number(site.serial_number)
-        await talk.read_models(NEEDED)
         if set_point.mode is None or set_point.mode is Mode.IDLE:
             answer = await talk.switch_off()
         else:
@@ -80,13 +94,28 @@ async def carry(
         return replace(answer, measured=await talk.measure(deadline - KEPT_FOR_THE_ANSWER))
 
 
+async def _find(talk: Talk, site: Site, maps: Maps) -> None:
+    """Find the device's models and read those that matter; walk through its map only if they have moved."""
+    place = (site.host, site.port, site.unit_id)
+    if known := maps.pop(place, None):
+        talk.models = known
+        with suppress(Moved):
+            await talk.read_models(NEEDED)
+            maps[place] = known
+            return
+    await talk.find_models(site.bases)
+    await talk.read_models(NEEDED)
+    if talk.models.keys() & NEEDED:  # else nothing would show that they have moved
+        maps[place] = talk.models
+
+
 class Talk:
     """What is done over one connection; `blocks` are the models as they were read last, by number."""
 
     def __init__(self, line: Line, *, not_after: datetime) -> None:
         self._line = line
         self._not_after = not_after
-        self._models: dict[int, Model] = {}
+        self.models: Mapping[int, Model] = {}
         self.blocks: dict[int, Block] = {}
 
     async def find_models(self, bases: Sequence[int]) -> None:
@@ -114,8 +143,8 @@ class Talk:
                 break
             found.append(model)
             address = model.after
-        for model in reversed(found):  # of two alike the first counts
-            self._models[model.number] = model
+        # Of two alike the first counts.
+        self.models = {model.number: model for model in reversed(found)}
 
     async def check_serial_number(self, expected: str) -> None:
         """Refuse another device, as where addresses were dealt out anew.
@@ -136,13 +165,13 @@ class Talk:
         """Read those of the models that the device has.
 
         Raises:
-            BrokenMap: one is in the map, but cannot be read.
+            Moved: one is not where it was found.
         """
-        for number in sorted(self._models.keys() & numbers):
-            model = self._models[number]
+        for number in sorted(self.models.keys() & numbers):
+            model = self.models[number]
             registers = await self._read(model.address, span(model))
-            if registers is None:
-                raise BrokenMap(f"Model {number} is in the device's SunSpec map, but cannot be read.")
+            if registers is None or list(registers[:2]) != [model.number, model.length]:
+                raise Moved(number)
             self.blocks[number] = Block(model, registers)
 
     async def switch_on(self, wanted: Wanted, set_point: SetPoint) -> Answer:

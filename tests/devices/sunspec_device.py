@@ -69,7 +69,16 @@ class SunSpecDevice:
         self.ahead = 0.0
         self.ends = {}
         self.closing = None
+        self.requests = 0
         [(self.base, self.registers)] = blocks.items()
+        self.look_around()
+
+    def become(self, blocks):
+        """Have another map of the same length from now on."""
+        [self.registers[:]] = blocks.values()
+        self.look_around()
+
+    def look_around(self):
         self.places, self.lengths = {}, {}
         at = 2
         while at + 1 < len(self.registers) and self.registers[at] not in {0, 0xFFFF}:
@@ -132,6 +141,7 @@ class SunSpecDevice:
 
     async def act(self, code, start, address, count, current, values):
         """Answer one request; the server calls this before it reads or writes the registers."""
+        self.requests += 1
         if self.fault == "silent":
             await self.closing.wait()
         if self.fault == "busy":

@@ -283,6 +283,25 @@ def test_a_map_is_found_where_it_is(server, apply, base):
     assert apply(unit, Mode.DISCHARGE, "3", **settings).is_accepted
 
 
+def test_a_map_is_walked_through_once_and_anew_when_its_models_have_moved(server, apply):
+    unit = server.add(sunspec_map(NEW_STORAGE))
+    asked = []
+
+    def count():
+        before = unit.requests
+        assert apply(unit, Mode.DISCHARGE, "3").is_accepted
+        asked.append(unit.requests - before)
+
+    count()
+    count()
+    unit.become(sunspec_map({number: NEW_STORAGE[number] for number in (713, 704, 702, 701)}))
+    count()
+    count()
+    assert asked[1] == asked[3] == asked[0] - 7  # the mark, five headers and the end
+    assert asked[2] == asked[0] + 1
+    assert unit.held_kw() == 3
+
+
 def chain(*headers, begins=(1, 66), rest=0):
     """Return a map whose models are so long as they say, but for what follows the last."""
     registers = [0x5375, 0x6E53]
