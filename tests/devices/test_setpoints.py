@@ -239,7 +239,7 @@ def test_a_worker_killed_between_the_write_and_its_record_is_followed_by_the_sam
     ("driver", "writes"),
     [
         pytest.param("SetPointDriver", ["3", "3"], id="looks at the clock and writes nothing"),
-        pytest.param("CarelessDriver", ["3", "5", "3"], id="paused after the look at the clock"),
+        pytest.param("CarelessDriver", ["3", "5", "3", "3"], id="paused after the look at the clock"),
     ],
 )
 def test_a_paused_worker_does_not_undo_what_was_told_meanwhile(
