@@ -15,6 +15,7 @@ import msgspec
 LONGEST_PAYLOAD = 4096
 LONGEST_DETAIL = 200
 NEWEST_VERSION = 2**31 - 1
+MODES = frozenset({"normal", "curtail", "discharge", "export", "idle"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,17 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a device measured at one moment: kW at the meter, state of charge in percent if it has one."""
+    """What a device measured at one moment: kW it takes, state of charge in percent if it has one.
+
+    `energy_kwh` is its counter, all taken minus all given; `mode` what it says it does.
+    """
 
     at: datetime
     power_kw: Decimal
     state_of_charge_percent: Decimal | None
     is_online: bool
+    energy_kwh: Decimal | None = None
+    mode: str = ""
 
 
 Message = TypeVar("Message")
@@ -50,6 +56,8 @@ class _ReadingMessage(msgspec.Struct):
     power_kw: float
     soc_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
     online: bool = True
+    energy_kwh: float | None = None
+    mode: str | None = None
 
 
 _acknowledgements = msgspec.json.Decoder(_AcknowledgementMessage)
@@ -73,7 +81,10 @@ def read_acknowledgement(payload: bytes) -> Acknowledgement | None:
 
 
 def read_reading(payload: bytes) -> Reading | None:
-    """Return `{"at", "power_kw", "soc_percent"?, "online"?}` as a value; `at` must say its zone."""
+    """Return `{"at", "power_kw", "soc_percent"?, "online"?, "energy_kwh"?, "mode"?}` as a value.
+
+    `at` must say its zone. A mode of its own is as if it said none.
+    """
     message = _read(_readings, payload)
     if message is None or not 1970 < message.at.year < 9999:  # far from where a zone's shift would overflow
         return None
@@ -83,6 +94,8 @@ def read_reading(payload: bytes) -> Reading | None:
         power_kw=Decimal(str(message.power_kw)),
         state_of_charge_percent=None if soc is None else round(Decimal(str(soc)), 2),
         is_online=message.online,
+        energy_kwh=None if message.energy_kwh is None else Decimal(str(message.energy_kwh)),
+        mode=message.mode if message.mode in MODES else "",
     )
 
 
