@@ -54,7 +54,7 @@ class Inbox:
         return len(self.reports)
 
     def add(self, report: Report) -> None:
-        """Keep a report, in place of an older one of its kind; where there is no room drop a reading, or it."""
+        """Keep a report, in place of an older one of its kind; without room drop a reading, or it."""
         key = _key(report)
         self._forget(key)  # so that the newer one stands where it was said
         if len(self.reports) >= self.limit:
