@@ -28,6 +28,8 @@ AHEAD_AT_MOST: Final = timedelta(minutes=1)
 LIVE: Final = timedelta(minutes=5)
 """How old a reading may be to be a sign of life; older ones were kept somewhere and come late."""
 
+PORTION: Final = 1_000
+
 MOST_KW: Final = Decimal(1_000_000)
 """No single device takes or gives more: beyond it is a broken meter, not a measurement."""
 
@@ -175,6 +177,22 @@ FROM {given} WHERE devices_device.id = given.id
 """
 
 
+def record_many(readings: Sequence[DeviceReading], *, now: datetime) -> Recorded:
+    """Store any number of readings, a portion after another, so that no device is locked for long.
+
+    What is stored stays stored if a later portion fails: whoever sends all of it again gets duplicates.
+    """
+    stored = duplicates = 0
+    refused: list[Refused] = []
+    for first in range(0, len(readings), PORTION):
+        portion = readings[first : first + PORTION]
+        told = record_readings(portion, now=now)
+        stored += told.stored
+        duplicates += told.duplicates
+        refused += [Refused(first + one.index, one.reason) for one in told.refused]
+    return Recorded(stored, duplicates, tuple(refused))
+
+
 @transaction.atomic
 def record_readings(
     readings: Sequence[DeviceReading], *, now: datetime, tells_presence: bool = True
@@ -229,10 +247,22 @@ def _sift(
         if reason := _why_refused(reading, devices=devices, since=since, now=now):
             refused.append(Refused(index, reason))
             continue
-        at = reading.at.astimezone(UTC)
-        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-        kept.setdefault((reading.device_id, at), replace(reading, at=at))
+        as_kept = _as_kept(reading)
+        kept.setdefault((as_kept.device_id, as_kept.at), as_kept)
     return refused, [kept[key] for key in sorted(kept)]
+
+
+def _as_kept(reading: DeviceReading) -> DeviceReading:
+    """Return it with no more digits than are kept."""
+    at = reading.at.astimezone(UTC)
+    energy, percent = reading.energy_kwh, reading.state_of_charge_percent
+    return replace(
+        reading,
+        at=at.replace(microsecond=at.microsecond // 1000 * 1000),
+        power_kw=round(reading.power_kw, 3),
+        energy_kwh=None if energy is None else round(energy, 3),
+        state_of_charge_percent=None if percent is None else round(percent, 2),
+    )
 
 
 def _why_refused(reading: DeviceReading, *, devices: Container[int], since: datetime, now: datetime) -> str:
@@ -327,8 +357,8 @@ def _gaps(listed: Sequence[tuple[DeviceReading, _Place]]) -> list[Between]:
 
 def _as_sample(reading: DeviceReading) -> Sample:
     energy = reading.energy_kwh
-    watt_hours = None if energy is None else int(round(energy, 3) * 1000)
-    return Sample(_milliseconds(reading.at), int(round(reading.power_kw, 3) * 1000), watt_hours)
+    watt_hours = None if energy is None else int(energy * 1000)
+    return Sample(_milliseconds(reading.at), int(reading.power_kw * 1000), watt_hours)
 
 
 def _charges(readings: Iterable[DeviceReading], *, minutes: int) -> dict[int, tuple[Decimal, datetime]]:

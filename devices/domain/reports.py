@@ -45,6 +45,10 @@ class Reading:
 Message = TypeVar("Message")
 
 
+class NoReading(ValueError):
+    """A row is no reading; the message says why."""
+
+
 class _AcknowledgementMessage(msgspec.Struct):
     version: Annotated[int, msgspec.Meta(ge=0, le=NEWEST_VERSION)]
     status: Literal["accepted", "rejected"]
@@ -58,6 +62,10 @@ class _ReadingMessage(msgspec.Struct):
     online: bool = True
     energy_kwh: float | None = None
     mode: str | None = None
+
+
+class _DeviceReadingMessage(_ReadingMessage, kw_only=True):
+    device: str
 
 
 _acknowledgements = msgspec.json.Decoder(_AcknowledgementMessage)
@@ -86,8 +94,31 @@ def read_reading(payload: bytes) -> Reading | None:
     `at` must say its zone. A mode of its own is as if it said none.
     """
     message = _read(_readings, payload)
-    if message is None or not 1970 < message.at.year < 9999:  # far from where a zone's shift would overflow
+    if message is None or not _is_dated(message):
         return None
+    return _reading(message, mode=message.mode if message.mode in MODES else "")
+
+
+def read_row(row: object) -> tuple[str, Reading]:
+    """Return a row of many readings, decoded from JSON: the device's own id, and what it measured.
+
+    Raises:
+        NoReading: with what is wrong, for whoever sent it.
+    """
+    try:
+        message = msgspec.convert(row, _DeviceReadingMessage)
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        raise NoReading(f"{str(error).rstrip('.')}.") from None
+    if not _is_dated(message):
+        raise NoReading("The time is not one of these centuries.")
+    return message.device, _reading(message, mode=message.mode or "")
+
+
+def _is_dated(message: _ReadingMessage) -> bool:
+    return 1970 < message.at.year < 9999  # far from where a zone's shift would overflow
+
+
+def _reading(message: _ReadingMessage, *, mode: str) -> Reading:
     soc = message.soc_percent
     return Reading(
         at=message.at.astimezone(UTC),
@@ -95,7 +126,7 @@ def read_reading(payload: bytes) -> Reading | None:
         state_of_charge_percent=None if soc is None else round(Decimal(str(soc)), 2),
         is_online=message.online,
         energy_kwh=None if message.energy_kwh is None else Decimal(str(message.energy_kwh)),
-        mode=message.mode if message.mode in MODES else "",
+        mode=mode,
     )
 
 
