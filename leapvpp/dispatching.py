@@ -16,7 +16,7 @@ import dispatch.queries
 import leapvpp.certification.queries
 from devices.queue import RUN_DUE_COMMANDS
 from leapvpp import queue
-from leapvpp.health import DISPATCHER, note_heartbeat
+from leapvpp.health import COMMAND_WORKER, DISPATCHER, is_silent, note_heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +60,22 @@ class Dispatcher:
         return woken_at is None or now - woken_at >= WAKE_AGAIN_AFTER
 
     def _wake(self, names: Sequence[str], *, now: datetime) -> list[str]:
-        """Queue tasks, but for those whose queue is full: whatever is queued there will do their work too."""
+        """Queue tasks, but for those whose queue is full: whatever is queued there will do their work too.
+
+        While the cluster for commands gives no sign of life, the other one stands in for it.
+        """
         concerned = {queue.cluster_of(name) for name in names}
         full = {each for each in concerned if queue.waiting_count(each, now=now) >= FULL_QUEUE}
         woken = [name for name in names if queue.cluster_of(name) not in full]
         for name in woken:
             queue.wake(name)
             self.woken_at[name] = now
+        if RUN_DUE_COMMANDS in names and is_silent(COMMAND_WORKER, now=now) and not self._is_full(now=now):
+            queue.wake(RUN_DUE_COMMANDS, queue.PORTAL)
         return woken
+
+    def _is_full(self, *, now: datetime) -> bool:
+        return queue.waiting_count(queue.PORTAL, now=now) >= FULL_QUEUE
 
 
 def coming_moments(*, now: datetime) -> list[datetime]:

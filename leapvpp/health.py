@@ -39,6 +39,11 @@ def note_heartbeat(*, name: str, now: datetime, detail: str = "") -> None:
     Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": now, "detail": detail})
 
 
+def is_silent(name: str, *, now: datetime) -> bool:
+    """Return whether a process has given no sign of life for too long, or never."""
+    return not Heartbeat.objects.filter(name=name, beat_at__gte=now - SILENT_AFTER).exists()
+
+
 def signs(*, now: datetime) -> list[Sign]:
     """Return every sign, good or bad.
 

@@ -61,10 +61,10 @@ def cluster_of(task: str) -> Cluster:
     return COMMANDS if task in {RUN_DUE_COMMANDS, COMMANDS.beat} else PORTAL
 
 
-def wake(task: str) -> None:
-    """Queue a task without arguments by its dotted path, for the cluster whose task it is."""
+def wake(task: str, cluster: Cluster | None = None) -> None:
+    """Queue a task without arguments by its dotted path, for the cluster whose task it is, or another."""
     # Always by name: within a cluster django-q2 takes that one for the default.
-    name = cluster_of(task).name
+    name = (cluster or cluster_of(task)).name
     if task in LONG_TASKS:
         async_task(task, cluster=name, timeout=LONG_TASKS[task])
     else:

@@ -13,6 +13,7 @@ from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS, wake_planning
 from leapvpp import dispatching, queue
 from leapvpp.beats import beat_command_worker, beat_worker
 from leapvpp.dispatching import Dispatcher, moments_to_wake
+from leapvpp.health import COMMAND_WORKER
 from leapvpp.models import Heartbeat
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +51,16 @@ def test_a_queue_that_nobody_works_on_is_not_flooded_and_does_not_stop_the_other
     waiting.append(RUN_DUE_COMMANDS)
     OrmQ.objects.filter(key=COMMANDS).delete()
     assert RUN_DUE_COMMANDS in dispatcher.look(now=start + timedelta(seconds=1000))
+
+
+@pytest.mark.parametrize("seconds", [None, 29, 31])
+def test_a_silent_cluster_for_commands_is_stood_in_for(waiting, seconds):
+    if seconds is not None:
+        Heartbeat.objects.create(name=COMMAND_WORKER, beat_at=NOW - timedelta(seconds=seconds))
+    waiting.append(RUN_DUE_COMMANDS)
+    Dispatcher().look(now=NOW)
+    found = {row.key for row in OrmQ.objects.all() if row.func() == RUN_DUE_COMMANDS}
+    assert found == ({COMMANDS} if seconds == 29 else {COMMANDS, "portal"})
 
 
 def test_all_processes_give_signs_of_life(waiting):
