@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from devices import pruning, watching
 from devices.domain.intervals import QUARTER, Energy, Sample, minutes_of
 from devices.models import Device
 from devices.telemetry import DeviceReading, Recorded, record_readings
@@ -161,3 +162,47 @@ def test_a_batch_costs_the_same_statements_whatever_its_size():
         assert told == Recorded(2 * len(some), 0)
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 8
+
+
+def test_what_is_too_old_goes_oldest_first_in_portions_and_what_still_counts_stays(monkeypatch, settings):
+    settings.MINUTES_KEPT_DAYS = 1  # less than readings: they stay as long as these
+    row = device()
+    rows = [Reading(device=row, at=NOW - timedelta(days=2, hours=hours), power_kw=1) for hours in range(8)]
+    Reading.objects.bulk_create(rows)
+    for minutes, days in ((1, 2), (15, 400)):
+        PowerInterval.objects.bulk_create(
+            PowerInterval(
+                device=row,
+                minutes=minutes,
+                starts_at=NOW - timedelta(days=days, hours=hours),
+                watt_milliseconds=1,
+                covered_milliseconds=1,
+            )
+            for hours in range(8)
+        )
+    monkeypatch.setattr(pruning, "PORTION", 2)
+    assert "devices.tasks.prune" in watching.waiting(now=NOW)
+    assert pruning.prune(now=NOW) == 3 * 5
+    assert pruning.prune(now=NOW) == 0
+    assert "devices.tasks.prune" not in watching.waiting(now=NOW)
+    assert set(Reading.objects.values_list("pk", flat=True)) == {one.pk for one in rows[:3]}
+    assert PowerInterval.objects.count() == 2 * 3
+    assert watching.waiting(now=NOW + timedelta(minutes=59)) == watching.waiting(now=NOW)
+    assert "devices.tasks.prune" in watching.waiting(now=NOW + timedelta(minutes=61))
+
+
+def test_a_late_reading_still_finds_its_neighbours_after_pruning():
+    row = device()
+    edge = NOW - timedelta(days=2)
+    early, late = (
+        DeviceReading(device_id=row.pk, at=edge + timedelta(minutes=minutes), power_kw=Decimal(kw))
+        for minutes, kw in ((-58, 2), (3, 1))
+    )
+    record_readings([replace(early, energy_kwh=Decimal(1))], now=NOW - timedelta(days=1))
+    record_readings([replace(late, energy_kwh=Decimal(2))], now=NOW - timedelta(days=1))
+    assert sum(one.covered_milliseconds for one in kept(row, 15).values()) == 61 * 60_000 - 56 * 60_000
+    pruning.prune(now=NOW)
+    middle = replace(late, at=edge, energy_kwh=Decimal("1.9"))
+    assert record_readings([middle], now=NOW).stored == 1
+    assert sum(one.covered_milliseconds for one in kept(row, 15).values()) == 61 * 60_000
+    assert sum(one.watt_milliseconds for one in kept(row, 15).values()) == 1000 * 3_600_000
