@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import commanding, proving
+from devices import commanding, proving, pruning
 
 
 def run_due_commands() -> str:
@@ -15,3 +15,8 @@ def run_due_commands() -> str:
 def prove() -> str:
     """Look whether devices do what they were told, where that is due."""
     return f"{proving.prove(now=timezone.now())} proofs judged"
+
+
+def prune() -> str:
+    """Take away what was measured and is too old to be kept."""
+    return f"{pruning.prune(now=timezone.now())} rows pruned"
