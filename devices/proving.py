@@ -13,11 +13,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce, JSONObject
 
 from devices.domain import proving as domain
 from devices.domain.proving import Asked, Judgement, ReadBack, Said, Verdict
@@ -82,6 +83,21 @@ def follow_runs(*, now: datetime) -> Changes | None:
 def can_prove() -> Q:
     """Keep devices that ever said what they take, or whose driver can ask what they hold."""
     return Q(device__power_at__isnull=False) | Q(device__driver__in=_drivers_that_read_back())
+
+
+def with_proofs(commands: QuerySet[Command]) -> QuerySet[Any]:
+    """Add `proven`: state, how and words of the newest proof of what each command told, or null.
+
+    That is the proof of a run that began while the command counted, or of a return to normal for one that
+    clears. What a command itself read back is in its own columns.
+    """
+    over_at = Coalesce(OuterRef("schedule__superseded_at"), OuterRef("expires_at"))
+    proofs = Proof.objects.filter(device=OuterRef("device"), since__lt=over_at).order_by("-since", "-pk")
+    words = JSONObject(state="state", how="how", detail="detail")
+    runs = proofs.filter(kind=ProofKind.RUN, ends_at__gt=OuterRef("created_at"))
+    normals = proofs.filter(kind=ProofKind.NORMAL, since__gte=OuterRef("created_at"))
+    is_clear = When(kind=CommandKind.CLEAR, then=Subquery(normals.values(words=words)[:1]))
+    return commands.annotate(proven=Case(is_clear, default=Subquery(runs.values(words=words)[:1])))
 
 
 def _drivers_that_read_back() -> list[str]:

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
+from devices.api.alerts import AlertViewSet
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.replays import ReplayViewSet
 from dispatch.api.views import (
@@ -36,6 +37,7 @@ router.register("program-prices", ProgramPriceViewSet, basename="program-price")
 router.register(f"policies/(?P<policy_id>{ROW_ID})/replays", ReplayViewSet, basename="replay")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("commands", CommandViewSet, basename="command")
+router.register("alerts", AlertViewSet, basename="alert")
 router.register("devices", DeviceViewSet, basename="device")
 router.register("meters", MeterViewSet, basename="meter")
 router.register("market-groups", MarketGroupViewSet, basename="market-group")

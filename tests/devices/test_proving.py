@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -145,11 +144,10 @@ class Asks:
 
 def test_devices_that_cannot_prove_have_no_proofs_and_nothing_waits():
     told(device(), segments=[giving(0, 60)])
-    Command.objects.all().delete()
-    assert waiting(now=at(1)) == ("devices.tasks.prove",)
+    assert "devices.tasks.prove" in waiting(now=at(1))
     assert looked(1) == []
-    assert waiting(now=at(1)) == ()
-    assert waiting(now=at(1) + timedelta(minutes=1)) == ("devices.tasks.prove",)
+    assert "devices.tasks.prove" not in waiting(now=at(1))
+    assert "devices.tasks.prove" in waiting(now=at(2))
 
 
 def test_a_fleet_costs_as_many_statements_as_a_few_devices():
