@@ -31,6 +31,7 @@ from devices.models import (
     ScheduleSegment,
     SegmentMode,
 )
+from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
 from devices.watching import ALERTS, claim_look
 from meters.among import Ids
@@ -104,7 +105,15 @@ def _last_words(device_ids: Collection[int]) -> dict[int, str]:
 
 
 def _doubtful() -> list[Doubtful]:
-    rows = Proof.objects.filter(is_open=True).exclude(state=ProofState.PROVEN)
+    rows = list(
+        Proof.objects.filter(~Q(state=ProofState.PROVEN) | Q(is_changed_by_others=True), is_open=True)
+    )
+    changed = Command.objects.filter(
+        device_id__among=Ids(row.device_id for row in rows if row.is_changed_by_others),
+        schedule__superseded_at__isnull=True,
+        detail__startswith=CHANGED.format(""),
+    )
+    words = dict(changed.order_by("pk").values_list("device_id", "detail"))
     return [
         Doubtful(
             device_id=row.device_id,
@@ -112,7 +121,7 @@ def _doubtful() -> list[Doubtful]:
             verdict=Verdict(row.state),
             sentence=row.detail,
             since=row.since,
-            is_changed_by_others=row.is_changed_by_others,
+            found_changed=words.get(row.device_id, "") if row.is_changed_by_others else "",
             was_proven=row.proven_at is not None,
         )
         for row in rows

@@ -151,9 +151,7 @@ class SegmentOut(serializers.Serializer):
 class ProofOut(serializers.Serializer):
     """Whether a device does what it was told, by what it holds, takes and gives."""
 
-    state = CodeField(
-        ProofState, help_text="Unknown: it says nothing, or what it took before is not known."
-    )
+    state = CodeField(ProofState, help_text="Unknown: it says nothing, or what it took before is not known.")
     how = CodeField(ProofHow, allow_null=True, help_text="What that rests on; null where nothing is known.")
     detail = serializers.CharField(help_text="The same in words, with numbers.")
 

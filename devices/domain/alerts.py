@@ -40,14 +40,17 @@ Key = tuple[int, Kind]
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """A proof that is not proven. `was_proven`: it was, before."""
+    """A proof that is not proven, or of a device that was found changed.
+
+    `found_changed`: by whom and how, in words; put right since. `was_proven`: the proof was, at some time.
+    """
 
     device_id: int
     is_normal: bool
     verdict: Verdict
     sentence: str
     since: datetime
-    is_changed_by_others: bool
+    found_changed: str
     was_proven: bool
 
 
@@ -95,11 +98,11 @@ def _doubt(proof: Doubtful, *, known: Mapping[Key, str], now: datetime) -> tuple
         if proof.since + RESTORED_WITHIN > now:
             return None
         return Kind.NOT_RESTORED, f"{proof.sentence} It was to be as usual from {clock(proof.since)} on."
-    if proof.is_changed_by_others:
-        return Kind.CHANGED_BY_OTHERS, proof.sentence
+    if proof.found_changed:
+        return Kind.CHANGED_BY_OTHERS, f"{proof.found_changed} {proof.sentence}"
     if proof.verdict is Verdict.DEVIATES and proof.was_proven:
         return Kind.CHANGED_BY_OTHERS, f"It did what it was told, and does not any more. {proof.sentence}"
-    if proof.verdict is Verdict.AWAITED or (proof.device_id, Kind.FAILED) in known:
+    if proof.verdict in {Verdict.AWAITED, Verdict.PROVEN} or (proof.device_id, Kind.FAILED) in known:
         return None
     if proof.verdict is Verdict.UNKNOWN and (proof.device_id, Kind.OFFLINE_BEFORE_EVENT) in known:
         return None

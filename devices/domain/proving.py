@@ -59,11 +59,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What a device held when it was asked, and what somebody else had put there if so; in words."""
+    """What a device held when it was asked, in words."""
 
     at: datetime
     words: str
-    found_changed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,6 @@ class Judgement:
     sentence: str
     measured_kw: Decimal | None = None
     how: How | None = None
-    is_changed_by_others: bool = False
 
 
 def judge(
@@ -109,8 +107,6 @@ def judge(
     another outweighs it.
     """
     held = read_back if read_back and read_back.at >= asked.since else None
-    if held and held.found_changed:
-        return Judgement(Verdict.DEVIATES, held.found_changed, how=How.READ_BACK, is_changed_by_others=True)
     measured = _measure(asked, said=said, now=now)
     seen = _compare(asked, measured) if measured else None
     if measured and seen and _outweighs(seen, held=held, is_settled=measured.at >= asked.settles_at):

@@ -12,6 +12,7 @@ from devices.alert_models import Alert, AlertMessage
 from devices.alerting import acknowledge, watch_alerts
 from devices.models import Command, Device
 from devices.proof_models import Proof
+from devices.proving import prove
 from devices.scheduling import replace_schedules
 from tests.builders import at, device, segment
 
@@ -138,3 +139,16 @@ def test_a_herd_costs_as_many_statements_as_one_device():
 
     watch_alerts(now=at(-1))
     assert cost(1, 10) == cost(50, 20)
+
+
+def test_what_somebody_else_changed_is_an_alert_though_it_was_put_right():
+    one = device(power_at=at(-1), power_kw=0)
+    told(one)
+    now = {"state": "ACKNOWLEDGED", "due_at": at(0), "expires_at": at(60)}
+    Command.objects.update(proven_at=at(1), proof="Holds 5 kW.", **now)
+    prove(now=at(1.5))
+    assert looked(1.5) == []
+    Command.objects.update(detail="Changed by someone else: held 1 kW.")
+    prove(now=at(3))
+    assert looked(3) == [("CHANGED_BY_OTHERS", True)]
+    assert Alert.objects.get().text == "Changed by someone else: held 1 kW. Holds 5 kW."

@@ -125,11 +125,11 @@ def test_a_read_back_proves_run_and_return_of_a_device_that_says_nothing(setting
     told(silent, segments=[giving(0, 60)])
     command = Command.objects.get()
     looked(1)
-    Command.objects.update(proven_at=at(1.1), proof="Holds 4.5 kW.")
+    Command.objects.update(proven_at=at(1.1), proof="Holds 4.5 kW.", state="ACKNOWLEDGED")
     assert looked(2) == [("RUN", "PROVEN", "Holds 4.5 kW.")]
     looked(60)
     command.pk, command.key, command.kind = None, "clear", CommandKind.CLEAR
-    command.proven_at, command.proof = at(60.5), "Holds nothing."
+    command.proven_at, command.proof, command.state = at(60.5), "Holds nothing.", "ACKNOWLEDGED"
     command.save()
     assert looked(61)[1] == ("NORMAL", "PROVEN", "Holds nothing.")
 

@@ -18,7 +18,7 @@ def facts(*doubtful: Doubtful, **known) -> Facts:
 
 def doubt(verdict: str = "DEVIATES", **fields) -> Doubtful:
     """A proof since minute 0 that is not proven."""
-    values = {"is_normal": False, "is_changed_by_others": False, "was_proven": False} | fields
+    values = {"is_normal": False, "found_changed": "", "was_proven": False} | fields
     return Doubtful(
         device_id=ONE, verdict=Verdict(verdict), sentence="Gives 3.1 of 4.5 kW.", since=at(0), **values
     )
@@ -56,8 +56,8 @@ CASES = [
     ("proven, and then silent", facts(doubt("UNKNOWN", was_proven=True)), {Kind.UNVERIFIED: ...}),
     (
         "found changed",
-        facts(doubt(is_changed_by_others=True)),
-        {Kind.CHANGED_BY_OTHERS: "Gives 3.1 of 4.5 kW."},
+        facts(doubt("PROVEN", was_proven=True, found_changed="Changed by someone else: 1 kW.")),
+        {Kind.CHANGED_BY_OTHERS: "Changed by someone else: 1 kW. Gives 3.1 of 4.5 kW."},
     ),
     (
         "not restored",

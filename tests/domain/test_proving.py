@@ -173,11 +173,6 @@ def test_measured_power_outweighs_a_read_back_once_it_has_settled():
     assert judged(unknown, (9, "3"), now=10, read_back=held).verdict is Verdict.PROVEN
 
 
-def test_what_somebody_else_put_there_is_a_deviation():
-    found = judged(TOLD_TO_GIVE, (9, "-4.5"), read_back=ReadBack(at(5), "", "Changed by someone else: 1 kW."))
-    assert (found.verdict, found.is_changed_by_others) == (Verdict.DEVIATES, True)
-
-
 def test_normal_is_looked_at_for_a_day_with_growing_pauses_until_it_is_proven():
     told = asked(**TOLD_TO_GIVE | NORMAL)
     looks = [at(2)]
