@@ -215,6 +215,18 @@ def signing_secrets(name: str) -> list[str]:
     return secrets
 
 
+def addresses(name: str) -> list[str]:
+    """Return addresses of mail. Raises ImproperlyConfigured on what can be none."""
+    found = names(name)
+    for address in found:
+        before, at, after = address.rpartition("@")
+        if not (before and at and after) or any(c.isspace() or c in "<>" for c in address):
+            raise ImproperlyConfigured(
+                f"{name} names {address!r}. Set it to addresses such as desk@example.com, separated by commas."
+            )
+    return found
+
+
 def alert_webhook_url() -> str:
     """Return where alerts are posted, or "". Raises ImproperlyConfigured on plain http beyond loopback."""
     url = text("ALERT_WEBHOOK_URL")

@@ -36,7 +36,7 @@ DATABASES = {"default": environment.database(BASE_DIR)}
 vars().update(environment.email_settings())
 EMAIL_TIMEOUT = 10
 # Who is told of what needs a person; without addresses the pages alone say so.
-ALERT_EMAILS = environment.names("ALERT_EMAILS")
+ALERT_EMAILS = environment.addresses("ALERT_EMAILS")
 ALERT_EMAIL_FROM = environment.text("ALERT_EMAIL_FROM", "portal@localhost")
 ALERT_WEBHOOK_URL = environment.alert_webhook_url()
 ALERT_WEBHOOK_SECRET = environment.signing_secrets("ALERT_WEBHOOK_SECRET")

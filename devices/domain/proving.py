@@ -20,7 +20,7 @@ TOLERANCE: Final = Decimal("0.1")
 LEAST_TOLERANCE_KW: Final = Decimal("0.1")
 """Standby, and the last digit of what devices say."""
 MOST_AT_LEAST: Final = Decimal("0.5")
-"""Part of its rating that storage gives when the most it can was asked; what it can is not known better."""
+"""Part of its rating that storage exports when the most it can was asked; what it can is not known better."""
 SETTLES_WITHIN: Final = timedelta(minutes=2)
 """How long a device without a ramp may take until it counts."""
 MEAN_OVER: Final = timedelta(minutes=2)
@@ -167,15 +167,16 @@ def _compare(asked: Asked, measured: _Measured) -> Judgement:
 def _giving(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
     """Judge storage that was told to give."""
     gives = -measured.power_kw
+    begin = _begin(measured.power_kw)
+    if asked.target_kw is None and asked.mode is Mode.DISCHARGE:
+        return _verdict(is_right=gives >= LEAST_TOLERANCE_KW), f"{begin}; it was to follow the site's load."
     if asked.target_kw is None:
         is_enough = gives >= max(asked.rated_kw * MOST_AT_LEAST, LEAST_TOLERANCE_KW)
-        text = f"{_begin(measured.power_kw)}; the most it can was asked, rated {kw(asked.rated_kw)}."
+        text = f"{begin}; the most it can was asked, rated {kw(asked.rated_kw)}."
         return _verdict(is_right=is_enough), text
     is_right = abs(gives - asked.target_kw) <= tolerance(asked.target_kw)
     if gives < 0 or is_as_good_as_nothing(gives):
-        return _verdict(is_right=is_right), (
-            f"{_begin(measured.power_kw)}; it was to give {kw(asked.target_kw)}."
-        )
+        return _verdict(is_right=is_right), f"{begin}; it was to give {kw(asked.target_kw)}."
     return _verdict(is_right=is_right), f"Gives {figure(gives)} of {kw(asked.target_kw)}."
 
 
