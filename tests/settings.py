@@ -12,6 +12,8 @@ for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_MODBUS_PORTS", "DEVICE_H
     os.environ.pop(name, None)
 for name in ["MQTT_URL", "MQTT_CA_FILE", "MQTT_VERIFY"]:
     os.environ.pop(name, None)
+for name in ["ALERT_EMAILS", "ALERT_EMAIL_FROM", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET"]:
+    os.environ.pop(name, None)
 os.environ["ENV_FILE"] = "none"
 os.environ["SECRET_KEY"] = "only-for-tests-0123456789-0123456789-0123456789"
 os.environ["LEAP_WEBHOOK_KEYS"] = "key-one,key-two"
