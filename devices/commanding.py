@@ -39,6 +39,7 @@ from devices.queries import FIRST_TRY_TO_STOP, due_commands, lost_attempts, may_
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS: Final = 30
+WORKER_SECONDS: Final = 55
 RESTORING_SECONDS: Final = 15
 LOOKS_AGAIN_AFTER_SECONDS: Final = 0.2
 HEARD_LATE: Final = "The device accepted it after the try had ended."
@@ -61,8 +62,8 @@ def run_due_commands(*, now: datetime) -> int:
     2. Send what is due, until nothing is due and nothing on its way; while that lasts, what becomes due is
     sent too. What stops devices leaves first.
     3. Record answers as they come, and send more in their place.
-    Begins nothing after half a minute even if more is due, so that a worker's time limit is never met; what
-    is left is woken again. Time passes within the run: later commands count from `now` too.
+    Begins nothing after half a minute even if more is due, and no try that may last beyond a worker's time
+    limit; what is left is woken again. Time passes within the run: later commands count from `now` too.
     """
     _close_lost_attempts(now=now)
     _expire(now=now)
@@ -122,7 +123,8 @@ class _Run:
         """Claim what a lane has room for, and send it on its way."""
         lane = self._traffic.lane(driver_name)
         limit = lane.free(flow)
-        if limit <= 0 or not (is_idle or lane.is_worth_filling(flow)):
+        is_too_late = self._passed + lane.lease.total_seconds() > WORKER_SECONDS
+        if limit <= 0 or is_too_late or not (is_idle or lane.is_worth_filling(flow)):
             return 0
         now = self._now
         tries = claim(

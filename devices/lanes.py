@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 BATCH_WITHOUT_DRIVER: Final = 500
 LEASE_MARGIN_SECONDS: Final = 5
+SHORTEST_TRY_SECONDS: Final = 10.0
+LONGEST_TRY_SECONDS: Final = 40.0
+"""A worker's time limit leaves room for no more, whatever a driver says."""
 
 
 class Flow(Enum):
@@ -80,7 +83,8 @@ class Lane:
     @property
     def lease(self) -> timedelta:
         """How long one try may take until somebody else may try."""
-        longest = 10.0 if isinstance(self.driver, DriverError) else max(self.driver.timeout_seconds, 10.0)
+        allowed = 0 if isinstance(self.driver, DriverError) else self.driver.timeout_seconds
+        longest = min(max(allowed, SHORTEST_TRY_SECONDS), LONGEST_TRY_SECONDS)
         return timedelta(seconds=longest + LEASE_MARGIN_SECONDS)
 
     @property
@@ -98,7 +102,7 @@ class Lane:
         most = self.driver.concurrency
         under_way = self._on_their_way
         if flow is Flow.RESTING:
-            return (most if self.is_inline else max(1, most // 8)) - under_way[flow]
+            return (most if self.is_inline else max(1, most // 4)) - under_way[flow]
         left = most - under_way[Flow.STOPS] - under_way[Flow.USUAL]
         if flow is Flow.STOPS or self.is_inline:
             return left
