@@ -326,7 +326,7 @@ def test_the_slow_and_the_dead_keep_nobody_waiting(peers, began, settings):
     assert all(value(row).state == "ACKNOWLEDGED" for row in slow + others)
 
 
-def test_devices_that_never_answer_rest_and_take_no_turn_of_others(peers, began):
+def test_devices_that_do_not_answer_take_no_turn_of_others_and_rest(peers, began):
     driver = driver_named("values")
     silent = [one_of(peers, f"dead {number}", "dead", silent_tries=5) for number in range(40)]
     fine = one_of(peers, "fine")
@@ -391,7 +391,7 @@ def test_statements_do_not_grow_with_the_number_of_set_points(peers, began):
         peers.letting_go.clear()
         with CaptureQueriesContext(connection) as claiming:
             run = commanding._Run(began_at=began)
-            assert run._start_due(is_idle=True) == size
+            assert run._start_due() == size
         run.finish()
         counts.append((len(planning), len(claiming)))
     assert counts[0] == counts[1]
