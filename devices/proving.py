@@ -20,6 +20,7 @@ from django.db import transaction
 from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, JSONObject
 
+from devices.bulk import update_rows
 from devices.domain import proving as domain
 from devices.domain.proving import Asked, Judgement, ReadBack, Said, Verdict
 from devices.domain.runs import Changes, InEffect, NormalBegins, OpenProof, RunBegins, changes
@@ -252,7 +253,7 @@ def _judge_batch(*, now: datetime) -> int:
     if not proofs:
         return 0
     heard = _hear(proofs, now=now)
-    moved: list[Proof] = []
+    moved: list[Sequence[object]] = []
     looks: defaultdict[datetime | None, list[int]] = defaultdict(list)
     for proof in proofs:
         asked = _asked(proof)
@@ -265,9 +266,9 @@ def _judge_batch(*, now: datetime) -> int:
         )
         is_changed = not asked.is_normal and proof.device_id in heard.changed
         if _move(proof, found, is_changed=is_changed, now=now):
-            moved.append(proof)
+            moved.append([*(getattr(proof, name) for name in _JUDGED), proof.pk])
         looks[domain.next_look_at(asked, found.verdict, now=now)].append(proof.pk)
-    Proof.objects.bulk_update(moved, _JUDGED, batch_size=250)
+    update_rows(Proof, _JUDGED, moved)
     for next_look_at, keys in looks.items():
         Proof.objects.filter(pk__among=Ids(keys)).update(next_look_at=next_look_at, judged_at=now)
     done = [proof.pk for proof in proofs if _is_done(proof)]

@@ -222,7 +222,8 @@ def addresses(name: str) -> list[str]:
         before, at, after = address.rpartition("@")
         if not (before and at and after) or any(c.isspace() or c in "<>" for c in address):
             raise ImproperlyConfigured(
-                f"{name} names {address!r}. Set it to addresses such as desk@example.com, separated by commas."
+                f"{name} names {address!r}. Set it to addresses such as desk@example.com,"
+                " separated by commas."
             )
     return found
 

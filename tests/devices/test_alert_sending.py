@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
@@ -73,8 +74,14 @@ def test_nothing_is_lost_while_the_mail_server_refuses_and_one_try_speaks_for_al
 
 
 def test_a_mail_server_that_is_away_for_days_is_given_up_and_the_row_says_so(settings):
-    with mail_server() as gone:
-        settings.EMAIL_PORT = gone.port
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))  # and nobody listens
+        settings.EMAIL_PORT = unheard.getsockname()[1]
+        look_for_days(settings)
+
+
+def look_for_days(settings) -> None:
+    """Send when it is due first, and when it is due for the last time."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.ALERT_EMAILS = "127.0.0.1", ["desk@example.com"]
     raise_one(3)
@@ -102,8 +109,19 @@ def test_whoever_dies_after_sending_repeats_that_message_alone_under_its_own_id(
     assert (len(ids), len(set(ids))) == (3, 2)
 
 
+class HookServer(ThreadingHTTPServer):
+    """A webhook's server on loopback: keeps what is posted, answers with `status`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Hook)
+        self.posted: list[tuple[dict[str, str], bytes]] = []
+        self.status = 200
+
+
 class Hook(BaseHTTPRequestHandler):
-    """Keeps what is posted; answers with the server's status."""
+    """One request to it."""
+
+    server: HookServer
 
     def do_POST(self) -> None:
         """Take one request."""
@@ -119,9 +137,8 @@ class Hook(BaseHTTPRequestHandler):
 
 @contextmanager
 def hook_server():
-    """A webhook's server on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        server.posted, server.status = [], 200
+    """A server that listens until the end of the block."""
+    with HookServer() as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
