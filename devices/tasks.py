@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import alert_sending, alerting, commanding, proving
+from devices import alert_sending, alerting, commanding, proving, pruning
 
 
 def run_due_commands() -> str:
@@ -26,3 +26,8 @@ def watch_alerts() -> str:
 def send_alerts() -> str:
     """Send the messages about alerts that are due."""
     return f"{alert_sending.send_alerts(now=timezone.now())} messages sent"
+
+
+def prune() -> str:
+    """Take away what was measured and is too old to be kept."""
+    return f"{pruning.prune(now=timezone.now())} rows pruned"

@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from devices.api.alerts import AlertViewSet
+from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.replays import ReplayViewSet
 from dispatch.api.views import (
@@ -39,12 +40,14 @@ router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("commands", CommandViewSet, basename="command")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("devices", DeviceViewSet, basename="device")
+router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
 router.register("meters", MeterViewSet, basename="meter")
 router.register("market-groups", MarketGroupViewSet, basename="market-group")
 
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/preview/", PreviewView.as_view(), name="plan-preview"),
+    path("telemetry/", TelemetryView.as_view(), name="telemetry"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=READERS), name="schema"),
     path(
         "docs/",
