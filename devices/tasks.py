@@ -17,6 +17,11 @@ def prove() -> str:
     return f"{proving.prove(now=timezone.now())} proofs judged"
 
 
+def prune() -> str:
+    """Take away what was measured and is too old to be kept."""
+    return f"{pruning.prune(now=timezone.now())} rows pruned"
+
+
 def watch_alerts() -> str:
     """Raise and clear alerts, if that is due."""
     found = alerting.watch_alerts(now=timezone.now())
@@ -26,8 +31,3 @@ def watch_alerts() -> str:
 def send_alerts() -> str:
     """Send the messages about alerts that are due."""
     return f"{alert_sending.send_alerts(now=timezone.now())} messages sent"
-
-
-def prune() -> str:
-    """Take away what was measured and is too old to be kept."""
-    return f"{pruning.prune(now=timezone.now())} rows pruned"

@@ -33,12 +33,12 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     names = []
     if Proof.objects.filter(next_look_at__lte=now).exists() or _is_look_due(RUNS, now=now):
         names.append("devices.tasks.prove")
+    if pruning.is_waiting(now=now):
+        names.append("devices.tasks.prune")
     if _is_look_due(ALERTS, now=now):
         names.append("devices.tasks.watch_alerts")
     if _is_anything_to_send(now=now):
         names.append("devices.tasks.send_alerts")
-    if pruning.is_waiting(now=now):
-        names.append("devices.tasks.prune")
     return tuple(names)
 
 

@@ -191,13 +191,15 @@ def _device_network(name: str) -> Network:
     )
 
 
-def device_ports() -> tuple[int, ...]:
+def device_ports(
+    name: str = "DEVICE_PORTS", *, default: tuple[str, ...] = ("80", "443", "8080", "8443")
+) -> tuple[int, ...]:
     """Return the ports devices may be spoken to at. Raises ImproperlyConfigured on what is no port."""
-    found = names("DEVICE_PORTS", ("80", "443", "8080", "8443"))
+    found = names(name, default)
     for port in found:
         if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
             raise ImproperlyConfigured(
-                f"DEVICE_PORTS names {port!r}. Set it to ports such as 443,8443, separated by commas."
+                f"{name} names {port!r}. Set it to ports such as {','.join(default)}, separated by commas."
             )
     return tuple(int(port) for port in found)
 
@@ -222,8 +224,7 @@ def addresses(name: str) -> list[str]:
         before, at, after = address.rpartition("@")
         if not (before and at and after) or any(c.isspace() or c in "<>" for c in address):
             raise ImproperlyConfigured(
-                f"{name} names {address!r}. Set it to addresses such as desk@example.com,"
-                " separated by commas."
+                f"{name} names {address!r}. Set it to addresses such as desk@example.com, comma-separated."
             )
     return found
 

@@ -157,11 +157,13 @@ SILENCED_SYSTEM_CHECKS = [
 DEVICE_DRIVERS = {
     "simulator": "devices.drivers.simulator.SimulatorDriver",
     "http": "devices.drivers.http.HttpDriver",
+    "modbus": "devices.drivers.modbus.ModbusDriver",
     "mqtt": "devices.drivers.mqtt.MqttDriver",
 }
 # Where drivers may connect to, as devices' addresses are typed by people.
 DEVICE_NETWORKS = environment.device_networks()
 DEVICE_PORTS = environment.device_ports()
+DEVICE_MODBUS_PORTS = environment.device_ports("DEVICE_MODBUS_PORTS", default=("502",))
 DEVICE_CLOSED_PORTS = environment.service_ports(environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL)
 DEVICE_HTTP_SECRETS = environment.signing_secrets("DEVICE_HTTP_SECRETS")
 
@@ -252,5 +254,6 @@ LOGGING = {
         "django.server": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},  # it would log every address of the search
         "axes": {"level": "WARNING"},
+        "pymodbus": {"level": "CRITICAL"},  # what goes wrong is said of the attempt, once
     },
 }

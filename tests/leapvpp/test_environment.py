@@ -79,6 +79,7 @@ REFUSED = {
     ),
     "a network of clouds": ({"DEVICE_NETWORKS": "10.0.0.0/8,169.254.0.0/16"}, "names 169.254.0.0/16. Public"),
     "a port of no kind": ({"DEVICE_PORTS": "443,65536"}, "DEVICE_PORTS names '65536'. Set it"),
+    "a Modbus port of no kind": ({"DEVICE_MODBUS_PORTS": "0"}, "DEVICE_MODBUS_PORTS names '0'. Set it"),
     "a secret in the clear": (
         {"DEVICE_HTTP_SECRETS": "sesame"},
         "DEVICE_HTTP_SECRETS cannot be used",
@@ -113,6 +114,7 @@ ACCEPTED = {
     "devices on site": {
         "DEVICE_NETWORKS": "10.20.0.0/16, fc00::/7, 127.0.0.1/32",
         "DEVICE_PORTS": "443,9000",
+        "DEVICE_MODBUS_PORTS": "502,1502",
         "DEVICE_HTTP_SECRETS": "whsec_" + "QUJD" * 8,
     },
     "alerts": {
