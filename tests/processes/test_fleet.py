@@ -5,7 +5,6 @@ What counts is what the devices noted themselves: what each was told, in what or
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ import pytest
 from tests.bodies import group_body, text, timeslot
 from tests.processes.fleet import KEY, Fleet, fleet_portal, running_fleet
 from tests.processes.running import PATIENCE_SECONDS, Portal, wait_until
+from tests.processes.sizes import size
 
-SMALL = {"mqtt": 100, "http": 10, "modbus": 10}
-WHOLE = {"mqtt": 1000, "http": 20, "modbus": 20}
+SIZES = size({"mqtt": 100, "http": 10, "modbus": 10}, full={"mqtt": 1000, "http": 20, "modbus": 20})
 
 
 @pytest.fixture(scope="module")
