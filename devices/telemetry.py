@@ -1,7 +1,7 @@
 """Stage: what devices measured → readings, and what is known of the devices now.
 
 Writes `Reading` and, of `Device`, its newest power, state of charge, whether it is online and when it was
-last heard; a state of charge asks to be weighed. All set-based: a batch costs a constant number of statements.
+last heard; a state of charge asks to be weighed. A batch costs a constant number of statements.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_KWH: Final = Decimal(100_000_000_000)
 
 @dataclass(frozen=True, slots=True)
 class DeviceReading:
-    """What one device measured at `at`: kW positive when it takes power from the grid, negative when it gives.
+    """What one device measured at `at`: kW, positive when it takes power from the grid.
 
     `energy_kwh`: its counter, all taken minus all given; `mode`: what it says it does, or nothing.
     """
