@@ -1,9 +1,9 @@
 """How simulated devices behave: batteries, rooms, tanks, chargers, generators and loads. Pure.
 
-What a device takes is decided at fixed times: at each whole minute, when its schedule says something else, and
-when something in it is full, empty or over. In between the power holds and what it does is worked out in
-closed form. So how time is cut into steps makes no difference, and the same device at the same time
-always does the same.
+What a device takes is decided at fixed times: at each whole minute, when its schedule says something else,
+and when something in it is full, empty or over. In between the power holds, and what comes of it is worked
+out in closed form. So how time is cut into steps makes no difference, and the same device at the same
+time always does the same.
 
 Power in kW is positive when it is taken from the grid, energy in kWh; times are UTC.
 """
@@ -176,7 +176,7 @@ def _floor(at: datetime, step: timedelta) -> datetime:
 
 
 def _after(at: datetime, *, hours: float) -> datetime:
-    """Return the first microsecond by which so much time has passed; never `at` itself, however little it is."""
+    """Return the first microsecond by which so much time has passed; never `at` itself."""
     return at + timedelta(microseconds=max(1, math.ceil(min(hours, 24) * 3.6e9)))
 
 
