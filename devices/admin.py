@@ -371,8 +371,8 @@ class SimulatedDeviceAdmin(admin.ModelAdmin):
     list_select_related = ["device"]
     search_fields = ["device__external_id", "device__name"]
     ordering = ["device"]
-    fields = ["device", "fault", "accepted_version", "accepted_at", "message"]
-    readonly_fields = ["device", "accepted_version", "accepted_at", "message"]
+    fields = ["device", "fault", "accepted_version", "accepted_at", "message", "physics", "due_at"]
+    readonly_fields = ["device", "accepted_version", "accepted_at", "message", "physics", "due_at"]
 
     def save_model(self, request: HttpRequest, obj: SimulatedDevice, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         """Write the fault alone: the rest is the device's own."""
