@@ -9,7 +9,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from devices import telemetry_models as telemetry_models  # Django looks for models here
+from devices import alert_models as alert_models  # Django looks for models here
+from devices import proof_models as proof_models  # and here
+from devices import telemetry_models as telemetry_models  # and here
 from devices.domain.schedule import Mode, Segment
 from meters.models import Meter, Site
 

@@ -55,3 +55,10 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     if settings.SIMULATE and SimulatedDevice.objects.filter(due_at__lte=now).exists():
         names.append("devices.tasks.simulate_devices")
     return tuple(names)
+
+
+def falling_due(*, after: datetime, until: datetime) -> list[datetime]:
+    """Return the moments within `(after, until]` at which commands fall due, the first hundred in order."""
+    coming = Command.objects.filter(next_attempt_at__gt=after, next_attempt_at__lte=until)
+    moments = coming.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).distinct()
+    return [moment for moment in moments[:100] if moment is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import commanding, simulating
+from devices import commanding, proving, simulating
 
 
 def run_due_commands() -> str:
@@ -15,3 +15,8 @@ def run_due_commands() -> str:
 def simulate_devices() -> str:
     """Let simulated devices behave, and say what they measure."""
     return f"{simulating.step_devices(now=timezone.now())} simulated devices stepped"
+
+
+def prove() -> str:
+    """Look whether devices do what they were told, where that is due."""
+    return f"{proving.prove(now=timezone.now())} proofs judged"
