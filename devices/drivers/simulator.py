@@ -22,6 +22,7 @@ class SimulatorDriver(Driver):
 
     capabilities: ClassVar[Capabilities] = Capabilities(holds_schedule=True, telemetry=True)
     concurrency = 500
+    works_in_database = True
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
         """See `Driver.check_settings`; `says_charge: false` keeps a battery's charge to itself."""

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('devices', '0013_proof'),
+        ('devices', '0014_breaker'),
     ]
 
     operations = [
