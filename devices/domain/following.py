@@ -11,7 +11,7 @@ from typing import Any, Final
 
 WEAK_SHARE: Final = 0.6
 SOMEBODY_AFTER: Final = timedelta(minutes=5)
-"""How long into a run, if that is not more than a third of it, somebody else puts the device back."""
+"""How long a run lasts, if that is not more than a third of it, until somebody else puts the device back."""
 GRADUAL: Final = timedelta(seconds=10)
 """A ramp or a recovery goes in steps of this."""
 
@@ -114,7 +114,8 @@ def read_orders(message: Mapping[str, Any], *, since: datetime | None, fault: Fa
     tasks: list[_Task] = []
     if fault is not Fault.LIES:
         for segment in message.get("segments", ()):
-            tasks.append(_task(segment, tasks, fault=fault))
+            task = _task(segment, tasks)
+            tasks.append(_cut_short(task, since=since) if fault is Fault.SOMEBODY_ELSE else task)
     times = {
         each
         for task in tasks
@@ -125,14 +126,19 @@ def read_orders(message: Mapping[str, Any], *, since: datetime | None, fault: Fa
     return Orders(tuple(tasks), since, fault, tuple(sorted(times)))
 
 
-def _task(segment: Mapping[str, Any], earlier: Sequence[_Task], *, fault: Fault | None) -> _Task:
+def _cut_short(task: _Task, *, since: datetime | None) -> _Task:
+    """Return a task that somebody else ends soon after the device began with it."""
+    began = task.start if since is None else min(max(task.start, since), task.end)
+    end = began + min(SOMEBODY_AFTER, (task.end - began) / 3)
+    return replace(task, end=end, recovered_at=end)
+
+
+def _task(segment: Mapping[str, Any], earlier: Sequence[_Task]) -> _Task:
     start, end = datetime.fromisoformat(segment["start"]), datetime.fromisoformat(segment["end"])
     recovered_at = datetime.fromisoformat(segment.get("recover_until") or segment["end"])
     ramps_from, full_at = start, start + timedelta(seconds=segment.get("ramp_seconds") or 0)
     if earlier and earlier[-1].end == start and full_at == start:
         ramps_from, full_at = earlier[-1].ramps_from, earlier[-1].full_at
-    if fault is Fault.SOMEBODY_ELSE:
-        recovered_at = end = start + min(SOMEBODY_AFTER, (end - start) / 3)
     return _Task(
         prepares_from=datetime.fromisoformat(segment.get("precondition_from") or segment["start"]),
         start=start,

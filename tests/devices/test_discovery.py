@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from decimal import Decimal
 
 import aiomqtt
 import pytest
+import yaml
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from devices import discovering
 from devices.discovering import dismiss, record_announcements, waiting_devices
 from devices.discovery_models import FoundConfig, FoundDevice
-from devices.domain.discovery import Announcement, Found
+from devices.domain.discovery import Announcement, Found, read_announcement
 from devices.models import Device
 from leapvpp.announcing import Announcements
 from tests.builders import NOW, at, device, meter
 from tests.devices.mqtt_devices import MqttDevices, mosquitto
 from tests.devices.test_mqtt import Listening
-from tests.processes.running import empty_database
+from tests.processes.running import ROOT, empty_database
 
 WALL = Found("wall", "Wall battery", "Acme", "Store 13", "BATTERY", Decimal("5.2"))
 
@@ -135,6 +138,25 @@ def test_many_announcements_cost_as_many_statements_as_few():
         return len(caught)
 
     assert statements(2) == statements(20)
+
+
+def test_what_the_documentation_announces_is_taken_up():
+    text = (ROOT / "docs" / "devices-home-assistant.md").read_text()
+    [shown] = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    [package] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    first = yaml.safe_load(package)["automation"][0]["actions"][0]["data"]
+    for topic, payload in (
+        ("homeassistant/device/wall-4711/config", shown),
+        (first["topic"], first["payload"]),
+    ):
+        prefixes = settings.MQTT_DISCOVERY
+        found = read_announcement(topic, payload.encode(), prefixes=prefixes).found
+        assert (found.kind, found.rated_kw, found.capacity_kwh) == (
+            "BATTERY",
+            Decimal("5.2"),
+            Decimal("13.5"),
+        )
+        assert found.external_id in topic
 
 
 def test_of_too_many_announcements_the_first_are_kept_and_the_rest_is_logged(caplog):
