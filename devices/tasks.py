@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import commanding, proving, simulating
+from devices import commanding, proving, pruning, simulating
 
 
 def run_due_commands() -> str:
@@ -20,3 +20,8 @@ def simulate_devices() -> str:
 def prove() -> str:
     """Look whether devices do what they were told, where that is due."""
     return f"{proving.prove(now=timezone.now())} proofs judged"
+
+
+def prune() -> str:
+    """Take away what was measured and is too old to be kept."""
+    return f"{pruning.prune(now=timezone.now())} rows pruned"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from devices import pruning
 from devices.models import Device
 from devices.proof_models import Proof, Watch
 
@@ -26,10 +27,12 @@ def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
-    """Return the names of the tasks of proofs and alerts that have work at `now`; a few indexed questions."""
+    """Return the names of the tasks of proofs, alerts and pruning that have work at `now`; all indexed."""
     names = []
     if Proof.objects.filter(next_look_at__lte=now).exists() or _is_look_due(RUNS, now=now):
         names.append("devices.tasks.prove")
+    if pruning.is_waiting(now=now):
+        names.append("devices.tasks.prune")
     return tuple(names)
 
 

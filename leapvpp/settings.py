@@ -161,6 +161,11 @@ DEVICE_PORTS = environment.device_ports()
 DEVICE_CLOSED_PORTS = environment.service_ports(environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL)
 DEVICE_HTTP_SECRETS = environment.device_http_secrets()
 
+# Days for which what devices measure is kept.
+READINGS_KEPT_DAYS = environment.whole_number("READINGS_KEPT_DAYS", 2)
+MINUTES_KEPT_DAYS = environment.whole_number("MINUTES_KEPT_DAYS", 30)
+QUARTERS_KEPT_DAYS = environment.whole_number("QUARTERS_KEPT_DAYS", 400)
+
 # The API.
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
