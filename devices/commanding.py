@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -86,19 +86,25 @@ def retry_command(*, command_id: int, now: datetime) -> None:
         RetryRefused: it was accepted, replaced, is past its end, or would start a device that is withheld.
         Command.DoesNotExist: no such command.
     """
+    if not retry_commands(command_ids=[command_id], now=now):
+        raise RetryRefused(_why_no_retry(Command.objects.select_related("schedule").get(pk=command_id)))
+
+
+@transaction.atomic
+def retry_commands(*, command_ids: Collection[int], now: datetime) -> int:
+    """Try commands again at once, those of them that may be, and return how many. One statement."""
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
-    with transaction.atomic():
-        # Not by a join: the state must be looked at again after waiting for whoever supersedes the command.
-        changed = Command.objects.filter(
-            may_leave(now=now),
-            pk=command_id,
-            state__in=OPEN_COMMAND_STATES,
-            expires_at__gt=now,
-            schedule__in=current,
-        ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
-        if not changed:
-            raise RetryRefused(_why_no_retry(Command.objects.select_related("schedule").get(pk=command_id)))
+    # Not by a join: the state must be looked at again after waiting for whoever supersedes a command.
+    changed = Command.objects.filter(
+        may_leave(now=now),
+        pk__in=command_ids,
+        state__in=OPEN_COMMAND_STATES,
+        expires_at__gt=now,
+        schedule__in=current,
+    ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
+    if changed:
         queue.wake_commands()
+    return changed
 
 
 @transaction.atomic

@@ -286,7 +286,7 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
     device: Any = _with_schedule(found, now=now).get()
     schedule = device.current_schedules[0] if device.current_schedules else None
     told = Command.objects.filter(device=device)
-    newest = commands.with_attempts(told).order_by("-created_at", "-id")[:COMMANDS_SHOWN]
+    newest = commands.open_first(commands.with_attempts(told), now=now)[:COMMANDS_SHOWN]
     policy = nearest_policies([device], now=now).get(device.pk)
     return DeviceDetail(
         device=device,
@@ -297,7 +297,7 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
         policy=policy,
         no_reserve=_no_reserve(device, policy),
         made_under=schedule.policy if schedule else "",
-        commands=commands.rows_of(newest, now=now),
+        commands=commands.rows_of(list(newest), now=now, zone=zone),
         command_count=told.count(),
         overlaps=tuple(device.overlaps.filter(ends_at__gt=now).order_by("starts_at")[:10]),
         refusals=_refusals(device, now=now),
