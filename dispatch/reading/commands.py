@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Exists, F, Min, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Prefetch, Q, QuerySet, When
 from django.http import QueryDict
 
 from devices.models import (
@@ -297,9 +297,11 @@ def with_attempts(commands: QuerySet[Command]) -> QuerySet[Any]:
 
 
 def open_first(commands: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
-    """Order commands so that those still to be done come first, then the newest."""
-    is_open = Q(state__in=OPEN_COMMAND_STATES, expires_at__gt=now, schedule__superseded_at__isnull=True)
-    return commands.annotate(is_open=is_open).order_by(F("is_open").desc(), "-id")
+    """Order commands so that set-points in force and what is still to be done come first, as they are due."""
+    counts = Q(expires_at__gt=now, schedule__superseded_at__isnull=True)
+    is_held = Q(kind=CommandKind.SETPOINT, state=CommandState.ACKNOWLEDGED)
+    open_due = Case(When(counts & (Q(state__in=OPEN_COMMAND_STATES) | is_held), then="due_at"))
+    return commands.annotate(open_due=open_due).order_by(F("open_due").asc(nulls_last=True), "-id")
 
 
 def rows_of(commands: Sequence[Any], *, now: datetime, zone: tzinfo) -> tuple[Row, ...]:
@@ -312,6 +314,7 @@ def rows_of(commands: Sequence[Any], *, now: datetime, zone: tzinfo) -> tuple[Ro
 
 def _row(command: Any, *, evidence: Evidence, now: datetime, zone: tzinfo) -> Row:
     is_current = command.schedule.superseded_at is None and command.expires_at > now
+    standing = standing_of(command, evidence=evidence, now=now, zone=zone)
     return Row(
         id=command.pk,
         device_id=command.device_id,
@@ -324,13 +327,13 @@ def _row(command: Any, *, evidence: Evidence, now: datetime, zone: tzinfo) -> Ro
         due_at=command.due_at,
         expires_at=command.expires_at,
         state=command.get_state_display(),
-        standing=standing_of(command, evidence=evidence, now=now, zone=zone),
+        standing=standing,
         evidence=evidence,
         detail=command.detail,
         attempts=tuple(_attempt(attempt) for attempt in command.tries),
         attempt_count=command.attempt_count,
         may_retry=is_current and command.state in RETRYABLE,
-        is_open=is_current and command.state in OPEN_COMMAND_STATES,
+        is_open=is_current and (command.state in OPEN_COMMAND_STATES or bool(standing.lease)),
     )
 
 
