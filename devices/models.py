@@ -8,7 +8,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from devices import telemetry_models as telemetry_models  # Django looks for models here
+from devices import alert_models as alert_models  # Django looks for models here
+from devices import proof_models as proof_models  # and here
+from devices import telemetry_models as telemetry_models  # and here
 from devices.domain.schedule import Mode, Segment
 from meters.models import Meter, Site
 

@@ -50,3 +50,10 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
     if due_commands(now=now).exists() or lost_attempts(now=now).exists():
         return ("devices.tasks.run_due_commands",)
     return ()
+
+
+def falling_due(*, after: datetime, until: datetime) -> list[datetime]:
+    """Return the moments within `(after, until]` at which commands fall due, the first hundred in order."""
+    coming = Command.objects.filter(next_attempt_at__gt=after, next_attempt_at__lte=until)
+    moments = coming.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).distinct()
+    return [moment for moment in moments[:100] if moment is not None]
