@@ -88,7 +88,7 @@ def standing_of(command: Any, *, evidence: Evidence, now: datetime, zone: tzinfo
         tries=command.attempt_count,
         is_restore=command.kind == CommandKind.CLEAR,
         is_refused=bool(command.tries) and command.tries[0].outcome == AttemptOutcome.REJECTED,
-        is_provable=can.reads_back or can.telemetry,
+        is_provable=can.reads_back or command.device.power_at is not None,
         proof=evidence.proven,
         due_at=command.due_at,
     )

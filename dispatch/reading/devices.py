@@ -340,7 +340,7 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
         commands=rows,
         command_count=told.count(),
         proof=_latest_proof(rows),
-        no_proof=_no_proof(device.driver),
+        no_proof=_no_proof(device),
         overlaps=tuple(device.overlaps.filter(ends_at__gt=now).order_by("starts_at")[:10]),
         refusals=_refusals(device, now=now),
         simulated=getattr(device, "simulated", None),
@@ -357,11 +357,10 @@ def _latest_proof(rows: Iterable[commands.Row]) -> Proof | None:
     return Proof(tone=tone, words=said, text=f"{latest.what}: {latest.evidence.text}", at=latest.evidence.at)
 
 
-def _no_proof(driver: str) -> str:
-    can = capabilities_of(driver)
-    if can.reads_back or can.telemetry:
+def _no_proof(device: Device) -> str:
+    if device.power_at or capabilities_of(device.driver).reads_back:
         return "none yet"
-    return "It neither reads back nor says its power, so nothing can be proven."
+    return "It never said its power and cannot be asked, so nothing can be proven."
 
 
 def _no_reserve(device: Device, policy: ResponsePolicy | None) -> str:

@@ -68,6 +68,7 @@ class EventPage:
     title: str
     is_live: bool
     is_over: bool
+    is_begun: bool
     facts: tuple[Fact, ...]
     lanes: Lanes
     chart: Chart
@@ -111,6 +112,7 @@ def read_event(
         title=f"{owner_of(event).name}, {words.programs(event.programs)}",
         is_live=status == EventStatus.ACTIVE,
         is_over=event.ends_at <= now,
+        is_begun=event.starts_at <= now,
         facts=tuple(_facts(event, ledger=ledger, status=status, now=now)),
         lanes=lanes,
         chart=build_chart(
@@ -163,12 +165,15 @@ def _facts(event: Any, *, ledger: Ledger, status: str, now: datetime) -> list[Fa
     facts = [
         Fact("Award", words.power(event.energy_kw), is_live=status == EventStatus.ACTIVE),
         Fact("Nomination", words.power(event.nomination_kw) if event.nomination_kw is not None else "none"),
-        Fact("Confirmed", f"{ledger.acknowledged:,} of {ledger.planned:,}"),
+        Fact("Confirmed", f"{ledger.taken:,} of {ledger.planned:,}"),
         Fact("Paid up to", words.cap(event.cap)),
         Fact("Priority", str(event.priority_rank)),
     ]
     if event.shortfall_kw:
         facts.insert(1, Fact("Short of it", words.power(event.shortfall_kw)))
+    if ledger.provable:
+        confirmed = next(at for at, fact in enumerate(facts) if fact.label == "Confirmed")
+        facts.insert(confirmed + 1, Fact("Verified", f"{ledger.verified:,} of {ledger.planned:,}"))
     if status == EventStatus.SCHEDULED:
         facts.append(Fact("Starts in", words.length(event.starts_at - now)))
     elif status == EventStatus.ACTIVE:

@@ -1,13 +1,22 @@
-"""What proves that devices do what they were told: by what they were found to hold when they were asked."""
+"""What proves that devices do what they were told: their proofs, else what they were found to hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from devices.domain.ledger import Proven
-from devices.models import Command
+from devices.models import Command, CommandKind
+from devices.proof_models import Proof, ProofKind, ProofState
+
+NEAR: Final = timedelta(minutes=1)
+"""How far the time of a command to be as usual and the beginning of its proof may lie apart."""
+FAR: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +31,45 @@ class Evidence:
 NOTHING = Evidence()
 
 
-def read_evidence(commands: Iterable[Command]) -> Mapping[int, Evidence]:
-    """Return what is known of the effect of commands, by command."""
-    return {
-        command.pk: Evidence(Proven.PROVEN, command.proven_at, command.proof)
-        for command in commands
-        if command.proven_at
-    }
+def read_evidence(commands: Sequence[Any]) -> Mapping[int, Evidence]:
+    """Return what is known of the effect of commands that come with their schedules. One query."""
+    if not commands:
+        return {}
+    first = min(command.created_at for command in commands)
+    rows = Proof.objects.filter(device_id__in={command.device_id for command in commands}).filter(
+        Q(since__gte=first) | Q(ends_at__gt=first) | Q(is_open=True)
+    )
+    by_device: defaultdict[int, list[Proof]] = defaultdict(list)
+    for proof in rows.order_by("-since", "-id"):
+        by_device[proof.device_id].append(proof)
+    return {command.pk: _evidence(command, by_device[command.device_id]) for command in commands}
+
+
+def _evidence(command: Command, proofs: Sequence[Proof]) -> Evidence:
+    """Take the latest proof of what a command has the device do, else what was read back for it."""
+    found = next((proof for proof in proofs if _is_of(proof, command)), None)
+    if found:
+        at = found.judged_at if found.state != ProofState.PROVEN else found.proven_at
+        return Evidence(Proven(found.state), at, found.detail)
+    if command.proven_at:
+        return Evidence(Proven.PROVEN, command.proven_at, command.proof)
+    return NOTHING
+
+
+def _is_of(proof: Proof, command: Command) -> bool:
+    """Say whether a proof is of a command's effect: a run goes on under a later version of the same."""
+    if command.kind == CommandKind.CLEAR:
+        return proof.kind == ProofKind.NORMAL and abs(proof.since - command.due_at) <= NEAR
+    if proof.kind != ProofKind.RUN:
+        return False
+    begins = command.starts_at or command.created_at
+    ends = min(command.expires_at, command.schedule.superseded_at or FAR)
+    return proof.since < ends and (proof.ends_at or FAR) > begins
+
+
+def latest_run_state(device: str, *, start: datetime, end: datetime) -> Subquery:
+    """Select the state of a device's latest proof of a run within `[start, end)`; `device` names its id."""
+    proofs: QuerySet[Proof] = Proof.objects.filter(
+        device_id=OuterRef(device), kind=ProofKind.RUN, since__lt=end, ends_at__gt=start
+    )
+    return Subquery(proofs.order_by("-since", "-id").values("state")[:1])
