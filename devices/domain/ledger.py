@@ -116,10 +116,3 @@ def tone_of(told: Told, *, now: datetime) -> Tone:
     if told.is_restore and is_open and told.due_at is not None and told.due_at <= now:
         return Tone.BAD
     return TONES[step]
-
-
-def lapses_at(*, told_at: datetime, lease_seconds: int | None, ends_at: datetime) -> datetime:
-    """Return when a set-point ends by itself unless it is told again; without a lease, at its end."""
-    if lease_seconds is None:
-        return ends_at
-    return min(told_at + timedelta(seconds=lease_seconds), ends_at)

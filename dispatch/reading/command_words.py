@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from devices.domain.ledger import Step, Told, lapses_at, step_of, tone_of
+from devices.domain.ledger import Step, Told, step_of, tone_of
+from devices.domain.setpoints import lapses_at
 from devices.drivers import capabilities_of
 from devices.models import AttemptOutcome, Command, CommandKind, CommandState, ScheduleSegment, SegmentMode
 from dispatch.reading import words
@@ -116,9 +117,10 @@ def _lease(command: Command, *, lease_seconds: int | None, now: datetime, zone: 
     """Say until when a set-point holds that the device took: "renewed 17:31, lapses 17:34"."""
     since = command.renewed_at or command.finished_at
     is_held = command.kind == CommandKind.SETPOINT and command.state == CommandState.ACKNOWLEDGED
-    if not is_held or since is None or command.expires_at <= now:
+    is_over = command.expires_at <= now or command.schedule.superseded_at is not None
+    if not is_held or since is None or is_over:
         return "", False
-    lapses = lapses_at(told_at=since, lease_seconds=lease_seconds, ends_at=command.expires_at)
+    lapses = lapses_at(lease_seconds=lease_seconds, ends_at=command.expires_at, now=since)
     verb = "renewed" if command.renewed_at else "told"
     at, until = (words.day_clock(moment, now=now, zone=zone) for moment in (since, lapses))
     is_lapsed = lapses <= now

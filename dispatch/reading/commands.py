@@ -332,7 +332,7 @@ def _row(command: Any, *, evidence: Evidence, now: datetime, zone: tzinfo) -> Ro
         detail=command.detail,
         attempts=tuple(_attempt(attempt) for attempt in command.tries),
         attempt_count=command.attempt_count,
-        may_retry=is_current and command.state in RETRYABLE,
+        may_retry=is_current and command.state in RETRYABLE and command.due_at <= now,
         is_open=is_current and (command.state in OPEN_COMMAND_STATES or bool(standing.lease)),
     )
 

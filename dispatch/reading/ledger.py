@@ -10,13 +10,13 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from devices.models import (
     Command,
-    CommandKind,
     CommandState,
     DeviceSchedule,
     ScheduleSegment,
     ScheduleState,
 )
 from devices.proof_models import ProofState
+from devices.queries import is_ahead
 from dispatch.models import DispatchEvent, Unserved
 from dispatch.reading import words
 from dispatch.reading.proofs import latest_run_state
@@ -77,14 +77,13 @@ def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime
     there = ScheduleSegment.objects.filter(
         schedule=OuterRef("pk"), starts_at__lt=event.ends_at, ends_at__gt=event.starts_at
     )
-    later = Command.objects.filter(schedule=OuterRef("pk"), kind=CommandKind.SETPOINT, due_at__gt=at)
     proof = latest_run_state("device_id", start=event.starts_at, end=event.ends_at)
     schedules = DeviceSchedule.objects.filter(in_effect(at), Exists(there), device_id__in=device_ids)
     is_verified = Q(proof=ProofState.PROVEN)
-    row = schedules.annotate(proof=proof, is_ahead=Exists(later)).aggregate(
+    row = schedules.annotate(proof=proof, is_waiting=is_ahead(now=at)).aggregate(
         planned=Count("id"),
         waiting=Count("id", filter=Q(state=ScheduleState.PENDING) & ~is_verified),
-        ahead=Count("id", filter=Q(state=ScheduleState.PENDING, is_ahead=True) & ~is_verified),
+        ahead=Count("id", filter=Q(is_waiting=True)),
         sent=Count("id", filter=Q(state=ScheduleState.SENT) & ~is_verified),
         acknowledged=Count("id", filter=Q(state=ScheduleState.ACKNOWLEDGED) & ~is_verified),
         verified=Count("id", filter=is_verified),

@@ -160,5 +160,6 @@ def meter_export(request: HttpRequest) -> HttpResponse:
 @require_GET
 def device_export(request: HttpRequest) -> HttpResponse:
     """Write the devices that the list shows as a file that could be imported again."""
-    rows = (imports.device_cells(device) for device in device_reading.export_rows(request.GET))
+    shown = device_reading.export_rows(request.GET, now=timezone.now())
+    rows = (imports.device_cells(device) for device in shown)
     return csv_file("devices.csv", imports.DEVICE_COLUMNS, rows)

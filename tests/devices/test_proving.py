@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from devices.domain.schedule import Mode
+from devices.drivers.base import Capabilities
 from devices.models import Command, CommandKind, Device
 from devices.proof_models import Proof
 from devices.proving import follow_runs, prove
@@ -137,10 +138,7 @@ def test_a_read_back_proves_run_and_return_of_a_device_that_says_nothing(setting
 class Asks:
     """As far as proving looks at a driver."""
 
-    class capabilities:
-        """It reads back."""
-
-        reads_back = True
+    capabilities = Capabilities(reads_back=True)
 
 
 def test_devices_that_cannot_prove_have_no_proofs_and_nothing_waits():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
-from devices.domain.ledger import Proven, Told, lapses_at, step_of, tone_of
+from devices.domain.ledger import Proven, Told, step_of, tone_of
 from tests.builders import NOW, at
 
 RESTORE = {"is_restore": True, "is_provable": True, "due_at": NOW}
@@ -54,9 +52,3 @@ CASES = {
 def test_where_a_command_stands_and_how_loudly_it_says_so(known, expected):
     told = Told(**known)
     assert f"{step_of(told, now=NOW)} {tone_of(told, now=NOW)}" == expected
-
-
-def test_a_set_point_lapses_with_its_lease_but_never_after_its_end():
-    assert lapses_at(told_at=NOW, lease_seconds=180, ends_at=at(60)) == at(3)
-    assert lapses_at(told_at=NOW, lease_seconds=180, ends_at=at(2)) == at(2)
-    assert lapses_at(told_at=NOW, lease_seconds=None, ends_at=NOW + timedelta(hours=2)) == at(120)
