@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from devices.drivers import capabilities_of
 from devices.models import (
-    OPEN_COMMAND_STATES,
     AttemptOutcome,
     Command,
     CommandAttempt,
@@ -73,8 +74,7 @@ def falling_due(*, after: datetime, until: datetime) -> list[datetime]:
     return [moment for moment in moments[:100] if moment is not None]
 
 
-def is_ahead(*, now: datetime) -> Q:
-    """Match the schedules of which nothing is due yet, as set-points wait for their time."""
-    commands = Command.objects.filter(schedule=OuterRef("pk"))
-    is_due = commands.filter(state__in=OPEN_COMMAND_STATES, due_at__lte=now)
-    return Q(state=ScheduleState.PENDING) & Exists(commands.filter(due_at__gt=now)) & ~Q(Exists(is_due))
+def is_ahead() -> Q:
+    """Match the schedules of which nothing was sent yet as their set-points wait for their time."""
+    drivers = [name for name in settings.DEVICE_DRIVERS if not capabilities_of(name).holds_schedule]
+    return Q(state=ScheduleState.PENDING, device__driver__in=drivers)

@@ -75,7 +75,7 @@ def _current(**where: Any) -> QuerySet[DeviceSchedule]:
     return DeviceSchedule.objects.filter(device_id=OuterRef("pk"), superseded_at__isnull=True, **where)
 
 
-def with_standing(devices: QuerySet[Device], *, now: datetime) -> QuerySet[Any]:
+def with_standing(devices: QuerySet[Device]) -> QuerySet[Any]:
     """Add `standing`: unmapped, offline, failed, waiting (told but not confirmed) or confirmed.
 
     Set-points that wait for their time keep nobody waiting.
@@ -86,7 +86,7 @@ def with_standing(devices: QuerySet[Device], *, now: datetime) -> QuerySet[Any]:
             When(~Exists(MeterDevice.objects.filter(device_id=OuterRef("pk"))), then=Value("unmapped")),
             When(is_online=False, then=Value("offline")),
             When(Exists(_current(state=ScheduleState.FAILED)), then=Value("failed")),
-            When(Exists(_current(state__in=told).exclude(is_ahead(now=now))), then=Value("waiting")),
+            When(Exists(_current(state__in=told).exclude(is_ahead())), then=Value("waiting")),
             default=Value("confirmed"),
             output_field=CharField(),
         )
@@ -131,12 +131,8 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> DeviceList:
     standing = chosen(query, "standing", allowed=STANDING_TABS)
     filters = _filters(query)
     found = _found(query, filters)
-    counted = dict(
-        with_standing(found, now=now).values_list("standing").annotate(count=Count("id")).order_by()
-    )
-    shown = (
-        with_standing(found, now=now).filter(standing=standing) if standing else with_standing(found, now=now)
-    )
+    counted = dict(with_standing(found).values_list("standing").annotate(count=Count("id")).order_by())
+    shown = with_standing(found).filter(standing=standing) if standing else with_standing(found)
     order = ordering(query, offered=SORTS, default="name")
     page = page_of(_with_schedule(shown, now=now).order_by(*order), number=query.get("page", ""))
     total = sum(counted.values())
@@ -151,10 +147,10 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> DeviceList:
     )
 
 
-def export_rows(query: QueryDict, *, now: datetime) -> QuerySet[Device]:
+def export_rows(query: QueryDict) -> QuerySet[Device]:
     """Give the devices the list shows, all pages of them, for a file."""
     standing = chosen(query, "standing", allowed=STANDING_TABS)
-    found = with_standing(_found(query, _filters(query)), now=now)
+    found = with_standing(_found(query, _filters(query)))
     shown = found.filter(standing=standing) if standing else found
     return shown.select_related("site").prefetch_related("meters").order_by("external_id")
 

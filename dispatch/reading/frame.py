@@ -29,7 +29,7 @@ from dispatch.reading import words
 from dispatch.reading.attention import needs_of
 from dispatch.reading.naming import owner_of, with_names
 from dispatch.reading.overlaps import count_overlaps
-from dispatch.reading.proofs import latest_run_state
+from dispatch.reading.proofs import open_run_state
 from dispatch.reading.zones import page_zone, zone_words
 from meters.models import Meter
 
@@ -232,9 +232,8 @@ def delivering(recipients_id: int, *, now: datetime) -> dict[str, Any]:
     ).exclude(mode="IDLE")
     is_confirmed = Q(schedule__state=ScheduleState.ACKNOWLEDGED)
     power_kw = Coalesce("target_kw", "device__rated_power_kw", output_field=POWER)
-    proof = latest_run_state("device_id", start=now, end=now + timedelta(seconds=1))
-    deviates = Q(proof__isnull=False) & Q(proof=ProofState.DEVIATES)
-    return moving.annotate(proof=proof).aggregate(
+    deviates = Q(proof__isnull=False, proof=ProofState.DEVIATES)
+    return moving.annotate(proof=open_run_state("device_id")).aggregate(
         devices=Count("id"),
         fine=Count("id", filter=is_confirmed & ~deviates),
         verified=Count("id", filter=Q(proof=ProofState.PROVEN)),

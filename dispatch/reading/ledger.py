@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from devices.models import (
     Command,
@@ -80,15 +81,15 @@ def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime
     proof = latest_run_state("device_id", start=event.starts_at, end=event.ends_at)
     schedules = DeviceSchedule.objects.filter(in_effect(at), Exists(there), device_id__in=device_ids)
     is_verified = Q(proof=ProofState.PROVEN)
-    row = schedules.annotate(proof=proof, is_waiting=is_ahead(now=at)).aggregate(
+    row = schedules.annotate(proof=Coalesce(proof, Value(""))).aggregate(
         planned=Count("id"),
         waiting=Count("id", filter=Q(state=ScheduleState.PENDING) & ~is_verified),
-        ahead=Count("id", filter=Q(is_waiting=True)),
+        ahead=Count("id", filter=is_ahead() & ~is_verified),
         sent=Count("id", filter=Q(state=ScheduleState.SENT) & ~is_verified),
         acknowledged=Count("id", filter=Q(state=ScheduleState.ACKNOWLEDGED) & ~is_verified),
         verified=Count("id", filter=is_verified),
         deviates=Count("id", filter=Q(proof=ProofState.DEVIATES)),
-        provable=Count("id", filter=Q(proof__isnull=False)),
+        provable=Count("id", filter=~Q(proof="")),
         failed=Count("id", filter=Q(state=ScheduleState.FAILED) & ~is_verified),
     )
     latest = schedules.order_by("-created_at").values_list("created_at", flat=True).first()

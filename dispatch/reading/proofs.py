@@ -73,3 +73,9 @@ def latest_run_state(device: str, *, start: datetime, end: datetime) -> Subquery
         device_id=OuterRef(device), kind=ProofKind.RUN, since__lt=end, ends_at__gt=start
     )
     return Subquery(proofs.order_by("-since", "-id").values("state")[:1])
+
+
+def open_run_state(device: str) -> Subquery:
+    """Select the state of the run that a device is in now, if it is looked at; `device` names its id."""
+    proofs = Proof.objects.filter(device_id=OuterRef(device), is_open=True, kind=ProofKind.RUN)
+    return Subquery(proofs.values("state")[:1])

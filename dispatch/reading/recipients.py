@@ -56,7 +56,7 @@ def read_recipients(
     members = RecipientMember.objects.filter(recipients_id=event.recipients_id).annotate(
         is_known=Exists(Meter.objects.filter(meter_id=OuterRef("meter_id"))),
         has_device=Exists(MeterDevice.objects.filter(meter__meter_id=OuterRef("meter_id"))),
-        is_unsettled=Exists(_unsettled(now=now)),
+        is_unsettled=Exists(_unsettled()),
     )
     is_gap = Q(is_known=False) | Q(has_device=False)
     if at == now:
@@ -75,14 +75,14 @@ def read_recipients(
     )
 
 
-def _unsettled(*, now: datetime) -> QuerySet[DeviceSchedule]:
+def _unsettled() -> QuerySet[DeviceSchedule]:
     """Select the newest schedules of mapped devices that are not confirmed and should be by now."""
     current = DeviceSchedule.objects.filter(
         device__meter_devices__meter__meter_id=OuterRef("meter_id"),
         superseded_at__isnull=True,
         state__in=UNSETTLED,
     )
-    return current.exclude(is_ahead(now=now))
+    return current.exclude(is_ahead())
 
 
 def _rows(meter_ids: list[str], *, event: DispatchEvent, now: datetime) -> list[Recipient]:
@@ -93,7 +93,7 @@ def _rows(meter_ids: list[str], *, event: DispatchEvent, now: datetime) -> list[
         devices[link.meter.meter_id].append(link.device)
     ids = {device.pk for found in devices.values() for device in found}
     schedules = DeviceSchedule.objects.filter(device_id__in=ids, superseded_at__isnull=True)
-    states = {schedule.device_id: schedule for schedule in schedules.annotate(waits=is_ahead(now=now))}
+    states = {schedule.device_id: schedule for schedule in schedules.annotate(waits=is_ahead())}
     failed = Command.objects.filter(device_id__in=ids, state=CommandState.FAILED, expires_at__gt=now)
     causes = dict(failed.order_by("id").values_list("device_id", "detail"))
     planned = _planned(ids, event=event)

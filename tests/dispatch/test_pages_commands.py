@@ -178,11 +178,13 @@ def test_the_event_and_the_stripe_count_who_is_verified(page, told):
     schedule(other, live)
     set_points.proof(mine, live, state="PROVEN")
     set_points.proof(other, live, state="DEVIATES")
+    schedule(device(*mine.meters.all()), live)
     text = page(f"/events/{live.pk}/")
     assert "<dt>Verified</dt><dd>1</dd>" in text
+    assert "<dt>Acknowledged</dt><dd>3</dd>" in text
     assert "1 does otherwise" in text
     stripe = page("/live/")
-    assert "1/2</b> verified" in stripe
+    assert "1/3</b> verified" in stripe
     assert "1 to check" in stripe
 
 
