@@ -50,8 +50,8 @@ class Proven(StrEnum):
 class Told:
     """A command as far as the ledger asks.
 
-    `state` is a stored state's name. `is_restore`: it returns the device to normal. `is_refused`: the last
-    answer was a refusal. `is_provable`: the device reads back, or says what it does. Times are UTC.
+    `state` is a stored state's name. `is_restore`: it returns a device that may run to normal. `is_refused`:
+    the last answer was a refusal. `is_provable`: the device reads back, or a proof was begun. Times are UTC.
     """
 
     state: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from devices.domain.ledger import Step, Told, step_of, tone_of
+from devices.domain.ledger import Proven, Step, Told, step_of, tone_of
 from devices.domain.setpoints import lapses_at
 from devices.drivers import capabilities_of
 from devices.models import AttemptOutcome, Command, CommandKind, CommandState, ScheduleSegment, SegmentMode
@@ -87,9 +87,9 @@ def standing_of(command: Any, *, evidence: Evidence, now: datetime, zone: tzinfo
     told = Told(
         state=command.state,
         tries=command.attempt_count,
-        is_restore=command.kind == CommandKind.CLEAR,
+        is_restore=command.kind == CommandKind.CLEAR and command.is_restoring,
         is_refused=bool(command.tries) and command.tries[0].outcome == AttemptOutcome.REJECTED,
-        is_provable=can.reads_back or command.device.power_at is not None,
+        is_provable=can.reads_back or evidence.proven is not Proven.NOTHING,
         proof=evidence.proven,
         due_at=command.due_at,
     )

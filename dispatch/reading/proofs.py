@@ -15,7 +15,7 @@ from devices.models import Command, CommandKind
 from devices.proof_models import Proof, ProofKind, ProofState
 
 NEAR: Final = timedelta(minutes=1)
-"""How far the time of a command to be as usual and the beginning of its proof may lie apart."""
+"""By how much the proof of a return may begin before its command was due."""
 FAR: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -46,9 +46,10 @@ def read_evidence(commands: Sequence[Any]) -> Mapping[int, Evidence]:
 
 
 def _evidence(command: Command, proofs: Sequence[Proof]) -> Evidence:
-    """Take the latest proof of what a command has the device do, else what was read back for it."""
-    found = next((proof for proof in proofs if _is_of(proof, command)), None)
-    if found:
+    """Take the latest proof of a run, the first of a return to normal, else what was read back."""
+    mine = [proof for proof in proofs if _is_of(proof, command)]
+    if mine:
+        found = mine[-1] if command.kind == CommandKind.CLEAR else mine[0]
         at = found.judged_at if found.state != ProofState.PROVEN else found.proven_at
         return Evidence(Proven(found.state), at, found.detail)
     if command.proven_at:
@@ -57,11 +58,15 @@ def _evidence(command: Command, proofs: Sequence[Proof]) -> Evidence:
 
 
 def _is_of(proof: Proof, command: Command) -> bool:
-    """Say whether a proof is of a command's effect: a run goes on under a later version of the same."""
-    if command.kind == CommandKind.CLEAR:
-        return proof.kind == ProofKind.NORMAL and abs(proof.since - command.due_at) <= NEAR
-    if proof.kind != ProofKind.RUN:
+    """Say whether a proof may be of a command's effect.
+
+    A run goes on under a later version of the same, and the return from it begins after its recovery.
+    """
+    is_clear = command.kind == CommandKind.CLEAR
+    if is_clear is not (proof.kind == ProofKind.NORMAL):
         return False
+    if is_clear:
+        return command.due_at - NEAR <= proof.since < command.expires_at
     begins = command.starts_at or command.created_at
     ends = min(command.expires_at, command.schedule.superseded_at or FAR)
     return proof.since < ends and (proof.ends_at or FAR) > begins

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from devices.drivers.base import Capabilities, Driver
+from devices.drivers.base import Answer, Capabilities, Driver, SetPoint
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, ScheduleSegment
 from devices.proof_models import Proof
 from dispatch.models import DispatchEvent
@@ -14,9 +14,13 @@ from tests.dispatch.rows import at
 
 
 class InverterDriver(Driver):
-    """Takes set-points under a lease and can be asked what it holds; nothing is sent in these tests."""
+    """Takes set-points under a lease and says what it holds."""
 
     capabilities = Capabilities(holds_schedule=False, reads_back=True, lease_seconds=180)
+
+    def apply(self, set_point: SetPoint, device: Device, *, not_after: datetime) -> Answer:
+        """Take it."""
+        return Answer(is_accepted=True, proof=f"Reads {set_point.mode}.")
 
 
 DRIVERS = {"inverter": f"{__name__}.InverterDriver"}
@@ -43,6 +47,7 @@ def told(of: Device, event: DispatchEvent, *, kw: str = "4.5", state: str = "ACK
         kind="CLEAR",
         due_at=event.ends_at,
         expires_at=event.ends_at + timedelta(days=1),
+        is_restoring=True,
     )
     return command(
         schedule,

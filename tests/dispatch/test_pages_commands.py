@@ -6,11 +6,16 @@ import csv
 import io
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
+from django.db import transaction
 from django.urls import reverse
 
+from devices.commanding import run_due_commands
+from devices.domain.schedule import Mode, Segment
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule
+from devices.scheduling import replace_schedules
 from tests.dispatch import set_points
 from tests.dispatch.rows import NOW, at, device, event, group, meter, recipients, schedule
 from tests.people import person
@@ -208,3 +213,30 @@ def test_a_coming_event_counts_set_points_by_who_is_online(page, told, settings)
     room = page("/")
     assert "cannot be confirmed ahead" in room
     assert "1 offline." in room
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_commanding_writes_of_set_points_is_what_the_page_says(client, now, settings):
+    settings.DEVICE_DRIVERS = settings.DEVICE_DRIVERS | set_points.DRIVERS
+    mine = device(meter())
+    Device.objects.update(driver="inverter")
+    run = Segment(
+        start=at(0),
+        end=at(2),
+        mode=Mode.DISCHARGE,
+        target_kw=Decimal("4.5"),
+        cap="",
+        is_commitment=True,
+        leap_event_ids=("e",),
+        reason="Alone.",
+    )
+    with transaction.atomic():
+        replace_schedules(desired={mine.pk: (run,)}, now=NOW)
+    assert run_due_commands(now=NOW) == 1
+    client.force_login(person("viewer"))
+    text = re.sub(r"\s+", " ", client.get("/commands/?tz=America/Los_Angeles").content.decode())
+    row = row_of(text, "Set to 4.5 kW discharge from 17:00")
+    assert "told 17:42, lapses 17:45" in row
+    assert "Reads DISCHARGE." in row
+    assert "<span>Verified</span>" in row
+    assert "<span>Planned</span>" in row_of(text, "Back to normal at 19:00")
