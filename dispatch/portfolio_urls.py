@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.urls import path
 
 from dispatch.views import (
+    alerts,
     commands,
     devices,
     doubts,
     groups,
     importing,
+    measured,
     meters,
     notifications,
     overrides,
@@ -48,6 +50,8 @@ urlpatterns = [
     path("devices/", devices.device_list, name="devices"),
     path("devices/import/", importing.device_import, name="device-import"),
     path("devices/export/", importing.device_export, name="device-export"),
+    path("devices/<int:device_id>/power/", measured.device_power, name="device-power"),
+    path("devices/<int:device_id>/power.svg", measured.device_drawing, name="device-power-drawing"),
     path("devices/<int:device_id>/", devices.device_detail, name="device-detail"),
     path("devices/<int:device_id>/override/", devices.device_override, name="device-override"),
     path("devices/<int:device_id>/wish/", devices.device_wish, name="device-wish"),
@@ -56,6 +60,8 @@ urlpatterns = [
     path("commands/export/", commands.command_export, name="command-export"),
     path("commands/retry/", commands.retry_all, name="commands-retry"),
     path("commands/<int:command_id>/retry/", commands.retry, name="command-retry"),
+    path("alerts/", alerts.alert_list, name="alerts"),
+    path("alerts/acknowledge/", alerts.alert_acknowledge, name="alert-acknowledge"),
     path("overrides/", overrides.override_list, name="overrides"),
     path("overrides/add/", overrides.override_add, name="override-add"),
     path("overrides/<int:override_id>/", overrides.override_detail, name="override-detail"),

@@ -23,6 +23,7 @@ LISTS = [
     "/",
     "/api/v1/events/{event}/readiness/",
     "/overrides/",
+    "/alerts/?kind=failed&q=b&sort=device",
     "/policies/",
     "/tests/",
     "/meters/export/",
