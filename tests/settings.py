@@ -12,6 +12,8 @@ for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_HTTP_SECRETS"]:
     os.environ.pop(name, None)
 for name in ["MQTT_URL", "MQTT_CA_FILE", "MQTT_VERIFY"]:
     os.environ.pop(name, None)
+for name in ["OCPP_LISTEN", "OCPP_CONTROL", "OCPP_CERT_FILE", "OCPP_KEY_FILE", "OCPP_ALLOW_NO_PASSWORD"]:
+    os.environ.pop(name, None)
 os.environ["ENV_FILE"] = "none"
 os.environ["SECRET_KEY"] = "only-for-tests-0123456789-0123456789-0123456789"
 os.environ["LEAP_WEBHOOK_KEYS"] = "key-one,key-two"
