@@ -159,8 +159,10 @@ def _carry(orders: Sequence[Order], *, deadline: float) -> Iterator[Group]:
                     yield group
     except TimeoutError:
         pass
+    except (ConnectionResetError, BrokenPipeError):
+        silence = "The central system hung up; it must run with the same SECRET_KEY as the workers."
     except OSError as error:
-        silence = f"The central system cannot be reached ({error.strerror or error}); is ocpp_server running?"
+        silence = f"The central system cannot be reached ({error.strerror}); is ocpp_server running?"
     except msgspec.MsgspecError:
         silence = "What listens at OCPP_CONTROL is not this portal's central system."
     if missing:
@@ -215,7 +217,7 @@ class _Line:
             self._wait_at_most(until or self.deadline)
             received = self.socket.recv(LONGEST_LINE)
             if not received:
-                raise ConnectionResetError("it hung up")
+                raise ConnectionResetError
             self.unread += received
         *lines, self.unread = self.unread.split(b"\n")
         return lines

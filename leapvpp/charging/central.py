@@ -47,7 +47,9 @@ PING_SECONDS: Final = 30
 CLOSE_SECONDS: Final = 2
 WRITE_EVERY_SECONDS: Final = 0.5
 LOOK_UP_AT_ONCE: Final = 500
+RECHECK_SECONDS: Final = 5
 REPLACED: Final = 4000
+NOT_LET_IN: Final = 1008
 
 
 def name_in(target: str) -> str:
@@ -131,11 +133,14 @@ class Central:
             # Only who has the port may have the socket: a second central system takes neither.
             orders = await Control(self.order).start(control)
             logger.info("Chargers are let in at %s:%s", host, port)
-            looking = asyncio.create_task(self._look_up_for_ever())
+            looking = [
+                asyncio.create_task(work) for work in (self._look_up_for_ever(), self._recheck_for_ever())
+            ]
             await self._write_for_ever()
             orders.close()
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
         while self.outbox.presence or self.outbox.readings:
             if not await self._write():
                 break
@@ -188,18 +193,37 @@ class Central:
             if not self.knocking:
                 self.has_knocked.clear()
 
+    async def _recheck_for_ever(self) -> None:
+        """Send away who is no longer registered, or not with the password that it signed in with."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            connected = list(self.chargers.values())
+            for first in range(0, len(connected), LOOK_UP_AT_ONCE):
+                some = connected[first : first + LOOK_UP_AT_ONCE]
+                names = [charger.name for charger in some]
+                try:
+                    found = await loop.run_in_executor(self.pool, self.writer.look_up, names)
+                except Away:
+                    break
+                for charger in some:
+                    if not charger.known.is_let_in_as(found.get(charger.name)):
+                        self._close(charger, NOT_LET_IN, "It is not registered as it was.")
+
     async def _serve(self, connection: ServerConnection) -> None:
         """Hear a charger for as long as it is connected; it takes the place of its earlier connection."""
         known = self.signed_in.pop(connection)
         charger = VERSIONS[connection.subprotocol or ""](known, connection, self.outbox)
         name = known.external_id
-        charger.newest = max(charger.newest, self.newest.get(name, 0))
         charger.route_map["BootNotification"]["_after_action"] = self._after_boot(name)
         earlier = self.chargers.get(name)
+        charger.newest = max(
+            charger.newest, self.newest.get(name, 0), 0 if earlier is None else earlier.newest
+        )
         self.chargers[name] = charger
         self.outbox.note_presence(name, is_online=True)
         if earlier is not None:
-            self._close(earlier)
+            self._close(earlier, REPLACED, "A newer connection took its place.")
         try:
             await charger.listen()
         except ConnectionClosed:
@@ -210,9 +234,9 @@ class Central:
                 del self.chargers[name]
                 self.outbox.note_presence(name, is_online=False)
 
-    def _close(self, charger: Charger) -> None:
+    def _close(self, charger: Charger, code: int, reason: str) -> None:
         charger.hang_up()
-        task = asyncio.create_task(charger.socket.close(REPLACED, "A newer connection took its place."))
+        task = asyncio.create_task(charger.socket.close(code, reason))
         self.closing.add(task)
         task.add_done_callback(self.closing.discard)
 

@@ -43,6 +43,12 @@ class Known:
     version: int
     settings: ChargerSettings | None
 
+    def is_let_in_as(self, now_known: Known | None) -> bool:
+        """Say whether what is known now would let the same charger in with the same password."""
+        if now_known is None or self.settings is None or now_known.settings is None:
+            return False
+        return (self.device_id, self.settings.password) == (now_known.device_id, now_known.settings.password)
+
 
 @dataclass(slots=True)
 class Outbox:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from base64 import b64encode
 from collections.abc import Coroutine
@@ -21,6 +22,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from devices.domain.schedule import as_z
 
+quiet = logging.getLogger("tests.chargers")
+quiet.setLevel(logging.CRITICAL)
 RATED_KW = 10.0
 PASSWORD = "sixteen-or-more-signs"
 PATIENCE_SECONDS = 60
@@ -111,7 +114,7 @@ class Memory:
 
 class Client16(ChargePoint16):
     def __init__(self, name: str, connection: ClientConnection, memory: Memory) -> None:
-        super().__init__(name, connection, response_timeout=PATIENCE_SECONDS)
+        super().__init__(name, connection, response_timeout=PATIENCE_SECONDS, logger=quiet)
         self.memory = memory
 
     @on("SetChargingProfile")
@@ -143,7 +146,7 @@ class Client16(ChargePoint16):
 
 class Client201(ChargePoint201):
     def __init__(self, name: str, connection: ClientConnection, memory: Memory) -> None:
-        super().__init__(name, connection, response_timeout=PATIENCE_SECONDS)
+        super().__init__(name, connection, response_timeout=PATIENCE_SECONDS, logger=quiet)
         self.memory = memory
 
     @on("SetChargingProfile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,20 +11,27 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.db import transaction
+from ocpp.v16 import call as call16
+from ocpp.v201 import call as call201
+from websockets.exceptions import InvalidStatus
 
-from devices.domain.schedule import as_message
+from devices.commanding import run_due_commands
+from devices.domain.schedule import Mode, as_message, as_z
 from devices.drivers.base import Answer, Delivery, DriverError
 from devices.drivers.ocpp import OcppDriver
-from devices.models import Device
-from tests.builders import segment
-from tests.devices.conformance import DriverConformance, Peer, message, send
+from devices.models import Command, Device
+from devices.scheduling import replace_schedules
+from tests.builders import device, segment
+from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.mqtt_devices import free_port
 from tests.devices.ocpp_chargers import PASSWORD, Chargers
 from tests.processes.running import ROOT, empty_database, wait_until
@@ -93,7 +101,8 @@ class CentralSystem:
         with sqlite3.connect(self.database.removeprefix("sqlite:///"), timeout=30) as asked:
             return asked.execute(question).fetchone()
 
-    def tell(self, statement):
+    def tell(self, statement, *values):
+        statement = statement.format(*values)
         if self.database.startswith("postgres"):
             with psycopg.connect(self.database) as told:
                 told.execute(statement)
@@ -209,3 +218,327 @@ class TestOcpp16Conforms(OcppConforms):
 
 class TestOcpp201Conforms(OcppConforms):
     version = "2.0.1"
+
+
+VERSIONS = pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+
+
+def around_now(device, version, *, kw="3", mode=Mode.CURTAIL):
+    """A message whose one segment runs now."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    running = segment(0, 1, kw, mode=mode)
+    running = replace(running, start=now - timedelta(minutes=10), end=now + timedelta(hours=2))
+    return as_message(
+        device=device.external_id,
+        version=version,
+        issued_at=now,
+        expires_at=running.end,
+        segments=[running] if kw else [],
+    )
+
+
+@VERSIONS
+def test_what_a_charger_says_it_holds_is_the_proof_and_a_lie_is_none(chargers, version):
+    one, driver = row(next(unused)), PatientDriver()
+    chargers.sign_in(one.external_id, version)
+    memory = chargers.memories[one.external_id]
+    answer = driver.deliver(around_now(one, 1), one)
+    assert answer.is_accepted
+    assert answer.proof.startswith("Asked, the charger said: at most 7 kW ")
+    answer = driver.deliver(around_now(one, 2, kw=None), one)
+    assert answer.proof.startswith("Asked, the charger named no limit until ")
+    memory.manner = "lying"
+    answer = driver.deliver(around_now(one, 3, kw="4"), one)
+    assert (answer.is_accepted, answer.proof) == (True, "")
+    assert "and says 10 kW" in answer.detail
+
+
+def test_a_charger_that_does_not_say_what_it_holds_has_accepted_without_proof(chargers):
+    one = row(next(unused))
+    chargers.sign_in(one.external_id)
+    memory = chargers.memories[one.external_id]
+    memory.manner = "deaf"
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(PatientDriver().deliver, around_now(one, 1), one)
+        wait_until(lambda: memory.told == ["set", "composite"], what="the question")
+        chargers.hang_up(one.external_id)
+    detail = "Accepted; the charger did not say what it holds."
+    assert answer.result() == Answer(is_accepted=True, detail=detail)
+
+
+@VERSIONS
+def test_a_charger_that_counts_amperes_is_told_them(chargers, version):
+    one = row(next(unused), unit="A", least_kw=1.4)
+    chargers.sign_in(one.external_id, version)
+    everything = around_now(one, 1, kw="9999")
+    everything["segments"][0]["target_kw"] = None
+    answer = PatientDriver().deliver(everything, one)
+    assert answer.proof.startswith("Asked, the charger said: at most 1.4 kW ")
+    [period] = chargers.memories[one.external_id].schedule["charging_schedule_period"]
+    assert (float(period["limit"]), period["number_phases"]) == (2.0, 3)
+
+
+def test_to_give_back_is_refused_without_a_word_to_the_charger():
+    one = row("nobody")
+    answer = PatientDriver().deliver(around_now(one, 1, mode=Mode.DISCHARGE), one)
+    assert not answer.is_accepted
+    assert answer.detail.startswith(
+        "The schedule asks the charger to discharge; OCPP 1.6 and 2.0.1 know no way"
+    )
+
+
+def test_a_refusal_carries_the_stations_reason(chargers):
+    one = row(next(unused))
+    chargers.sign_in(one.external_id, "2.0.1")
+    chargers.memories[one.external_id].manner = "refusing"
+    answer = PatientDriver().deliver(around_now(one, 1), one)
+    assert answer.detail == "The charger refused the charging profile (Rejected: TooHot: 80 °C)."
+
+
+def refused(chargers, name, version="1.6", *, password=PASSWORD):
+    """The status with which a charger is turned away."""
+    with pytest.raises(InvalidStatus) as found:
+        chargers.run(chargers.open(name, version, password=password))
+    return found.value.response.status_code
+
+
+def test_strangers_are_turned_away_and_noted_once(chargers, central):
+    known = next(unused)
+    assert [refused(chargers, "stranger-7") for _ in range(3)] == [404] * 3
+    assert refused(chargers, known, password="wrong-but-long-enough") == 401
+    assert refused(chargers, known, password="") == 401
+    assert refused(chargers, "open", password="") == 401
+    log = central.log.read_text()
+    assert log.count("'stranger-7'") == 1
+    assert PASSWORD not in log
+    assert refused(chargers, known, "2.2") == 400
+
+
+def test_who_is_no_longer_registered_is_sent_away(chargers, central):
+    name = next(unused)
+    client = chargers.sign_in(name)
+    central.tell("UPDATE devices_device SET settings = '{}' WHERE external_id = '{}'", "{}", name)
+    chargers.run(client._connection.wait_closed())
+    assert client._connection.close_code == 1008
+    assert refused(chargers, name) == 401
+
+
+def result_of(driver, device, version=1):
+    with pytest.raises(DriverError) as found:
+        driver.deliver(around_now(device, version), device)
+    return found.value
+
+
+def test_without_charger_central_system_or_key_the_error_says_so_and_may_pass(tmp_path, settings):
+    one, driver = row("nobody"), PatientDriver()
+    assert str(result_of(driver, one)) == "The charger is not connected."
+    settings.SECRET_KEY = "another"
+    error = result_of(driver, one)
+    assert "SECRET_KEY" in str(error)
+    assert not error.permanent
+    settings.OCPP_CONTROL = tmp_path / "none.sock"
+    error = result_of(driver, one)
+    assert "is ocpp_server running?" in str(error)
+    assert not error.permanent
+    settings.OCPP_LISTEN = ""
+    assert result_of(driver, one).permanent
+
+
+def test_a_newer_connection_of_a_charger_takes_the_place_of_the_older(chargers):
+    one, driver = row(next(unused)), PatientDriver()
+    first = chargers.sign_in(one.external_id)
+    chargers.sign_in(one.external_id)
+    chargers.run(first._connection.wait_closed())
+    assert first._connection.close_code == 4000
+    assert driver.deliver(around_now(one, 1), one).proof
+    assert chargers.memories[one.external_id].told == ["set", "composite"]
+
+
+@VERSIONS
+def test_a_charger_that_started_anew_is_given_its_limits_again(chargers, version):
+    one = row(next(unused))
+    client = chargers.sign_in(one.external_id, version)
+    memory = chargers.memories[one.external_id]
+    assert PatientDriver().deliver(around_now(one, 1), one).is_accepted
+    memory.profile = None
+    chargers.run(client.boot())
+    wait_until(lambda: memory.profile is not None and memory.version == 1, what="the limits again")
+
+
+def test_of_a_fleet_the_silent_hold_up_nobody(chargers):
+    """There is a minute to answer in; the silent go when all others were heard, so nobody waits for it."""
+    names = [next(unused) for _ in range(30)]
+    for number, name in enumerate(names):
+        chargers.sign_in(name, "1.6" if number % 2 else "2.0.1")
+    for name in names[:5]:
+        chargers.memories[name].manner = "silent"
+    found = {}
+    deliveries = [Delivery(around_now(row(name), 1), row(name)) for name in names]
+    for group in PatientDriver().deliver_all(deliveries):
+        found |= dict(group)
+        if len(found) == 25:
+            answers = dict(found)
+            for name in names[:5]:
+                chargers.hang_up(name)
+    assert set(answers) == set(range(5, 30))
+    assert all(answer.proof for answer in answers.values())
+    assert [str(found[number]) for number in range(5)] == ["The charger's connection broke."] * 5
+
+
+HOSTILE = [
+    "rubbish",
+    "[]",
+    "{}",
+    "[2]",
+    "[2, 1, 2, 3]",
+    '[2, "1", ["Heartbeat"], {}]',
+    '[2, "1", "Nonsense", {}]',
+    '[2, "1", "MeterValues", {"connectorId": "all"}]',
+    '[2, "1", "Authorize", {"idTag": "' + "x" * 60_000 + '"}]',
+    '[2, "1", "Heartbeat", {"timestamp": NaN}]',
+    '[3, "never-asked", {}]',
+    '[4, "never-asked", 7, 7, 7]',
+    "[" * 20_000,
+    b"\xff\xfe\x00",
+]
+
+
+@VERSIONS
+def test_a_hostile_charger_harms_nobody_else(chargers, central, version):
+    one, driver = row(next(unused)), PatientDriver()
+    chargers.sign_in(one.external_id, version)
+
+    async def be_hostile(name):
+        connection = await chargers.open(name, version)
+        for _ in range(40):  # more at once than its pace allows
+            for text in HOSTILE:
+                await connection.send(text)
+        return connection
+
+    async def be_huge(name):
+        connection = await chargers.open(name, version)
+        await connection.send("[" + " " * 100_000 + "]")
+        await connection.wait_closed()
+        return connection.close_code
+
+    names = [next(unused), next(unused)]
+    flooding = asyncio.run_coroutine_threadsafe(be_hostile(names[0]), chargers.loop)
+    assert chargers.run(be_huge(names[1])) == 1009
+    assert driver.deliver(around_now(one, 1), one).proof
+    flooding.cancel()
+    assert "Traceback" not in central.log.read_text()
+
+
+def test_an_answer_that_is_none_is_silence_and_is_not_taken_for_another(chargers):
+    """It answers each call with rubbish, with an answer to another, and never with its own."""
+    one, driver = row(next(unused)), PatientDriver()
+    driver.timeout_seconds = 2
+
+    async def answer_wrongly():
+        connection = await chargers.open(one.external_id)
+        async for text in connection:
+            number = json.loads(text)[1]
+            await connection.send(json.dumps([3, "another", {"status": "Accepted"}]))
+            await connection.send(json.dumps([3, number, {"status": ["Accepted"]}]))
+
+    wrong = asyncio.run_coroutine_threadsafe(answer_wrongly(), chargers.loop)
+    wait_until(lambda: "not connected" not in str(result_of(driver, one)), what="the sign-in")
+    assert str(result_of(driver, one)) == "The charger answered with an error, or with what is not OCPP."
+    wrong.cancel()
+
+
+def test_a_charger_that_goes_while_it_is_asked_is_no_wait(chargers):
+    one = row(next(unused))
+    chargers.sign_in(one.external_id)
+    memory = chargers.memories[one.external_id]
+    memory.manner = "silent"
+    with ThreadPoolExecutor() as pool:
+        error = pool.submit(result_of, PatientDriver(), one)
+        wait_until(lambda: memory.told == ["set"], what="the profile")
+        chargers.hang_up(one.external_id)
+        assert str(error.result(50)) == "The charger's connection broke."
+
+
+@VERSIONS
+def test_a_restarted_central_system_refuses_what_is_older_and_writes_nothing_twice(
+    chargers, central, version
+):
+    one, driver = row(next(unused)), PatientDriver()
+    chargers.sign_in(one.external_id, version)
+    memory = chargers.memories[one.external_id]
+    told = around_now(one, 5)
+    assert driver.deliver(told, one).proof
+    central.tell("UPDATE devices_device SET schedule_version = 5 WHERE external_id = '{}'", one.external_id)
+    central.stop(signal.SIGKILL)
+    central.start()
+    chargers.sign_in(one.external_id, version)
+    older = driver.deliver(around_now(one, 4), one)
+    assert (older.is_accepted, older.detail) == (False, "Version 4 is older than version 5.")
+    assert driver.deliver(told, one).proof
+    assert memory.changes == 1
+    assert memory.told.count("set") == (1 if version == "2.0.1" else 2)  # 1.6 cannot say what it holds
+
+
+def test_who_is_there_and_what_meters_say_is_written(chargers, central):
+    """1.6 says energy in text and no power, 2.0.1 power in numbers; when a charge ends nothing is taken."""
+    yes, no = (True, False) if central.database.startswith("postgres") else (1, 0)
+    old, new = next(unused), next(unused)
+    there = "SELECT is_online FROM devices_device WHERE external_id = '{}'".format
+    power = (
+        "SELECT CAST(power_kw * 1000 AS integer), CAST(state_of_charge_percent AS integer)"
+        " FROM devices_device WHERE external_id = '{}'"
+    ).format
+    now = datetime.now(UTC).replace(microsecond=0)
+    ago = [as_z(now - timedelta(seconds=seconds)) for seconds in (60, 30, 10, 5)]
+
+    def counted(at, watt_hours):
+        return {"timestamp": at, "sampledValue": [{"value": str(watt_hours), "unit": "Wh"}]}
+
+    first, second = chargers.sign_in(old), chargers.sign_in(new, "2.0.1")
+    central.wait_for(there(old), yes)
+    for each in (counted(ago[0], 1000), counted(ago[1], 1050)):  # 50 Wh in half a minute: 6 kW
+        chargers.run(first.call(call16.MeterValues(1, [each])))
+    central.wait_for(power(old), 6000, None)
+    started = chargers.run(first.call(call16.StartTransaction(1, "tag", 1060, ago[2])))
+    stop = call16.StopTransaction(meter_stop=1060, timestamp=ago[3], transaction_id=started.transaction_id)
+    chargers.run(first.call(stop))
+    central.wait_for(power(old), 0, None)
+    sampled = [
+        {"value": 7.4, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "kW"}},
+        {"value": 62, "measurand": "SoC", "location": "EV"},
+    ]
+    values = [{"timestamp": ago[2], "sampledValue": sampled}]
+    transaction = {"transactionId": "t-1"}
+    event = call201.TransactionEvent(
+        "Updated", ago[2], "MeterValuePeriodic", 1, transaction, meter_value=values, evse={"id": 1}
+    )
+    chargers.run(second.call(event))
+    central.wait_for(power(new), 7400, 62)
+    chargers.hang_up(old)
+    central.wait_for(there(old), no)
+    central.wait_for(there(new), yes)
+    central.wait_for("SELECT count(*) FROM leapvpp_heartbeat WHERE name = 'ocpp server'", 1)
+
+
+@pytest.mark.django_db
+def test_a_schedule_reaches_a_charger_through_commands(chargers):
+    one = device(external_id=next(unused), driver="ocpp", settings={"password": PASSWORD})
+    chargers.sign_in(one.external_id, "2.0.1")
+    now = datetime.now(UTC)
+    wanted = replace(segment(0, 1), start=now, end=now + timedelta(hours=1))
+    with transaction.atomic():
+        replace_schedules(desired={one.pk: (wanted,)}, now=now)
+    assert run_due_commands(now=now) == 1
+    assert Command.objects.get().state == "ACKNOWLEDGED"
+    assert chargers.memories[one.external_id].version == 1
+
+
+def test_it_ends_by_itself_when_told_and_a_second_one_has_no_place(central):
+    second = [sys.executable, "manage.py", "ocpp_server"]
+    done = subprocess.run(
+        second, cwd=ROOT, env=central.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("CommandError: The central system cannot listen at 127.0.0.1:")
+    assert central.stop() == 0
+    central.start()
