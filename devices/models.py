@@ -8,7 +8,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from devices import telemetry_models as telemetry_models  # Django looks for models here
+from devices import alert_models as alert_models  # Django looks for models here
+from devices import proof_models as proof_models  # and here
+from devices import telemetry_models as telemetry_models  # and here
 from devices.domain.schedule import Mode, Segment
 from meters.models import Meter, Site
 
@@ -31,7 +33,8 @@ class Device(models.Model):
     `schedule_version` is the newest version made for it and only grows (the fence: a device refuses an
     older one); `plan_requested_at` as on a meter, but may lie ahead. `settings` belong to the driver.
     `failing_since` and `recovered_at`: `devices.failing`. `busy_until`: the lease of whoever speaks to it,
-    for devices that know no versions and so must be spoken to by one at a time.
+    for devices that know no versions and so must be spoken to by one at a time. `silent_tries`: how many in a
+    row it has not answered; `rests_until`: it is left alone so long (`devices.domain.breaker`).
     `weigh_requested_at`: a reading of the state of charge waits for dispatch to say whether it bears on the
     plan; `planned_percent` is the one that the latest plan weighed.
     """
@@ -71,6 +74,8 @@ class Device(models.Model):
     power_at = models.DateTimeField(null=True, blank=True, editable=False)
     schedule_version = models.PositiveIntegerField(default=0, editable=False)
     busy_until = models.DateTimeField(null=True, blank=True, editable=False)
+    silent_tries = models.PositiveIntegerField(default=0, editable=False)
+    rests_until = models.DateTimeField(null=True, blank=True, editable=False)
     plan_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     recovered_at = models.DateTimeField(null=True, blank=True, editable=False)

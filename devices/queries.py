@@ -18,7 +18,9 @@ from devices.models import (
 )
 
 LEASE = timedelta(seconds=15)
-"""How long a worker may keep a command to itself; longer than any driver's single try."""
+"""How long a worker may keep a command to itself at least; longer than a try of most drivers."""
+
+FIRST_TRY_TO_STOP = Q(is_restoring=True, attempt_count=0)
 
 
 def due_commands(*, now: datetime) -> QuerySet[Command]:
@@ -40,13 +42,30 @@ def may_leave(*, now: datetime) -> Q:
     return Q(kind=CommandKind.CLEAR) | is_stop | ~Q(withheld)
 
 
+def may_be_tried(*, now: datetime) -> Q:
+    """Keep commands of devices that nobody speaks to and that do not rest; stops are tried once at once."""
+    is_free = Q(device__busy_until__isnull=True) | Q(device__busy_until__lte=now)
+    is_rested = Q(device__rests_until__isnull=True) | Q(device__rests_until__lte=now)
+    return is_free & (is_rested | FIRST_TRY_TO_STOP)
+
+
 def lost_attempts(*, now: datetime) -> QuerySet[CommandAttempt]:
     """Return the attempts whose lease lapsed before their end was written."""
-    return CommandAttempt.objects.filter(outcome=AttemptOutcome.STARTED, started_at__lte=now - LEASE)
+    is_over = Q(command__claimed_until__isnull=True) | Q(command__claimed_until__lte=now)
+    started = CommandAttempt.objects.filter(outcome=AttemptOutcome.STARTED, started_at__lte=now - LEASE)
+    return started.filter(is_over)
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
     """Return the names of the tasks that have work waiting at `now`; two indexed questions."""
-    if due_commands(now=now).exists() or lost_attempts(now=now).exists():
+    is_work = Q(expires_at__lte=now) | may_be_tried(now=now)
+    if due_commands(now=now).filter(is_work).exists() or lost_attempts(now=now).exists():
         return ("devices.tasks.run_due_commands",)
     return ()
+
+
+def falling_due(*, after: datetime, until: datetime) -> list[datetime]:
+    """Return the moments within `(after, until]` at which commands fall due, the first hundred in order."""
+    coming = Command.objects.filter(next_attempt_at__gt=after, next_attempt_at__lte=until)
+    moments = coming.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).distinct()
+    return [moment for moment in moments[:100] if moment is not None]

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, TextField, Value, When
 
 from devices import queue
 from devices.bulk import insert_rows, insert_segments
 from devices.domain.commands import Held, instruction_for
 from devices.domain.schedule import DesiredSchedule, Segment, check_schedule, content_digest, remaining
+from devices.domain.setpoints import errands_for
+from devices.drivers import driver_named
+from devices.drivers.base import DriverError
 from devices.models import (
     OPEN_COMMAND_STATES,
     Command,
@@ -35,8 +38,19 @@ from meters.among import Ids
 logger = logging.getLogger(__name__)
 
 BATCH = 10_000
+REPLACED = "A newer schedule took its place."
 AT_ONCE = 10_000  # SQLite takes 32,766 parameters
-_COMMAND_COLUMNS = ("device_id", "schedule_id", "key", "kind", "expires_at", "is_restoring")
+_COMMAND_COLUMNS = (
+    "device_id",
+    "schedule_id",
+    "key",
+    "kind",
+    "starts_at",
+    "due_at",
+    "next_attempt_at",
+    "expires_at",
+    "is_restoring",
+)
 NO_POLICIES: Mapping[int, str] = MappingProxyType({})
 
 
@@ -132,8 +146,11 @@ def _replace_batch(
     if not wanted:
         return []
     devices = Device.objects.filter(pk__among=Ids(wanted))
-    locked = devices.select_for_update(no_key=True).order_by("pk").values_list("pk", "schedule_version")
-    versions = {device_id: version + 1 for device_id, version in locked}
+    locked = devices.select_for_update(no_key=True).order_by("pk")
+    rows = list(locked.values_list("pk", "schedule_version", "driver"))
+    versions = {device_id: version + 1 for device_id, version, _ in rows}
+    holders = {name for name in {name for *_, name in rows} if _holds_schedule(name)}
+    told = {device_id for device_id, _, name in rows if name not in holders}
     devices.update(schedule_version=F("schedule_version") + 1)
     _supersede(list(wanted), now=now)
     schedules = _store_schedules(wanted, versions=versions, policies=policies, now=now)
@@ -141,19 +158,15 @@ def _replace_batch(
         Command,
         _COMMAND_COLUMNS,
         (
-            _command(
-                pk,
-                schedules[pk],
-                version=versions[pk],
-                desired=each.remaining,
-                held=held.get(pk, nothing),
-                now=now,
-            )
+            (pk, schedules[pk], f"{pk}:{versions[pk]}:{name}", *columns)
             for pk, each in wanted.items()
+            for name, *columns in (
+                _errands(each, held.get(pk, nothing), now=now)
+                if pk in told
+                else _instruction(each, held.get(pk, nothing), now=now)
+            )
         ),
         created_at=now,
-        due_at=now,
-        next_attempt_at=now,
         state=CommandState.PENDING,
         attempt_count=0,
         detail="",
@@ -168,15 +181,18 @@ def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
     Schedules with the same digest say the same, so the segments of one of them are read for all.
     """
     current = DeviceSchedule.objects.filter(device_id__among=Ids(device_ids), superseded_at__isnull=True)
-    columns = ("pk", "device_id", "digest", "commands__state", "commands__expires_at")
-    rows = list(current.values_list(*columns))
-    left = _remaining_by_digest({digest: pk for pk, _, digest, *_ in rows}, now=now)
+    rows = list(current.values_list("pk", "device_id", "digest"))
+    left = _remaining_by_digest({digest: pk for pk, _, digest in rows}, now=now)
+    # A value that nobody confirmed is among the segments; one that is not due yet nobody was told.
+    unanswered = (
+        Command.objects.filter(schedule__in=current, due_at__lte=now)
+        .exclude(Q(kind=CommandKind.SETPOINT) | Q(state=CommandState.ACKNOWLEDGED))
+        .values_list("device_id", "expires_at")
+    )
+    until = dict(unanswered.order_by("expires_at"))
     return {
-        device_id: Held(
-            remaining=left[digest],
-            unanswered_until=None if state == CommandState.ACKNOWLEDGED else expires_at,
-        )
-        for _, device_id, digest, state, expires_at in rows
+        device_id: Held(remaining=left[digest], unanswered_until=until.get(device_id))
+        for _, device_id, digest in rows
     }
 
 
@@ -192,15 +208,20 @@ def _remaining_by_digest(schedules: Mapping[str, int], *, now: datetime) -> dict
 
 
 def _supersede(device_ids: Sequence[int], *, now: datetime) -> None:
-    """Close the current versions and whatever of them was still to be sent, or was refused."""
+    """Close the current versions and whatever of them was still to be sent or renewed, or was refused."""
     DeviceSchedule.objects.filter(device_id__among=Ids(device_ids), superseded_at__isnull=True).update(
         superseded_at=now
     )
-    Command.objects.filter(device_id__among=Ids(device_ids), state__in=OPEN_COMMAND_STATES).update(
-        state=CommandState.SUPERSEDED,
+    is_open = Q(state__in=OPEN_COMMAND_STATES)
+    is_renewed = Q(state=CommandState.ACKNOWLEDGED, next_attempt_at__isnull=False)
+    commands = Command.objects.filter(is_open | is_renewed, device_id__among=Ids(device_ids))
+    # What was accepted stays accepted; without its claim, whoever renews it now moves it no more.
+    commands.update(
+        state=Case(When(is_open, then=Value(CommandState.SUPERSEDED)), default=F("state")),
+        detail=Case(When(is_open, then=Value(REPLACED, TextField())), default=F("detail")),
         next_attempt_at=None,
-        finished_at=now,
-        detail="A newer schedule took its place.",
+        claimed_until=None,
+        finished_at=Case(When(is_open, then=Value(now)), default=F("finished_at")),
     )
 
 
@@ -228,23 +249,30 @@ def _store_schedules(
     return keys
 
 
-def _command(
-    device_id: int,
-    schedule_id: int,
-    *,
-    version: int,
-    desired: DesiredSchedule,
-    held: Held,
-    now: datetime,
-) -> tuple[object, ...]:
-    """Return the columns of the command that carries a version."""
-    instruction = instruction_for(desired=desired, held=held, now=now)
-    kind = CommandKind.CLEAR if instruction.is_clear else CommandKind.SCHEDULE
-    return (
-        device_id,
-        schedule_id,
-        f"{device_id}:{version}:{kind}",
-        kind,
-        instruction.expires_at,
-        instruction.is_restoring,
-    )
+def _holds_schedule(driver_name: str) -> bool:
+    try:
+        return driver_named(driver_name).capabilities.holds_schedule
+    except DriverError:  # commanding says so of the command
+        return True
+
+
+def _instruction(wanted: _Wanted, held: Held, *, now: datetime) -> Iterator[tuple[object, ...]]:
+    """Yield what the key of the one command that carries a version ends in, and its columns."""
+    told = instruction_for(desired=wanted.remaining, held=held, now=now)
+    kind = CommandKind.CLEAR if told.is_clear else CommandKind.SCHEDULE
+    yield (kind, kind, None, now, now, told.expires_at, told.is_restoring)
+
+
+def _errands(wanted: _Wanted, held: Held, *, now: datetime) -> Iterator[tuple[object, ...]]:
+    """Yield the same of the commands to a device that holds no schedule."""
+    for told in errands_for(desired=wanted.stored, held=held, now=now):
+        kind = CommandKind.SETPOINT if told.starts_at else CommandKind.CLEAR
+        yield (
+            told.name,
+            kind,
+            told.starts_at,
+            told.due_at,
+            told.due_at,
+            told.expires_at,
+            told.is_restoring,
+        )

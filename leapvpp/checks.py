@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
-from leapvpp.queue import LONG_TASKS
+from leapvpp.queue import CLUSTERS, COMMANDS, LONG_TASKS, PORTAL, Cluster, cluster_of
 
 GOOD_KEY_LENGTH = 16
 
@@ -43,20 +43,30 @@ def check_webhook_keys(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_worker(**_: Any) -> list[CheckMessage]:
-    """The queue gives work back only when it cannot be running any more, and lives beside the rows."""
-    config = settings.Q_CLUSTER
+    """Each queue gives work back only when it cannot be running any more, and lives beside the rows."""
     found: list[CheckMessage] = []
-    waits = config["timeout"] * (config["bulk"] + config["queue_limit"]) / config["workers"]
-    longest = waits + max(config["timeout"], *LONG_TASKS.values())
-    if config["retry"] <= longest:
-        hint = f"Set retry above {longest:.0f} seconds."
-        found.append(Error("Queued work would run twice.", hint=hint, id="leapvpp.E004"))
-    if config.get("orm") != "default":
+    for cluster in CLUSTERS:
+        longest = _longest_seconds(cluster)
+        if cluster.settings["retry"] <= longest:
+            hint = f"Set retry of the cluster {cluster.name} above {longest:.0f} seconds."
+            found.append(Error("Queued work would run twice.", hint=hint, id="leapvpp.E004"))
+    if COMMANDS.name not in settings.Q_CLUSTER["ALT_CLUSTERS"] or settings.Q_CLUSTER["name"] != PORTAL.name:
+        hint = "Keep the names of the clusters in Q_CLUSTER as they are."
+        found.append(Error("Nobody would do what is queued.", hint=hint, id="leapvpp.E007"))
+    if settings.Q_CLUSTER.get("orm") != "default":
         hint = "Keep Q_CLUSTER['orm'] at 'default'."
         found.append(
             Error("Wake-ups would not commit with the rows they are about.", hint=hint, id="leapvpp.E005")
         )
     return found
+
+
+def _longest_seconds(cluster: Cluster) -> float:
+    """Return how long a task may wait among the fetched and then run."""
+    config = cluster.settings
+    waits = config["timeout"] * (config["bulk"] + config["queue_limit"]) / config["workers"]
+    long = [seconds for task, seconds in LONG_TASKS.items() if cluster_of(task) == cluster]
+    return float(waits + max([config["timeout"], *long]))
 
 
 @register()

@@ -1,28 +1,34 @@
 """Wake workers for what a lost wake-up left behind, and for what has become due.
 
-Decides nothing and writes only signs of life: the apps say which of their tasks have something to do.
+Decides nothing and writes only signs of life: the apps say which of their tasks have something to do, and
+when the next commands fall due.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import devices.queries
+import devices.watching
 import dispatch.queries
 import leapvpp.certification.queries
+from devices.queue import RUN_DUE_COMMANDS
 from leapvpp import queue
-from leapvpp.health import DISPATCHER, note_heartbeat
+from leapvpp.health import COMMAND_WORKER, DISPATCHER, is_silent, note_heartbeat
 
 logger = logging.getLogger(__name__)
 
+LOOK_EVERY = timedelta(seconds=0.5)
 WAKE_AGAIN_AFTER = timedelta(seconds=1)
+MOMENTS_APART = timedelta(seconds=0.2)
+"""As often as an idle worker looks into its queue: to wake it more often would make nothing sooner."""
 BEAT_EVERY = timedelta(seconds=5)
 FULL_QUEUE = 20
-BEAT = "leapvpp.tasks.beat"
 SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.queries.waiting,
+    devices.watching.waiting,
     dispatch.queries.waiting,
     leapvpp.certification.queries.waiting,
 )
@@ -41,15 +47,51 @@ class Dispatcher:
         if self.beaten_at is None or now - self.beaten_at >= BEAT_EVERY:
             self.beaten_at = now
             note_heartbeat(name=DISPATCHER, now=now)
-            names.append(BEAT)
+            names += [cluster.beat for cluster in queue.CLUSTERS]
         due = [name for name in dict.fromkeys(names) if self._is_due(name, now=now)]
-        if due and queue.waiting_count(now=now) >= FULL_QUEUE:
-            return []  # whatever is queued will do their work too
-        for name in due:
-            queue.wake(name)
-            self.woken_at[name] = now
-        return due
+        return self._wake(due, now=now)
+
+    def wake_commands(self, *, now: datetime) -> list[str]:
+        """Have a worker run the commands that fall due at this very moment."""
+        return self._wake([RUN_DUE_COMMANDS], now=now)
 
     def _is_due(self, name: str, *, now: datetime) -> bool:
         woken_at = self.woken_at.get(name)
         return woken_at is None or now - woken_at >= WAKE_AGAIN_AFTER
+
+    def _wake(self, names: Sequence[str], *, now: datetime) -> list[str]:
+        """Queue tasks, but for those whose queue is full: whatever is queued there will do their work too.
+
+        While the cluster for commands gives no sign of life, the other one stands in for it.
+        """
+        concerned = {queue.cluster_of(name) for name in names}
+        full = {each for each in concerned if queue.waiting_count(each, now=now) >= FULL_QUEUE}
+        woken = [name for name in names if queue.cluster_of(name) not in full]
+        for name in woken:
+            queue.wake(name)
+            self.woken_at[name] = now
+        if RUN_DUE_COMMANDS in names and is_silent(COMMAND_WORKER, now=now) and not self._is_full(now=now):
+            queue.wake(RUN_DUE_COMMANDS, queue.PORTAL)
+        return woken
+
+    def _is_full(self, *, now: datetime) -> bool:
+        return queue.waiting_count(queue.PORTAL, now=now) >= FULL_QUEUE
+
+
+def coming_moments(*, now: datetime) -> list[datetime]:
+    """Return when, before the next look, a worker is to be woken for commands; one indexed question."""
+    return moments_to_wake(devices.queries.falling_due(after=now, until=now + LOOK_EVERY))
+
+
+def moments_to_wake(falling_due: Iterable[datetime]) -> list[datetime]:
+    """Return the fewest moments that leave no command waiting for longer than `MOMENTS_APART`.
+
+    `falling_due` in order. The first is its own moment; who falls due soon after another waits for the next.
+    """
+    moments: list[datetime] = []
+    for due in falling_due:
+        if not moments:
+            moments.append(due)
+        elif due > moments[-1]:
+            moments.append(max(due, moments[-1] + MOMENTS_APART))
+    return moments

@@ -18,6 +18,7 @@ from dispatch.models import PollState
 from leapvpp.models import Heartbeat
 
 WORKER = "worker"
+COMMAND_WORKER = "command worker"
 DISPATCHER = "dispatcher"
 MQTT_LISTENER = "mqtt listener"
 OCPP_SERVER = "ocpp server"
@@ -39,18 +40,23 @@ def note_heartbeat(*, name: str, now: datetime, detail: str = "") -> None:
     Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": now, "detail": detail})
 
 
+def is_silent(name: str, *, now: datetime) -> bool:
+    """Return whether a process has given no sign of life for too long, or never."""
+    return not Heartbeat.objects.filter(name=name, beat_at__gte=now - SILENT_AFTER).exists()
+
+
 def signs(*, now: datetime) -> list[Sign]:
     """Return every sign, good or bad.
 
-    The database; a heartbeat within 30 seconds of worker, dispatcher and, with MQTT_URL, the listener, with
-    OCPP_LISTEN the central system; and, while Leap is polled, a good answer to every search within 180
-    seconds.
+    The database; a heartbeat within 30 seconds of both workers, dispatcher and, with MQTT_URL, the
+    listener, with OCPP_LISTEN the central system; and, while Leap is polled, a good answer to every search
+    within 180 seconds.
     """
     try:
         connection.ensure_connection()
         beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
         found = [Sign("database", "answers")]
-        names = [WORKER, DISPATCHER, *([MQTT_LISTENER] if settings.MQTT_URL else [])]
+        names = [WORKER, COMMAND_WORKER, DISPATCHER, *([MQTT_LISTENER] if settings.MQTT_URL else [])]
         names += [OCPP_SERVER] if settings.OCPP_LISTEN else []
         found += [_process(name, beats.get(name), now=now) for name in names]
         return found + list(_polls(now=now))

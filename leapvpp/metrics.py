@@ -111,14 +111,19 @@ class RowsCollector(Collector):
             yield ages(
                 "leapvpp_poll_age_seconds", "Since Leap's search answered", "level", answers, now=self.now
             )
-        yield GaugeMetricFamily(
-            "leapvpp_queued_tasks", "Wake-ups waiting for a worker", value=queue.waiting_count(now=self.now)
+        yield from self._queues()
+
+    def _queues(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily(
+            "leapvpp_queued_tasks", "Wake-ups waiting for a worker", labels=["cluster"]
         )
-        yield GaugeMetricFamily(
-            "leapvpp_oldest_queued_task_seconds",
-            "How long the oldest of them has waited",
-            value=queue.oldest_waiting_seconds(now=self.now),
+        oldest = GaugeMetricFamily(
+            "leapvpp_oldest_queued_task_seconds", "How long the oldest of them has waited", labels=["cluster"]
         )
+        for cluster in queue.CLUSTERS:
+            waiting.add_metric([cluster.name], queue.waiting_count(cluster, now=self.now))
+            oldest.add_metric([cluster.name], queue.oldest_waiting_seconds(cluster, now=self.now))
+        yield from (waiting, oldest)
 
 
 class AnyType(BaseContentNegotiation):

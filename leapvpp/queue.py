@@ -1,54 +1,97 @@
-"""The only module of the project package that puts work into django-q2's queue, or looks into it.
+"""The only module of the project package that puts work into django-q2's queues, or looks into them.
 
-Reads and writes `django_q_ormq`; the rows' meaning is private to django-q2 (a row's `lock` is when it
-may be fetched, and `fetched at + retry` once it was), so it is kept in this one place.
+There are two worker clusters, each with a queue of its own in one table. Reads and writes `django_q_ormq`;
+the rows' meaning is private to django-q2 (a row's `lock` is when it may be fetched, and `fetched at + retry`
+once it was), so it is kept in this one place.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+import devices.queue
+from devices.queue import RUN_DUE_COMMANDS
 from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS
+from leapvpp.health import COMMAND_WORKER, WORKER
 
 LONG_TASKS: Final = {"leapvpp.tasks.play_certification": 110, PLAN_WAITING: PLANNING_SECONDS}
 """Seconds for tasks that may take longer than others; one of each runs at a time."""
 
 
-def wake(task: str) -> None:
-    """Queue a task without arguments by its dotted path."""
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A worker cluster. `name`: of its queue; `process`: as people know it; `beat`: its sign of life."""
+
+    name: str
+    process: str
+    beat: str
+    tasks: tuple[str, ...]
+    """The modules of its tasks."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What Q_CLUSTER says of it: its own values over those of the first cluster."""
+        return settings.Q_CLUSTER | settings.Q_CLUSTER["ALT_CLUSTERS"].get(self.name, {})
+
+
+PORTAL: Final = Cluster(
+    name="portal",
+    process=WORKER,
+    beat="leapvpp.beats.beat_worker",
+    tasks=("devices.tasks", "dispatch.tasks", "leapvpp.tasks", "leapvpp.beats"),
+)
+COMMANDS: Final = Cluster(
+    name=devices.queue.COMMANDS,
+    process=COMMAND_WORKER,
+    beat="leapvpp.beats.beat_command_worker",
+    tasks=("devices.tasks", "leapvpp.beats"),
+)
+CLUSTERS: Final = (PORTAL, COMMANDS)
+
+
+def cluster_of(task: str) -> Cluster:
+    """Return the cluster that does a task."""
+    return COMMANDS if task in {RUN_DUE_COMMANDS, COMMANDS.beat} else PORTAL
+
+
+def wake(task: str, cluster: Cluster | None = None) -> None:
+    """Queue a task without arguments by its dotted path, for the cluster whose task it is, or another."""
+    # Always by name: within a cluster django-q2 takes that one for the default.
+    name = (cluster or cluster_of(task)).name
     if task in LONG_TASKS:
-        async_task(task, timeout=LONG_TASKS[task])
+        async_task(task, cluster=name, timeout=LONG_TASKS[task])
     else:
-        async_task(task)
+        async_task(task, cluster=name)
 
 
-def waiting_count(*, now: datetime) -> int:
+def waiting_count(cluster: Cluster, *, now: datetime) -> int:
     """Return how many tasks wait to be fetched."""
-    return OrmQ.objects.filter(key=settings.Q_CLUSTER["name"], lock__lt=now).count()
+    return _waiting(cluster, now=now).count()
 
 
-def oldest_waiting_seconds(*, now: datetime) -> float:
+def oldest_waiting_seconds(cluster: Cluster, *, now: datetime) -> float:
     """Return how long the oldest task has waited to be fetched; 0 if none waits."""
-    oldest = (
-        OrmQ.objects.filter(key=settings.Q_CLUSTER["name"], lock__lt=now)
-        .order_by("lock")
-        .values_list("lock", flat=True)
-        .first()
-    )
+    oldest = _waiting(cluster, now=now).order_by("lock").values_list("lock", flat=True).first()
     return (now - oldest).total_seconds() if oldest else 0.0
 
 
-def unanswered_count(*, since: datetime, now: datetime) -> int:
+def unanswered_count(cluster: Cluster, *, since: datetime, now: datetime) -> int:
     """Return how many tasks were fetched after `since`, must have ended, and were never answered for.
 
     A cluster that is killed leaves a few; one whose results go nowhere leaves ever more.
     """
-    retry = timedelta(seconds=settings.Q_CLUSTER["retry"])
-    longest = timedelta(seconds=settings.Q_CLUSTER["timeout"] * 2)
-    fetched = OrmQ.objects.filter(key=settings.Q_CLUSTER["name"], lock__gt=max(now, since + retry))
+    retry = timedelta(seconds=cluster.settings["retry"])
+    longest = timedelta(seconds=cluster.settings["timeout"] * 2)
+    fetched = OrmQ.objects.filter(key=cluster.name, lock__gt=max(now, since + retry))
     return fetched.filter(lock__lt=now + retry - longest).count()
+
+
+def _waiting(cluster: Cluster, *, now: datetime) -> QuerySet[OrmQ]:
+    return OrmQ.objects.filter(key=cluster.name, lock__lt=now)

@@ -203,7 +203,7 @@ SPECTACULAR_SETTINGS = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024
 
-# The worker. Its queue is the database's own: a wake-up commits or vanishes with the rows it is about.
+# The workers. Their queue is the database's own: a wake-up commits or vanishes with the rows it is about.
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     # The worker's signs of life are read by other processes (`manage.py qinfo`).
@@ -231,6 +231,9 @@ Q_CLUSTER: dict[str, Any] = {
     "recycle": 20_000,
     "cache": "cluster",
     "log_level": "WARNING",
+    # Device commands have workers of their own, so that they never wait for parsing, planning or sync.
+    # `leapvpp.queue` says which tasks are theirs; what is not set here is as above.
+    "ALT_CLUSTERS": {"commands": {"workers": 2, "retry": 300, "scheduler": False}},
 }
 LOGGING = {
     "version": 1,

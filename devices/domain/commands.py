@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from devices.domain.schedule import Mode, Segment
+
+RESTORED_WITHIN: Final = timedelta(hours=24)
+"""For how long a device that may run, and is not to, is told to be normal if it does not confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ def instruction_for(*, desired: Sequence[Segment], held: Held, now: datetime) ->
     """Return the command for `desired`, which is what remains at `now` and differs from what is held.
 
     It is worth sending until the last segment is over, of the new schedule or of any the device may
-    still follow, recovery included: after that the device is back to normal by itself.
+    still follow, recovery included: after that the device is back to normal by itself. What sends a device
+    that may run back to normal is worth sending for a day, as nobody has seen it go back.
     """
     ends = [segment.over_at for segment in (*desired, *held.remaining)]
     if held.unanswered_until is not None:
@@ -47,9 +52,10 @@ def instruction_for(*, desired: Sequence[Segment], held: Held, now: datetime) ->
     may_move = is_unsure or any(
         each.begins_at <= now < each.over_at and each.mode is not Mode.IDLE for each in held.remaining
     )
-    return Instruction(
-        is_clear=not desired, expires_at=max(ends), is_restoring=may_move and not runs(desired, now=now)
-    )
+    is_restoring = may_move and not runs(desired, now=now)
+    if is_restoring and not desired:
+        ends.append(now + RESTORED_WITHIN)
+    return Instruction(is_clear=not desired, expires_at=max(ends), is_restoring=is_restoring)
 
 
 def runs(segments: Sequence[Segment], *, now: datetime) -> bool:

@@ -102,7 +102,9 @@ class Driver:
     """Names in a device's settings that are never shown once they are stored."""
     timeout_seconds: float = 10
     concurrency: int = 32
-    """How many devices are spoken to at once; a batch is never larger than this."""
+    """How many devices a worker speaks to at once; a batch is never larger than this."""
+    works_in_database: ClassVar[bool] = False
+    """It speaks to nobody outside, and runs in the worker's own thread."""
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with a device's settings, a sentence each that shows no secret.

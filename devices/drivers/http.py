@@ -10,8 +10,10 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -33,6 +35,7 @@ from devices.drivers.egress import GuardedBackend, UnknownName, look_up, policy_
 from devices.models import Device
 
 Headers = list[tuple[bytes | str, bytes | str]]
+_Place = tuple[bytes, bytes, int | None]
 
 LARGEST_ANSWER: Final = 64 * 1024  # bytes
 LONGEST_DETAIL: Final = 300
@@ -151,14 +154,18 @@ class HttpDriver(Driver):
         headers = _headers(delivery, where=where, body=body)
         version = delivery.message["version"]
         async with asyncio.timeout(self.timeout_seconds):
-            async with line.pool.stream("PUT", _url(where), headers=headers, content=body) as response:
+            async with line.request(_url(where), headers=headers, body=body) as response:
                 _raise_for_status(response)
                 said = await _read(response)
         return _answer(said, version=version, is_refused=response.status in REFUSALS)
 
 
 class _Line:
-    """An event loop in a thread of its own, with the connections of one process."""
+    """An event loop in a thread of its own, with the connections of one process.
+
+    Idle connections are kept by origin: httpcore's own pool looks through all of its connections several
+    times for each request, which at a hundred of them takes longer than the request.
+    """
 
     def __init__(self, *, look_up: Callable[[str, int], Sequence[str]], connections: int) -> None:
         self.process_id = os.getpid()
@@ -166,22 +173,73 @@ class _Line:
         self._look_up = look_up
         # Of its own: names that are slow to resolve must not hold up those that are not.
         self._resolvers = ThreadPoolExecutor(max_workers=connections, thread_name_prefix="resolver")
-        self.pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=GuardedBackend(policy=policy_set, resolve=self._resolve),
-        )
+        self._backend = GuardedBackend(policy=policy_set, resolve=self._resolve)
+        self._tls = httpx.create_ssl_context()
+        self._most_idle = connections
+        self._idle: OrderedDict[httpcore.AsyncHTTPConnection, _Place] = OrderedDict()  # longest idle first
+        self._idle_at: defaultdict[_Place, list[httpcore.AsyncHTTPConnection]] = defaultdict(list)
         self._thread = Thread(target=self.loop.run_forever, name="http devices", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.pool.aclose(), self.loop).result()
+        """Close every connection and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._close_idle(most_kept=0), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
         self._resolvers.shutdown(wait=False)
+
+    @asynccontextmanager
+    async def request(
+        self, url: httpcore.URL, *, headers: Headers, body: bytes
+    ) -> AsyncIterator[httpcore.Response]:
+        """PUT over an idle connection or a new one; it is kept if the answer was read to its end."""
+        place = (url.scheme, url.host, url.port)
+        connection = await self._idle_connection(place) or self._new_connection(url.origin)
+        try:
+            response = await connection.handle_async_request(
+                httpcore.Request("PUT", url, headers=headers, content=body)
+            )
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except BaseException:
+            await connection.aclose()
+            raise
+        if connection.is_idle():
+            self._idle[connection] = place
+            self._idle_at[place].append(connection)
+            await self._close_idle(most_kept=self._most_idle)
+
+    async def _idle_connection(self, place: _Place) -> httpcore.AsyncHTTPConnection | None:
+        while waiting := self._idle_at.get(place):
+            connection = waiting[-1]
+            self._forget(connection)
+            if not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    def _new_connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        return httpcore.AsyncHTTPConnection(
+            origin=origin,
+            ssl_context=self._tls,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=self._backend,
+        )
+
+    async def _close_idle(self, *, most_kept: int) -> None:
+        while len(self._idle) > most_kept:
+            oldest = next(iter(self._idle))
+            self._forget(oldest)
+            await oldest.aclose()
+
+    def _forget(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        place = self._idle.pop(connection)
+        self._idle_at[place].remove(connection)
+        if not self._idle_at[place]:
+            del self._idle_at[place]
 
     async def _resolve(self, host: str, port: int) -> Sequence[str]:
         return await self.loop.run_in_executor(self._resolvers, self._look_up, host, port)

@@ -20,6 +20,7 @@ class SimulatorDriver(Driver):
     """
 
     concurrency = 500
+    works_in_database = True
 
     def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
         """Carry one message; see `Driver.deliver`."""

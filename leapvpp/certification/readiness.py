@@ -1,4 +1,4 @@
-"""Whether a run makes sense now: the web answers, and worker and dispatcher are alive."""
+"""Whether a run makes sense now: the web answers, and workers and dispatcher are alive."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 import httpx
 
-from leapvpp.health import DISPATCHER, WORKER, signs
+from leapvpp.health import COMMAND_WORKER, DISPATCHER, WORKER, signs
 
-NEEDED = {"database", WORKER, DISPATCHER}
+NEEDED = {"database", WORKER, COMMAND_WORKER, DISPATCHER}
 
 
 def why_not_ready(*, url: str, now: datetime) -> str:

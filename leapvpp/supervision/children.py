@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,12 +20,16 @@ LONGEST_PAUSE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `family_size` is how many processes it has below itself when whole; 0: do not look."""
+    """What to run. `family_size` is how many processes it has below itself when whole; 0: do not look.
+
+    `environment` is added to the supervisor's own.
+    """
 
     name: str
     argv: Sequence[str]
     pass_fds: tuple[int, ...] = ()
     family_size: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Child:
@@ -44,7 +48,10 @@ class Child:
         self.whole = frozenset()
         self.started_at = datetime.now(UTC)
         self.process = subprocess.Popen(  # noqa: S603 - the arguments are the supervisor's own
-            list(self.program.argv), pass_fds=self.program.pass_fds, start_new_session=True
+            list(self.program.argv),
+            env=os.environ | self.program.environment,
+            pass_fds=self.program.pass_fds,
+            start_new_session=True,
         )
 
     def complaint(self) -> str:

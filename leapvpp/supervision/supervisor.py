@@ -68,7 +68,7 @@ class Supervisor:
         self.is_stopping = False
         self.complaints: dict[str, str] = {}
 
-    def complain(self, *, name: str, why: str) -> None:
+    def complain(self, name: str, why: str) -> None:
         """Have a program ended and started again at the next look. May be called from any thread."""
         self.complaints[name] = why
 

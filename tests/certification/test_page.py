@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from leapvpp.certification.running import start_run
-from leapvpp.health import DISPATCHER, WORKER, note_heartbeat
+from leapvpp.health import COMMAND_WORKER, DISPATCHER, WORKER, note_heartbeat
 from leapvpp.models import CertificationRun, ResultState, RunState
 from tests.people import person
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def let_everything_beat():
-    for name in (WORKER, DISPATCHER):
+    for name in (WORKER, COMMAND_WORKER, DISPATCHER):
         note_heartbeat(name=name, now=timezone.now())
 
 

@@ -84,6 +84,7 @@ class MqttDevices:
         self.held: dict[str, ScheduleMessage] = {}
         self.effects: dict[str, int] = dict.fromkeys(external_ids, 0)
         self.told: list[tuple[str, int]] = []
+        self.taken: list[tuple[str, int]] = []
         self.is_listening = threading.Event()
         self.heard = threading.Condition()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -145,6 +146,7 @@ class MqttDevices:
         if not held or version > held["version"]:
             self.held[external_id] = message
             self.effects[external_id] += 1
+            self.taken.append((external_id, version))
         return {"version": version, "status": "accepted"}
 
     def say(self, external_id: str, part: str, content: Any, *, retain: bool = False) -> mqtt.MQTTMessageInfo:

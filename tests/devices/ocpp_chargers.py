@@ -19,6 +19,7 @@ from ocpp.v201 import ChargePoint as ChargePoint201
 from ocpp.v201 import call as call201
 from ocpp.v201 import call_result as result201
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from devices.domain.schedule import as_z
 
@@ -192,7 +193,7 @@ class Client201(ChargePoint201):
         return await self.call(call201.BootNotification(station, "PowerUp"))
 
 
-CLIENTS = {"1.6": Client16, "2.0.1": Client201}
+CLIENTS: dict[str, Any] = {"1.6": Client16, "2.0.1": Client201}
 
 
 class Chargers:
@@ -250,7 +251,7 @@ class Chargers:
         secret = b64encode(f"{name}:{password}".encode()).decode()
         return await connect(
             f"ws://127.0.0.1:{self.port}/{name}",
-            subprotocols=[f"ocpp{version}"],
+            subprotocols=[Subprotocol(f"ocpp{version}")],
             additional_headers={"Authorization": f"Basic {secret}"} if password else None,
             open_timeout=PATIENCE_SECONDS,
         )

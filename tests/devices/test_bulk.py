@@ -35,5 +35,5 @@ def test_same_schedule_of_many_devices_is_compared_by_reading_it_once(django_ass
     with transaction.atomic():
         replace_schedules(desired={each.pk: shared for each in many}, now=NOW)
         again = (segment(10, 20), segment(30, 40))
-        with django_assert_max_num_queries(2):
+        with django_assert_max_num_queries(3):
             assert replace_schedules(desired={each.pk: again for each in many}, now=NOW).changed == ()

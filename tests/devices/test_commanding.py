@@ -120,7 +120,7 @@ def test_a_command_past_its_end_expires_with_the_reason_of_its_last_try():
     assert run_due_commands(now=at(1)) == 0
     assert state(battery) == state(late) == ("EXPIRED", "FAILED")
     assert battery.commands.get().detail.endswith("The device did not answer.")
-    assert late.commands.get().detail.endswith("It could not be sent in time.")
+    assert late.commands.get().detail.startswith("Too late to be worth sending: it was void at 20:01:00Z")
     assert queries.waiting(now=at(30)) == ()
 
 
@@ -143,15 +143,15 @@ def test_a_killed_worker_leaves_a_lost_attempt_and_the_command_is_taken_up_again
 def test_an_older_version_still_under_way_changes_nothing_of_the_newer(monkeypatch):
     battery = device()
     plan(battery)
-    original = commanding._deliveries
+    original = commanding.deliveries_for
 
-    def plan_again_in_between(claimed):
-        monkeypatch.setattr(commanding, "_deliveries", original)
+    def plan_again_in_between(claimed, **options):
+        monkeypatch.setattr(commanding, "deliveries_for", original)
         plan(battery, end=30)
         run_due_commands(now=seconds(1))
-        return original(claimed)
+        return original(claimed, **options)
 
-    monkeypatch.setattr(commanding, "_deliveries", plan_again_in_between)
+    monkeypatch.setattr(commanding, "deliveries_for", plan_again_in_between)
     run_due_commands(now=NOW)
     assert [one.state for one in Command.objects.order_by("pk")] == ["SUPERSEDED", "ACKNOWLEDGED"]
     assert battery.simulated.accepted_version == 2
@@ -162,14 +162,14 @@ def test_an_older_version_still_under_way_changes_nothing_of_the_newer(monkeypat
 def test_a_version_replaced_while_it_is_accepted_stays_superseded(monkeypatch):
     battery = device()
     plan(battery)
-    original = commanding._deliveries
+    original = commanding.deliveries_for
 
-    def plan_again_in_between(claimed):
-        monkeypatch.setattr(commanding, "_deliveries", original)
+    def plan_again_in_between(claimed, **options):
+        monkeypatch.setattr(commanding, "deliveries_for", original)
         plan(battery, end=30, now=at(5))  # due later, so that this run leaves it
-        return original(claimed)
+        return original(claimed, **options)
 
-    monkeypatch.setattr(commanding, "_deliveries", plan_again_in_between)
+    monkeypatch.setattr(commanding, "deliveries_for", plan_again_in_between)
     run_due_commands(now=NOW)
     assert [one.state for one in Command.objects.order_by("pk")] == ["SUPERSEDED", "PENDING"]
     assert battery.simulated.accepted_version == 1
@@ -186,14 +186,14 @@ def test_only_the_newest_version_is_ever_taken():
 def test_a_worker_that_slept_through_its_lease_moves_nothing_that_another_decided(monkeypatch):
     battery = faulty("SILENT")
     plan(battery)
-    original = commanding._deliveries
+    original = commanding.deliveries_for
 
-    def sleep_in_between(claimed):
-        monkeypatch.setattr(commanding, "_deliveries", original)
+    def sleep_in_between(claimed, **options):
+        monkeypatch.setattr(commanding, "deliveries_for", original)
         run_due_commands(now=seconds(16))
-        return original(claimed)
+        return original(claimed, **options)
 
-    monkeypatch.setattr(commanding, "_deliveries", sleep_in_between)
+    monkeypatch.setattr(commanding, "deliveries_for", sleep_in_between)
     run_due_commands(now=NOW)
     command = Command.objects.get()
     assert command.attempt_count == 2

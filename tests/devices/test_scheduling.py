@@ -66,13 +66,13 @@ def test_a_command_that_the_device_refused_is_superseded_too():
     assert commands(battery) == [("SCHEDULE", "SUPERSEDED"), ("SCHEDULE", "PENDING")]
 
 
-def test_an_emptied_schedule_is_cleared_until_the_device_would_end_by_itself():
+def test_an_emptied_schedule_is_cleared_for_a_day():
     battery = device()
     replace({battery: (segment(0, 60),)})
     run_due_commands(now=at(1))
     replace({battery: ()}, now=at(20))
     assert commands(battery) == [("SCHEDULE", "ACKNOWLEDGED"), ("CLEAR", "PENDING")]
-    assert battery.commands.get(kind="CLEAR").expires_at == at(60)
+    assert battery.commands.get(kind="CLEAR").expires_at == at(20 + 24 * 60)
     assert replace({battery: ()}, now=at(21)).changed == ()
 
 

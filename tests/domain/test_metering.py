@@ -25,8 +25,8 @@ READ = {
     "1.6, its default": (one(value="1500"), [Sample(NOW, energy_kwh=1.5)]),
     "1.6, power": (one(value="7200.5", measurand=POWER, unit="W"), [Sample(NOW, power_kw=7.2005)]),
     "2.0.1, power": (
-        one(value=72, measurand=POWER, unit_of_measure={"unit": "W", "multiplier": 2}),
-        [Sample(NOW, power_kw=7.2)],
+        one(value=7.5, measurand=POWER, unit_of_measure={"unit": "W", "multiplier": 3}),
+        [Sample(NOW, power_kw=7.5)],
     ),
     "phases": (
         many(

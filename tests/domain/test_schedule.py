@@ -142,7 +142,8 @@ def test_the_digest_knows_content_and_not_how_a_number_is_written():
     ("desired", "held", "is_clear", "expires"),
     [
         pytest.param([(0, 60)], Held((), None), False, 60, id="first schedule: until its end"),
-        pytest.param([], Held([segment(0, 60)], None), True, 60, id="clear: until the old would have ended"),
+        pytest.param([], Held([segment(0, 60)], None), True, 1440, id="clear what runs: for a day"),
+        pytest.param([], Held([segment(5, 60)], None), True, 60, id="clear what comes: until its end"),
         pytest.param([(0, 30)], Held([segment(0, 60)], None), False, 60, id="shortened: until the old end"),
         pytest.param(
             [(0, 30)], Held([segment(0, 40)], at(90)), False, 90, id="never accepted: older may run"

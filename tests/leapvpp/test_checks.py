@@ -24,6 +24,11 @@ CASES = {
         {"Q_CLUSTER": {**settings.Q_CLUSTER, "retry": PLANNING_SECONDS}},
         "leapvpp.E004",
     ),
+    "commands that nobody sends": (
+        checks.check_worker,
+        {"Q_CLUSTER": {**settings.Q_CLUSTER, "ALT_CLUSTERS": {}}},
+        "leapvpp.E007",
+    ),
     "a queue apart from the rows": (
         checks.check_worker,
         {"Q_CLUSTER": {**settings.Q_CLUSTER, "orm": None}},

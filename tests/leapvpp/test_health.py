@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def beat(*, seconds_ago: int = 0) -> None:
-    for name in ["worker", "dispatcher"]:
+    for name in ["worker", "command worker", "dispatcher"]:
         note_heartbeat(name=name, now=timezone.now() - timedelta(seconds=seconds_ago))
 
 
@@ -55,7 +55,7 @@ def test_readiness_names_the_part_that_is_not(client):
     checks = client.get("/readyz").json()["checks"]
     assert checks["database"]["ok"]
     assert checks["dispatcher"]["ok"]
-    assert checks["worker"] == {"ok": False, "detail": "never seen"}
+    assert checks["worker"] == checks["command worker"] == {"ok": False, "detail": "never seen"}
 
 
 def test_with_a_broker_the_listener_must_be_seen_too(client, settings):
@@ -80,4 +80,4 @@ def test_a_scraper_reads_figures_with_a_viewers_key(client):
     assert answer.status_code == 200
     assert answer["content-type"].startswith("text/plain")
     assert 'leapvpp_heartbeat_age_seconds{process="worker"}' in answer.text
-    assert "leapvpp_queued_tasks 0.0" in answer.text
+    assert 'leapvpp_queued_tasks{cluster="commands"} 0.0' in answer.text

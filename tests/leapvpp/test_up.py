@@ -27,10 +27,10 @@ def test_a_taken_port_is_refused_with_a_sentence(monkeypatch):
 
 
 WHAT_RUNS = {
-    "portal": (False, "", "", 3),
-    "demo": (True, "", "", 4),
-    "with a broker": (False, "mqtt://127.0.0.1", "", 4),
-    "with chargers": (False, "", "127.0.0.1:9000", 4),
+    "portal": (False, "", "", 4),
+    "demo": (True, "", "", 5),
+    "with a broker": (False, "mqtt://127.0.0.1", "", 5),
+    "with chargers": (False, "", "127.0.0.1:9000", 5),
 }
 
 
@@ -41,4 +41,6 @@ def test_what_runs(demo, mqtt_url, ocpp_listen, names, settings):
         found = {program.name: program for program in programs(listener, demo=demo)}
         assert len(found) == names
         assert found["web"].pass_fds == (listener.fileno(),)
-        assert found["worker"].family_size == 5  # two workers, a sentinel, a monitor, a pusher
+        for name, cluster in (("worker", "portal"), ("command worker", "commands")):
+            assert found[name].environment == {"Q_CLUSTER_NAME": cluster}
+            assert found[name].family_size == 5  # two workers, a sentinel, a monitor, a pusher

@@ -141,7 +141,7 @@ class Portal:
         for pid in family(self.process.pid):
             words = command_line(pid)
             if parent_of(pid) == self.process.pid:
-                kinds = {"guardian": "guardian.py", "web": "gunicorn", "worker": "qcluster"}
+                kinds = {"guardian": "guardian.py", "web": "gunicorn", cluster_of(pid): "qcluster"}
                 kind = next((k for k, word in kinds.items() if word in words), words.split()[-1])
                 found[kind] = pid
         return found
@@ -157,6 +157,15 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
     except OSError:
         return ""
+
+
+def cluster_of(pid: int) -> str:
+    """Return what the supervisor calls the worker cluster that a process leads."""
+    try:
+        is_for_commands = b"Q_CLUSTER_NAME=commands" in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return "worker"
+    return "command worker" if is_for_commands else "worker"
 
 
 def parent_of(pid: int) -> int:

@@ -1,20 +1,19 @@
-"""Look twice a second for work that nobody was woken for."""
+"""Look twice a second for work that nobody was woken for, and wake for commands when they fall due."""
 
 from __future__ import annotations
 
 import logging
 import time
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from leapvpp.dispatching import Dispatcher
+from leapvpp.dispatching import LOOK_EVERY, Dispatcher, coming_moments
 
 logger = logging.getLogger(__name__)
-
-LOOK_EVERY_SECONDS = 0.5
 
 
 class Command(BaseCommand):
@@ -27,10 +26,24 @@ class Command(BaseCommand):
         """Look, sleep, and survive a database that is away."""
         dispatcher = Dispatcher()
         while True:
-            began = time.monotonic()
+            now = timezone.now()
             try:
-                dispatcher.look(now=timezone.now())
+                look(dispatcher, now=now)
             except DatabaseError:
                 logger.exception("The database does not answer")
                 connection.close()
-            time.sleep(max(0.0, LOOK_EVERY_SECONDS - (time.monotonic() - began)))
+            sleep_until(now + LOOK_EVERY)
+
+
+def look(dispatcher: Dispatcher, *, now: datetime) -> None:
+    """Wake what waits at `now`, then, at their moments, the commands that fall due before the next look."""
+    dispatcher.look(now=now)
+    for moment in coming_moments(now=now):
+        sleep_until(moment)
+        dispatcher.wake_commands(now=moment)
+
+
+def sleep_until(moment: datetime) -> None:
+    """Sleep, unless the moment is over; never for longer than a look, whatever becomes of the clock."""
+    left = (moment - timezone.now()).total_seconds()
+    time.sleep(min(max(0.0, left), LOOK_EVERY.total_seconds()))

@@ -1,4 +1,4 @@
-"""Run the whole portal on one machine: web, worker and dispatcher under one supervisor."""
+"""Run the whole portal on one machine: web, workers and dispatcher under one supervisor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import http.client
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.db import connections
 from django.utils import timezone
 
 from leapvpp.environment import text
+from leapvpp.queue import CLUSTERS, Cluster
 from leapvpp.supervision.children import Program
 from leapvpp.supervision.supervisor import Supervisor
 from leapvpp.supervision.watch import Watch
@@ -28,7 +30,7 @@ class Command(BaseCommand):
     """Migrates, then keeps everything running until Ctrl-C or SIGTERM."""
 
     requires_system_checks = []  # `migrate` makes them, and loads for them what is not needed here
-    help = "Migrate, then run web, worker and dispatcher on HOST and PORT until stopped."
+    help = "Migrate, then run web, workers and dispatcher on HOST and PORT until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the switch for the demo."""
@@ -45,8 +47,7 @@ class Command(BaseCommand):
             connections.close_all()
             supervisor = Supervisor(programs(listener, demo=options["demo"]))
             watch = Watch(
-                started_at=lambda: supervisor.children["worker"].started_at,
-                complain=lambda why: supervisor.complain(name="worker", why=why),
+                started_at=lambda name: supervisor.children[name].started_at, complain=supervisor.complain
             )
             watch.start()
             greeter = Greeter(listener, greeting)
@@ -137,15 +138,11 @@ def migrate() -> None:
 
 
 def programs(listener: socket.socket, *, demo: bool) -> list[Program]:
-    """Return what to run: web on the held socket, worker, dispatcher, and what is set beside them."""
+    """Return what to run: web on the held socket, workers, dispatcher, and what is set beside them."""
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     found = [
         Program(name="web", argv=web_command(listener.fileno()), pass_fds=(listener.fileno(),)),
-        Program(
-            name="worker",
-            argv=[*manage, "qcluster"],
-            family_size=settings.Q_CLUSTER["workers"] + CLUSTER_PARTS,
-        ),
+        *(cluster_program(cluster, manage=manage) for cluster in CLUSTERS),
         Program(name="dispatcher", argv=[*manage, "dispatcher"]),
     ]
     if settings.MQTT_URL:
@@ -156,6 +153,16 @@ def programs(listener: socket.socket, *, demo: bool) -> list[Program]:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         found.append(Program(name="demo", argv=[*manage, "demo_feed", "--url", address]))
     return found
+
+
+def cluster_program(cluster: Cluster, *, manage: Sequence[str]) -> Program:
+    """Return how a worker cluster is run."""
+    return Program(
+        name=cluster.process,
+        argv=[*manage, "qcluster"],
+        family_size=cluster.settings["workers"] + CLUSTER_PARTS,
+        environment={"Q_CLUSTER_NAME": cluster.name},
+    )
 
 
 def web_command(fd: int) -> list[str]:

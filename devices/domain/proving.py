@@ -1,0 +1,291 @@
+"""Does a device do what it was told, by what it says it takes and gives?
+
+Power is kW at the device: what it takes from the grid is positive, what it gives negative. Times are UTC.
+Targets are as in a segment: kW reduced or given, None for the most the device can manage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from devices.domain.schedule import Mode
+
+TOLERANCE: Final = Decimal("0.1")
+"""Part of the target by which a device may miss it: what meters of small devices and ramps leave open."""
+LEAST_TOLERANCE_KW: Final = Decimal("0.1")
+"""Standby, and the last digit of what devices say."""
+MOST_AT_LEAST: Final = Decimal("0.5")
+"""Part of its rating that storage gives when the most it can was asked; what it can is not known better."""
+SETTLES_WITHIN: Final = timedelta(minutes=2)
+"""How long a device without a ramp may take until it counts."""
+MEAN_OVER: Final = timedelta(minutes=2)
+"""Over how long a settled device's power is averaged, so that one odd reading is no alarm."""
+SILENT_AFTER: Final = timedelta(minutes=5)
+LOOKED_AT_FOR: Final = timedelta(hours=24)
+SOONEST_LOOK: Final = timedelta(seconds=15)
+LATEST_LOOK: Final = timedelta(minutes=15)
+LOOK_WHILE_PROVEN: Final = timedelta(minutes=1)
+
+
+class Verdict(StrEnum):
+    """What is known of a device that was told something."""
+
+    AWAITED = "AWAITED"
+    PROVEN = "PROVEN"
+    DEVIATES = "DEVIATES"
+    UNKNOWN = "UNKNOWN"
+
+
+class How(StrEnum):
+    """What a verdict rests on: the device was asked what it holds, or said what it takes and gives."""
+
+    READ_BACK = "READ_BACK"
+    TELEMETRY = "TELEMETRY"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a device said at a time; `mode` in its words, "" if it says none."""
+
+    at: datetime
+    power_kw: Decimal
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What a device held when it was asked, and what somebody else had put there if so; in words."""
+
+    at: datetime
+    words: str
+    found_changed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a device was told: to run, or (`is_normal`) to be as usual again after such a run.
+
+    `since`: from when on; `settles_at`: from when on it counts. `baseline_kw`: its mean power over the
+    quarter of an hour before the run; None if that is not known.
+    """
+
+    is_normal: bool
+    mode: Mode
+    target_kw: Decimal | None
+    rated_kw: Decimal
+    since: datetime
+    settles_at: datetime
+    baseline_kw: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with the sentence that operators read. `how` is None where nothing is known."""
+
+    verdict: Verdict
+    sentence: str
+    measured_kw: Decimal | None = None
+    how: How | None = None
+    is_changed_by_others: bool = False
+
+
+def judge(
+    asked: Asked,
+    *,
+    said: Sequence[Said],
+    last_said_at: datetime | None,
+    read_back: ReadBack | None,
+    now: datetime,
+) -> Judgement:
+    """Say whether a device does what it was told.
+
+    `said`: its readings of the last minutes, oldest first; `last_said_at`: of the newest ever, None if there
+    is none. A read-back since it was told proves at once; only measured power that has settled and is
+    another outweighs it.
+    """
+    held = read_back if read_back and read_back.at >= asked.since else None
+    if held and held.found_changed:
+        return Judgement(Verdict.DEVIATES, held.found_changed, how=How.READ_BACK, is_changed_by_others=True)
+    measured = _measure(asked, said=said, now=now)
+    seen = _compare(asked, measured) if measured else None
+    if measured and seen and _outweighs(seen, held=held, is_settled=measured.at >= asked.settles_at):
+        return seen
+    if held:
+        power = measured.power_kw if measured else None
+        return Judgement(Verdict.PROVEN, held.words or "It holds what it was told.", power, How.READ_BACK)
+    return _without_proof(asked, last_said_at=last_said_at, now=now)
+
+
+def _outweighs(seen: Judgement, *, held: ReadBack | None, is_settled: bool) -> bool:
+    if seen.verdict is Verdict.PROVEN:
+        return True
+    return is_settled and (held is None or seen.verdict is Verdict.DEVIATES)
+
+
+def _without_proof(asked: Asked, *, last_said_at: datetime | None, now: datetime) -> Judgement:
+    silent_since = max(asked.settles_at, last_said_at or asked.settles_at)
+    if now < silent_since + SILENT_AFTER:
+        return Judgement(Verdict.AWAITED, f"Counts from {clock(max(asked.settles_at, asked.since))}.")
+    since = f"Said nothing since {clock(last_said_at)}." if last_said_at else "Never said what it takes."
+    return Judgement(Verdict.UNKNOWN, since)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    at: datetime
+    power_kw: Decimal
+    mode: str
+
+
+def _measure(asked: Asked, *, said: Sequence[Said], now: datetime) -> _Measured | None:
+    """Return the newest reading before it has settled, the mean of the last minutes from then on."""
+    counted = [each for each in said if each.at >= asked.since and each.at > now - SILENT_AFTER]
+    if not counted:
+        return None
+    latest = counted[-1]
+    settled = [each for each in counted if each.at >= asked.settles_at and each.at > latest.at - MEAN_OVER]
+    if not settled:
+        return _Measured(latest.at, latest.power_kw, latest.mode)
+    mean = sum((each.power_kw for each in settled), Decimal(0)) / len(settled)
+    return _Measured(latest.at, mean.quantize(Decimal("0.001")), latest.mode)
+
+
+def _compare(asked: Asked, measured: _Measured) -> Judgement:
+    is_storage = asked.mode in {Mode.DISCHARGE, Mode.EXPORT}
+    if measured.mode == "normal":
+        again = " again" if asked.is_normal else ""
+        verdict = _verdict(is_right=asked.is_normal)
+        text = f"Says that it works as usual{again}; {_does(measured.power_kw)}."
+    elif asked.is_normal:
+        verdict, text = (_restored_storage if is_storage else _restored_load)(asked, measured)
+    else:
+        verdict, text = (_giving if is_storage else _taking_less)(asked, measured)
+    return Judgement(verdict, text, measured.power_kw, How.TELEMETRY)
+
+
+def _giving(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
+    """Judge storage that was told to give."""
+    gives = -measured.power_kw
+    if asked.target_kw is None:
+        is_enough = gives >= max(asked.rated_kw * MOST_AT_LEAST, LEAST_TOLERANCE_KW)
+        text = f"{_begin(measured.power_kw)}; the most it can was asked, rated {kw(asked.rated_kw)}."
+        return _verdict(is_right=is_enough), text
+    is_right = abs(gives - asked.target_kw) <= tolerance(asked.target_kw)
+    if gives < 0 or is_as_good_as_nothing(gives):
+        return _verdict(is_right=is_right), (
+            f"{_begin(measured.power_kw)}; it was to give {kw(asked.target_kw)}."
+        )
+    return _verdict(is_right=is_right), f"Gives {figure(gives)} of {kw(asked.target_kw)}."
+
+
+def _taking_less(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
+    """Judge a load that was told to take less; one that takes nothing can take no less."""
+    power, before = measured.power_kw, asked.baseline_kw
+    does = _begin(power)
+    if before is None:
+        if power <= LEAST_TOLERANCE_KW:
+            return Verdict.PROVEN, f"{does}."
+        is_said = measured.mode == Mode.CURTAIL.lower()
+        word = "says that it curtails, and " if is_said else ""
+        verdict = Verdict.PROVEN if is_said else Verdict.UNKNOWN
+        return verdict, f"{does}; {word}what it took before is not known."
+    wanted = min(asked.rated_kw, before) if asked.target_kw is None else asked.target_kw
+    less = before - power
+    text = f"{does}, {kw(abs(less))} {'less' if less >= 0 else 'more'} than before"
+    if less >= wanted - tolerance(wanted):
+        return Verdict.PROVEN, f"{text}."
+    asked_for = "as much as it can" if asked.target_kw is None else kw(wanted)
+    is_off = power <= LEAST_TOLERANCE_KW
+    return _verdict(is_right=is_off), f"{text}; {asked_for} less was asked."
+
+
+def _restored_storage(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
+    power = measured.power_kw
+    if power < -tolerance(asked.rated_kw if asked.target_kw is None else asked.target_kw):
+        return Verdict.DEVIATES, f"Still gives {kw(-power)}."
+    return Verdict.PROVEN, f"Gives no more; {_does(power)}."
+
+
+def _restored_load(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
+    power, before = measured.power_kw, asked.baseline_kw
+    does = _begin(power)
+    if before is None:
+        is_back = asked.target_kw is None and power > LEAST_TOLERANCE_KW
+        verdict = Verdict.PROVEN if is_back else Verdict.UNKNOWN
+        return verdict, f"{does} again." if is_back else f"{does}; what it took before is not known."
+    if power >= before - tolerance(before):
+        return Verdict.PROVEN, f"{does} again; {kw(before)} before."
+    return Verdict.DEVIATES, f"{does}; {kw(before)} before the run."
+
+
+def next_look_at(asked: Asked, verdict: Verdict, *, now: datetime) -> datetime | None:
+    """Return when to look again; None where nothing more is to be learnt.
+
+    A run is looked at until it ends. The return to normal is looked at until it is proven, at growing pauses
+    and for a day.
+    """
+    if not asked.is_normal:
+        return now + (LOOK_WHILE_PROVEN if verdict is Verdict.PROVEN else SOONEST_LOOK)
+    if verdict is Verdict.PROVEN or now >= asked.since + LOOKED_AT_FOR:
+        return None
+    if now < asked.since:
+        return asked.since
+    return now + min(max((now - asked.since) / 10, SOONEST_LOOK), LATEST_LOOK)
+
+
+def settles_at(*, since: datetime, ramp_seconds: int | None) -> datetime:
+    """Return from when on a device that was told something at `since` counts."""
+    return since + (timedelta(seconds=ramp_seconds) if ramp_seconds else timedelta(0)) + SETTLES_WITHIN
+
+
+def tolerance(target_kw: Decimal) -> Decimal:
+    """Return by how many kW a target may be missed.
+
+    >>> tolerance(Decimal("4.5")), tolerance(Decimal("0.2"))
+    (Decimal('0.45'), Decimal('0.1'))
+    """
+    return max(target_kw * TOLERANCE, LEAST_TOLERANCE_KW)
+
+
+def is_as_good_as_nothing(power_kw: Decimal) -> bool:
+    """Say whether a device neither takes nor gives anything that counts."""
+    return abs(power_kw) < LEAST_TOLERANCE_KW / 2
+
+
+def _does(power_kw: Decimal) -> str:
+    if is_as_good_as_nothing(power_kw):
+        return "takes and gives nothing"
+    return f"takes {kw(power_kw)}" if power_kw > 0 else f"gives {kw(-power_kw)}"
+
+
+def _begin(power_kw: Decimal) -> str:
+    does = _does(power_kw)
+    return does[0].upper() + does[1:]
+
+
+def _verdict(*, is_right: bool) -> Verdict:
+    return Verdict.PROVEN if is_right else Verdict.DEVIATES
+
+
+def figure(power_kw: Decimal) -> str:
+    """Write power to 0.1 kW, and below 1 kW to 0.01 where that says more.
+
+    >>> figure(Decimal("4.56")), figure(Decimal("0.3")), figure(Decimal("0.05"))
+    ('4.6', '0.3', '0.05')
+    """
+    return f"{power_kw:.1f}" if abs(power_kw) >= 1 else f"{power_kw:.2f}".removesuffix("0")
+
+
+def kw(power_kw: Decimal) -> str:
+    """Write power with its unit."""
+    return f"{figure(power_kw)} kW"
+
+
+def clock(moment: datetime) -> str:
+    """Write a time of day, with its zone as others may read it elsewhere."""
+    return f"{moment.astimezone(UTC):%H:%M} UTC"

@@ -1,0 +1,39 @@
+"""Work that no row waits for: when it is done next, and by whom.
+
+A task that must look around from time to time has one row of `Watch`; whoever moves its time on does it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from devices.models import Device
+from devices.proof_models import Proof, Watch
+
+RUNS: Final = "runs"
+
+
+def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
+    """Take a look that is due, and say whether it is ours; inside a transaction, only if that commits."""
+    due = Watch.objects.filter(name=name, next_look_at__lte=now)
+    if due.update(next_look_at=again_at):
+        return True
+    if Watch.objects.filter(name=name).exists():
+        return False
+    Watch.objects.bulk_create([Watch(name=name, next_look_at=now)], ignore_conflicts=True)
+    return bool(due.update(next_look_at=again_at))
+
+
+def waiting(*, now: datetime) -> tuple[str, ...]:
+    """Return the names of the tasks of proofs and alerts that have work at `now`; a few indexed questions."""
+    names = []
+    if Proof.objects.filter(next_look_at__lte=now).exists() or _is_look_due(RUNS, now=now):
+        names.append("devices.tasks.prove")
+    return tuple(names)
+
+
+def _is_look_due(name: str, *, now: datetime) -> bool:
+    """Say whether a look is due; where there are no devices there is nothing to look at."""
+    is_done = Watch.objects.filter(name=name, next_look_at__gt=now).exists()
+    return not is_done and Device.objects.exists()

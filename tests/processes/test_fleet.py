@@ -1,0 +1,94 @@
+"""A fleet over every protocol takes a dispatch, an update and a cancellation under load.
+
+What counts is what the devices noted themselves: what each was told, in what order, and what it follows.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from tests.bodies import group_body, text, timeslot
+from tests.processes.fleet import KEY, Fleet, fleet_portal, running_fleet
+from tests.processes.running import PATIENCE_SECONDS, Portal, wait_until
+
+SIZES = {"mqtt": 1000, "http": 20} if os.environ.get("TORTURE") else {"mqtt": 100, "http": 10}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory) -> Iterator[Fleet]:
+    with running_fleet(tmp_path_factory.mktemp("fleet"), **SIZES) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def portal(fleet, tmp_path_factory) -> Iterator[Portal]:
+    with fleet_portal(fleet, tmp_path_factory.mktemp("portal")) as running:
+        yield running
+
+
+def test_a_fleet_takes_a_dispatch_an_update_and_a_cancellation_under_load(fleet, portal, capsys):
+    size = len(fleet.meter_ids)
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    slot = timeslot(
+        str(uuid4()),
+        level="group",
+        energy_kw=size,
+        nomination_kw=None,
+        start_time=text(start),
+        end_time=text(start + timedelta(hours=1)),
+    )
+    later = text(start + timedelta(hours=2))
+    steps = [
+        ("dispatch", slot, ((1.0, slot["end_time"]),)),
+        ("update", slot | {"energy_kw": 2 * size, "end_time": later}, ((2.0, later),)),
+        ("cancellation", slot | {"cancelled": True}, ()),
+    ]
+    with load(portal):
+        for what, changed, wanted in steps:
+            body = group_body(changed, meters=fleet.meter_ids)
+            began = time.monotonic()
+            answer = portal.client.post("/webhooks/leap/dispatch/", json=body, headers=KEY)
+            assert answer.status_code == 202
+            wait_until(lambda wanted=wanted: fleet.followed() == [wanted] * size, what=f"the {what}")
+            with capsys.disabled():
+                print(f"\n{what}: {size} devices follow after {time.monotonic() - began:.2f} s")  # noqa: T201
+    wait_until(lambda: all_acknowledged(portal), what="the acknowledgement of all")
+    effects = fleet.effects()
+    assert len(effects) == size
+    assert all(versions == [1, 2, 3] for versions in effects.values()), effects
+
+
+def all_acknowledged(portal: Portal) -> bool:
+    states = {row["state"] for row in portal.get("schedules/")}
+    return states == {"acknowledged"}
+
+
+@contextmanager
+def load(portal: Portal) -> Iterator[None]:
+    """Other notifications, ten a second, for meters nobody has."""
+    is_over = threading.Event()
+
+    def post() -> None:
+        start = datetime.now(UTC) + timedelta(days=1)
+        while not is_over.wait(0.1):
+            slot = timeslot(
+                str(uuid4()), level="group", start_time=text(start), end_time=text(start + timedelta(hours=1))
+            )
+            body = group_body(slot, group=str(uuid4()), meters=[str(uuid4())])
+            portal.client.post("/webhooks/leap/dispatch/", json=body, headers=KEY)
+
+    thread = threading.Thread(target=post, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(timeout=PATIENCE_SECONDS)
