@@ -529,7 +529,9 @@ def test_a_schedule_reaches_a_charger_through_commands(chargers):
     with transaction.atomic():
         replace_schedules(desired={one.pk: (wanted,)}, now=now)
     assert run_due_commands(now=now) == 1
-    assert Command.objects.get().state == "ACKNOWLEDGED"
+    command = Command.objects.get()
+    assert (command.state, command.proven_at is None) == ("ACKNOWLEDGED", False)
+    assert command.proof.startswith("Asked, the charger said: at most 5 kW ")
     assert chargers.memories[one.external_id].version == 1
 
 
