@@ -136,15 +136,23 @@ class Central:
             looking = [
                 asyncio.create_task(work) for work in (self._look_up_for_ever(), self._recheck_for_ever())
             ]
+            for task in looking:
+                task.add_done_callback(self._note_ended)
             await self._write_for_ever()
             orders.close()
             for task in looking:
+                task.remove_done_callback(self._note_ended)
                 task.cancel()
             await asyncio.gather(*looking, return_exceptions=True)
         while self.outbox.presence or self.outbox.readings:
             if not await self._write():
                 break
         self.pool.shutdown()
+
+    def _note_ended(self, task: asyncio.Task[None]) -> None:
+        """Stop when a part ends that should not: half a central system lets nobody in and looks well."""
+        logger.error("A part of the central system ended", exc_info=task.exception())
+        self.is_stopping.set()
 
     async def _sign_in(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuse whoever is not a registered charger with its password; None lets it in."""
@@ -257,6 +265,8 @@ class Central:
             order, charger = self.orders.get(name), self.chargers.get(name)
             now = datetime.now(UTC)
             if order is None or charger is None or not order.limits or order.limits[-1].end <= now:
+                return
+            if order.version < charger.newest:  # a newer one is on its way
                 return
             again = replace(order, not_after=now.timestamp() + order.seconds)
             outcome = await deliver(charger, again)

@@ -29,6 +29,7 @@ from devices.domain.charging import Composite, in_amperes, in_kilowatts, periods
 from devices.domain.metering import Meters, Sample, read_moment, read_samples
 from devices.domain.schedule import as_z
 from devices.drivers.ocpp_control import Order
+from devices.telemetry import AHEAD_AT_MOST
 from leapvpp.charging.writing import Known, Outbox
 
 quiet = logging.getLogger(f"{__name__}.library")
@@ -166,21 +167,26 @@ class Charger:
     def note_meter_values(self, connector: int, meter_values: object) -> None:
         """Keep what a meter said of power, energy and charge."""
         for sample in read_samples(meter_values):
-            if metered := self.meters.take(connector, sample):
-                self.outbox.note_reading(self.known.device_id, metered)
+            self._take_sample(connector, sample)
 
     def note_counter(self, connector: int, *, at: object, watt_hours: object) -> None:
         """Keep the counter that begins or ends a transaction."""
         moment = read_moment(at)
         if moment is None or not isinstance(watt_hours, int | float):
             return
-        sample = Sample(moment, energy_kwh=watt_hours / 1000)
+        self._take_sample(connector, Sample(moment, energy_kwh=watt_hours / 1000))
+
+    def _take_sample(self, connector: int, sample: Sample) -> None:
+        """Keep a sample, but none of the far future: it would hide all that follow."""
+        if sample.at > datetime.now(UTC) + AHEAD_AT_MOST:
+            return
         if metered := self.meters.take(connector, sample):
             self.outbox.note_reading(self.known.device_id, metered)
 
     def note_rest(self, connector: int, *, at: object) -> None:
         """Note that a connector takes nothing any more."""
-        moment = read_moment(at) or datetime.now(UTC)
+        now = datetime.now(UTC)
+        moment = min(read_moment(at) or now, now)
         if metered := self.meters.rest(connector, at=moment):
             self.outbox.note_reading(self.known.device_id, metered)
 

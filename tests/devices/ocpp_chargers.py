@@ -203,6 +203,7 @@ class Chargers:
         self.port = port
         self.memories: dict[str, Memory] = {}
         self.clients: dict[str, Any] = {}
+        self.connections: list[ClientConnection] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -218,6 +219,8 @@ class Chargers:
         self.loop.close()
 
     async def _stop(self) -> None:
+        for connection in self.connections:
+            connection.transport.abort()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -249,12 +252,14 @@ class Chargers:
     async def open(self, name: str, version: str = "1.6", *, password: str = PASSWORD) -> ClientConnection:
         """Connect as a charger does; whatever comes then is the caller's."""
         secret = b64encode(f"{name}:{password}".encode()).decode()
-        return await connect(
+        connection = await connect(
             f"ws://127.0.0.1:{self.port}/{name}",
             subprotocols=[Subprotocol(f"ocpp{version}")],
             additional_headers={"Authorization": f"Basic {secret}"} if password else None,
             open_timeout=PATIENCE_SECONDS,
         )
+        self.connections.append(connection)
+        return connection
 
     def hang_up(self, name: str) -> None:
         """Have a charger go."""

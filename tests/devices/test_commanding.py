@@ -206,7 +206,8 @@ def test_an_unknown_driver_fails_the_command_with_a_sentence():
     assert run_due_commands(now=NOW) == 1
     assert state(battery) == ("FAILED", "FAILED")
     assert (
-        Command.objects.get().detail == "No driver is called “telepathy”; there are: http, mqtt, ocpp, simulator."
+        Command.objects.get().detail
+        == "No driver is called “telepathy”; there are: http, mqtt, ocpp, simulator."
     )
 
 

@@ -30,6 +30,7 @@ from devices.drivers.base import Answer, Delivery, DriverError
 from devices.drivers.ocpp import OcppDriver
 from devices.models import Command, Device
 from devices.scheduling import replace_schedules
+from leapvpp.charging.chargers import Pace
 from tests.builders import device, segment
 from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.mqtt_devices import free_port
@@ -427,6 +428,13 @@ def test_a_hostile_charger_harms_nobody_else(chargers, central, version):
     assert driver.deliver(around_now(one, 1), one).proof
     flooding.cancel()
     assert "Traceback" not in central.log.read_text()
+
+
+def test_who_floods_is_heard_more_slowly():
+    pace = Pace(now=0.0)
+    assert [pace.seconds_to_wait(10, now=0.0) for _ in range(201)] == [0.0] * 200 + [0.05]
+    assert pace.seconds_to_wait(60_000, now=0.05) == 0.75  # a long one counts as several
+    assert pace.seconds_to_wait(10, now=60.0) == 0.0
 
 
 def test_an_answer_that_is_none_is_silence_and_is_not_taken_for_another(chargers):
