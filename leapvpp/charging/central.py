@@ -236,6 +236,8 @@ class Central:
             await charger.listen()
         except ConnectionClosed:
             pass
+        except Exception:  # the library's log, which is off, would have it
+            logger.exception("The connection of the charger %r failed", name)
         finally:
             charger.hang_up()
             if self.chargers.get(name) is charger:

@@ -44,6 +44,8 @@ BYTES_OF_ONE: Final = 4096
 PROFILE_ID: Final = 7301
 """The one profile of ours in a 2.0.1 station, so that a newer one takes its place without a gap."""
 LONGEST_DETAIL: Final = 300
+FOR_EVER: Final = 3600
+"""In seconds: each order has a time of its own."""
 
 UNKNOWN_TO_IT: Final = {"NotImplemented", "NotSupported"}
 ACCEPTED_TAG: Final = {"status": "Accepted"}
@@ -297,7 +299,7 @@ class Charger16(Charger, ChargePoint16):
     version_name = "1.6"
 
     def __init__(self, known: Known, connection: ServerConnection, outbox: Outbox) -> None:
-        ChargePoint16.__init__(self, known.external_id, connection, logger=quiet)
+        ChargePoint16.__init__(self, known.external_id, connection, response_timeout=FOR_EVER, logger=quiet)
         self.set_up(known, connection, outbox)
         nothing = {
             name: _always(getattr(result16, name)())
@@ -409,7 +411,7 @@ class Charger201(Charger, ChargePoint201):
     version_name = "2.0.1"
 
     def __init__(self, known: Known, connection: ServerConnection, outbox: Outbox) -> None:
-        ChargePoint201.__init__(self, known.external_id, connection, logger=quiet)
+        ChargePoint201.__init__(self, known.external_id, connection, response_timeout=FOR_EVER, logger=quiet)
         self.set_up(known, connection, outbox)
         self.report_number = 0
         self.reported: asyncio.Future[None] | None = None

@@ -30,7 +30,8 @@ from devices.drivers.base import Answer, Delivery, DriverError
 from devices.drivers.ocpp import OcppDriver
 from devices.models import Command, Device
 from devices.scheduling import replace_schedules
-from leapvpp.charging.chargers import Pace
+from leapvpp.charging.chargers import Charger16, Pace
+from leapvpp.charging.writing import Known, Outbox
 from tests.builders import device, segment
 from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.mqtt_devices import free_port
@@ -246,6 +247,8 @@ def test_what_a_charger_says_it_holds_is_the_proof_and_a_lie_is_none(chargers, v
     answer = driver.deliver(around_now(one, 1), one)
     assert answer.is_accepted
     assert answer.proof.startswith("Asked, the charger said: at most 7 kW ")
+    end = datetime.fromisoformat(memory.profile["valid_to"])
+    assert memory.pieces()[-1][1] == end < datetime.now(UTC) + timedelta(hours=2, seconds=1)
     answer = driver.deliver(around_now(one, 2, kw=None), one)
     assert answer.proof.startswith("Asked, the charger named no limit until ")
     memory.manner = "lying"
@@ -409,12 +412,18 @@ def test_a_hostile_charger_harms_nobody_else(chargers, central, version):
     one, driver = row(next(unused)), PatientDriver()
     chargers.sign_in(one.external_id, version)
 
-    async def be_hostile(name):
-        connection = await chargers.open(name, version)
+    async def be_hostile(connection):
         for _ in range(40):  # more at once than its pace allows
             for text in HOSTILE:
                 await connection.send(text)
-        return connection
+
+    async def be_heard(connection):
+        """Send rubbish once, and then what is answered."""
+        for text in (*HOSTILE, '[2, "heard", "Heartbeat", {}]'):
+            await connection.send(text)
+        async for answer in connection:
+            if json.loads(answer)[:2] == [3, "heard"]:
+                return True
 
     async def be_huge(name):
         connection = await chargers.open(name, version)
@@ -423,7 +432,9 @@ def test_a_hostile_charger_harms_nobody_else(chargers, central, version):
         return connection.close_code
 
     names = [next(unused), next(unused)]
-    flooding = asyncio.run_coroutine_threadsafe(be_hostile(names[0]), chargers.loop)
+    hostile = chargers.run(chargers.open(names[0], version))
+    assert chargers.run(be_heard(hostile))
+    flooding = asyncio.run_coroutine_threadsafe(be_hostile(hostile), chargers.loop)
     assert chargers.run(be_huge(names[1])) == 1009
     assert driver.deliver(around_now(one, 1), one).proof
     flooding.cancel()
@@ -435,6 +446,17 @@ def test_who_floods_is_heard_more_slowly():
     assert [pace.seconds_to_wait(10, now=0.0) for _ in range(201)] == [0.0] * 200 + [0.05]
     assert pace.seconds_to_wait(60_000, now=0.05) == 0.75  # a long one counts as several
     assert pace.seconds_to_wait(10, now=60.0) == 0.0
+
+
+def test_answers_that_nobody_waits_for_are_not_kept():
+    async def hear_answers():
+        known = Known(1, "one", 0, None)
+        charger = Charger16(known, None, Outbox())
+        for number in range(1000):
+            await charger._take(json.dumps([3, f"never-asked-{number}", {}]))
+        return charger._response_queue.qsize()
+
+    assert asyncio.run(hear_answers()) == 0
 
 
 def test_an_answer_that_is_none_is_silence_and_is_not_taken_for_another(chargers):
@@ -464,7 +486,7 @@ def test_a_charger_that_goes_while_it_is_asked_is_no_wait(chargers):
         error = pool.submit(result_of, PatientDriver(), one)
         wait_until(lambda: memory.told == ["set"], what="the profile")
         chargers.hang_up(one.external_id)
-        assert str(error.result(50)) == "The charger's connection broke."
+        assert str(error.result(30)) == "The charger's connection broke."
 
 
 @VERSIONS
