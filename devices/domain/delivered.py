@@ -80,3 +80,14 @@ def delivered_kw(
     if not needs_baseline(mode):
         return -power_kw
     return None if baseline_kw is None else baseline_kw - power_kw
+
+
+def power_for(target_kw: Decimal, *, mode: Mode, baseline_kw: Decimal | None = None) -> Decimal | None:
+    """Return the power at which a device delivers a target, kW: `delivered_kw` turned round.
+
+    >>> power_for(Decimal(2), mode=Mode.CURTAIL, baseline_kw=Decimal(3))
+    Decimal('1')
+    """
+    if not needs_baseline(mode):
+        return -target_kw
+    return None if baseline_kw is None else baseline_kw - target_kw
