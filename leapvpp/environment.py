@@ -269,6 +269,21 @@ def portal_url() -> str:
     return server_url("PORTAL_URL", schemes=("http", "https")).rstrip("/") or default
 
 
+def listen_address(name: str) -> str:
+    """Return `host:port` to listen at, "" for none. Raises ImproperlyConfigured on anything else."""
+    address = text(name)
+    if address and not is_address(address):
+        raise ImproperlyConfigured(f"{name} is {address!r}. Set it to host:port, for example 127.0.0.1:9000.")
+    return address
+
+
+def is_address(address: str) -> bool:
+    """Say whether a text is `host:port`, an IPv6 address in brackets."""
+    host, _, port = address.rpartition(":")
+    is_host = bool(host) and (":" not in host or (host[0], host[-1]) == ("[", "]"))
+    return is_host and port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535
+
+
 def email_settings() -> dict[str, Any]:
     """Return Django's EMAIL_ settings from EMAIL_URL; without one, mail is printed."""
     url = text("EMAIL_URL", "consolemail://")

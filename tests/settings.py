@@ -12,6 +12,8 @@ for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_MODBUS_PORTS", "DEVICE_H
     os.environ.pop(name, None)
 for name in ["DEMO", "SIMULATE", "MQTT_URL", "MQTT_CA_FILE", "MQTT_VERIFY", "MQTT_DISCOVERY"]:
     os.environ.pop(name, None)
+for name in ["OCPP_LISTEN", "OCPP_CONTROL", "OCPP_CERT_FILE", "OCPP_KEY_FILE", "OCPP_ALLOW_NO_PASSWORD"]:
+    os.environ.pop(name, None)
 for name in ["ALERT_EMAILS", "ALERT_EMAIL_FROM", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET"]:
     os.environ.pop(name, None)
 os.environ["ENV_FILE"] = "none"
