@@ -51,8 +51,10 @@ def claim(
     device which is withheld. Devices that were silent before come last. A device that holds no schedule is
     taken itself too, so that it is told one thing at a time.
     """
+    # What was made for another driver of the device waits for its new plan.
+    is_meant = Q() if abilities.holds_schedule else ~Q(kind=CommandKind.SCHEDULE)
     commands = lock_due(
-        which & may_leave(now=now) & may_be_tried(now=now),
+        which & is_meant & may_leave(now=now) & may_be_tried(now=now),
         now=now,
         limit=limit,
         expires_at__gt=now,

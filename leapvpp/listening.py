@@ -1,4 +1,4 @@
-"""Hear what devices say at the MQTT broker, and have it written a batch at a time.
+"""Hear what devices say and announce at the MQTT broker, and have it written a batch at a time.
 
 Holds nothing that matters: an acknowledgement that is lost with this process is asked for again by the
 next try of its command, a status is kept at the broker, and telemetry comes again.
@@ -17,11 +17,15 @@ from itertools import islice
 from typing import Final
 
 import aiomqtt
+from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from devices.domain.discovery import Announcement
+from devices.domain.reports import Reading
 from devices.drivers.mqtt_broker import Broker, from_topic, in_words, subscribe, topic
 from devices.reporting import Report, read_report, record_reports
+from leapvpp.announcing import Announcements, ask_who_is_there, write_announcements
 from leapvpp.health import MQTT_LISTENER, note_heartbeat
 
 logger = logging.getLogger(__name__)
@@ -37,24 +41,33 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
 class Inbox:
-    """What was heard and is not written yet: of each device and kind the newest, and no more than a limit."""
+    """What was heard and is not written yet: every reading, else of each device and kind the newest.
+
+    No more than a limit: where that is reached the oldest reading makes room, so that while the database is
+    away readings are lost before anything else is.
+    """
 
     def __init__(self, *, limit: int = MOST_KEPT) -> None:
         self.limit = limit
         self.reports: dict[tuple[object, ...], Report] = {}
+        self.readings: dict[tuple[object, ...], None] = {}
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self.reports)
 
     def add(self, report: Report) -> None:
-        """Keep a report, in place of an older one of its kind; drop it when too many wait."""
+        """Keep a report, in place of an older one of its kind; without room drop a reading, or it."""
         key = _key(report)
-        self.reports.pop(key, None)  # so that the newer one stands where it was said
+        self._forget(key)  # so that the newer one stands where it was said
         if len(self.reports) >= self.limit:
             self.dropped += 1
-            return
+            if not self.readings:
+                return
+            self._forget(next(iter(self.readings)))
         self.reports[key] = report
+        if isinstance(report.said, Reading):
+            self.readings[key] = None
 
     def first(self) -> list[Report]:
         """Return the batch to write next; it stays until it is `done`."""
@@ -65,14 +78,18 @@ class Inbox:
         for report in batch:
             key = _key(report)
             if self.reports.get(key) is report:
-                del self.reports[key]
+                self._forget(key)
+
+    def _forget(self, key: tuple[object, ...]) -> None:
+        self.reports.pop(key, None)
+        self.readings.pop(key, None)
 
 
 def _key(report: Report) -> tuple[object, ...]:
+    """Return what a report says the same as an earlier one of: versions and moments are said one by one."""
     said = report.said
-    # Versions are answered one by one, and a reading without a charge must not hide one with it.
-    more = getattr(said, "version", None), getattr(said, "state_of_charge_percent", None) is None
-    return report.external_id, type(said), *more
+    moment = (said.at, said.state_of_charge_percent is None) if isinstance(said, Reading) else None
+    return report.external_id, type(said), getattr(said, "version", None), moment
 
 
 class Listener:
@@ -81,6 +98,8 @@ class Listener:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.inbox = Inbox()
+        self.announcements = Announcements(settings.MQTT_DISCOVERY)
+        self.client: aiomqtt.Client | None = None
         self.is_full = asyncio.Event()
         self.is_stopping = asyncio.Event()
         # One thread, and so one connection to the database.
@@ -107,6 +126,8 @@ class Listener:
                     timeout_seconds=CONNECT_SECONDS, most_waiting=MOST_KEPT
                 ) as client:
                     await subscribe(client, TOPICS, wants_retained=True)
+                    await self.announcements.subscribe(client)
+                    self.client = client
                     logger.info("Listening at %s", self.broker)
                     pause = FIRST_PAUSE_SECONDS
                     async for message in client.messages:
@@ -119,6 +140,7 @@ class Listener:
     def _take(self, message: aiomqtt.Message) -> None:
         place = from_topic(message.topic.value)
         if place is None:
+            self.announcements.take(message)
             return
         report = read_report(
             external_id=place[0], part=place[1], payload=message.payload, is_kept=message.retain
@@ -144,6 +166,7 @@ class Listener:
 
     async def _write(self) -> None:
         """Write one batch. One that fails for a fault of the database is kept; any other is not."""
+        await self._write_announcements()
         batch = self.inbox.first()
         is_over = await asyncio.get_running_loop().run_in_executor(self.pool, self.writer.write, batch)
         if is_over:
@@ -153,12 +176,36 @@ class Listener:
         if len(self.inbox) < BATCH:
             self.is_full.clear()
 
+    async def _write_announcements(self) -> None:
+        batch = self.announcements.first()
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        is_over, has_new = await loop.run_in_executor(self.pool, self.writer.write_announcements, batch)
+        if is_over:
+            self.announcements.done(batch)
+        if has_new and self.client is not None and not self.is_stopping.is_set():
+            await ask_who_is_there(self.client)
+
 
 class Writer:
     """Writes batches and signs of life, always from one thread."""
 
     def __init__(self) -> None:
         self.beaten_at = timezone.now() - BEAT_EVERY
+
+    def write_announcements(self, batch: Sequence[Announcement]) -> tuple[bool, bool]:
+        """Write what was announced; return whether the batch is dealt with and whether devices are new."""
+        try:
+            return True, write_announcements(batch, now=timezone.now())
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("The database does not answer: %s", error)
+            connection.close()
+            return False, False
+        except Error:
+            logger.exception("A batch of %s announcements cannot be written and is left out", len(batch))
+            connection.close()
+        return True, False
 
     def write(self, batch: Sequence[Report]) -> bool:
         """Write a batch and, when it is time, the heartbeat; return whether the batch is dealt with."""
