@@ -1,4 +1,7 @@
-"""A portal that is killed and started again, above devices and a broker that live on."""
+"""A portal that is killed and started again, above devices and a broker that live on.
+
+Under torture the PostgreSQL is one of the tests' own, and dies with it.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,10 @@ from uuid import UUID, uuid4
 from tests.bodies import meter_body, text, timeslot
 from tests.devices.mqtt_devices import mosquitto
 from tests.processes.fleet import KEY, MAKE_ROWS
+from tests.processes.postgres import PrivatePostgres, private_postgres
 from tests.processes.recorder import Recorded, recording_devices, takes_values
-from tests.processes.running import Portal, empty_database, living, wait_until
+from tests.processes.running import Portal, empty_database, is_over, wait_until
+from tests.processes.sizes import IS_FULL
 from tests.processes.stoppable import FOLDER
 
 AGREED_WITHIN_SECONDS = 60
@@ -56,13 +61,21 @@ class Asked:
 
 
 class World:
-    """Devices, a broker and a database that outlive the portals on them; and what Leap said so far."""
+    """Devices and a broker that outlive the portals above them, a database, and what Leap said so far."""
 
     def __init__(
-        self, *, folder: Path, database: str, broker: int, names: Sequence[str], log: Recorded
+        self,
+        *,
+        folder: Path,
+        database: str,
+        server: PrivatePostgres | None,
+        broker: int,
+        names: Sequence[str],
+        log: Recorded,
     ) -> None:
         self.folder = folder
         self.database = database
+        self.server = server
         self.names = names
         self.log = log
         self.meters = {name: str(UUID(int=number + 1)) for number, name in enumerate(names)}
@@ -82,7 +95,9 @@ class World:
         }
 
     def start(self) -> Portal:
-        """Start a portal beside those that run."""
+        """Start a portal beside those that run, and the database if it was killed."""
+        if self.server and not self.portals:
+            self.server.start()
         place = self.folder / f"portal-{uuid4().hex}"
         place.mkdir()
         portal = Portal(folder=place, database=self.database, environment=self.environment)
@@ -100,6 +115,8 @@ class World:
             portal.process.wait()
             wait_until(partial(is_over, everything), what="the end of all")
         self.portals.clear()
+        if self.server:
+            self.server.kill()
 
     def close(self) -> None:
         """Stop what runs."""
@@ -203,11 +220,6 @@ def without_repeats(powers: Iterable[float]) -> list[float]:
     return [kw for kw, _ in groupby(kw for kw in powers if kw)]
 
 
-def is_over(pids: set[int]) -> bool:
-    """Tell whether none of the processes runs."""
-    return not living(pids)
-
-
 def kill_9(pid: int) -> None:
     """End a process that may be gone already."""
     try:
@@ -223,8 +235,11 @@ def mortal_world(folder: Path, *, mqtt: int, values: int) -> Iterator[World]:
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
         log = stack.enter_context(recording_devices(folder, broker, names))
-        database = stack.enter_context(empty_database(folder))
-        world = World(folder=folder, database=database, broker=broker, names=names, log=log)
+        server = None
+        if IS_FULL and os.environ.get("DATABASE_URL", "").startswith("postgres"):
+            server = stack.enter_context(private_postgres())
+        database = server.url if server else stack.enter_context(empty_database(folder))
+        world = World(folder=folder, database=database, server=server, broker=broker, names=names, log=log)
         stack.callback(world.close)
         world.start()
         world.make_rows()
