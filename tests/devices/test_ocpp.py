@@ -25,14 +25,16 @@ from ocpp.v201 import call as call201
 from websockets.exceptions import InvalidStatus
 
 from devices.commanding import run_due_commands
+from devices.domain.metering import Metered
 from devices.domain.schedule import Mode, as_message, as_z
 from devices.drivers.base import Answer, Delivery, DriverError
 from devices.drivers.ocpp import OcppDriver
 from devices.models import Command, Device
 from devices.scheduling import replace_schedules
-from leapvpp.charging.chargers import Charger16, Pace
+from leapvpp.charging.charger16 import Charger16
+from leapvpp.charging.chargers import Pace
 from leapvpp.charging.writing import Known, Outbox
-from tests.builders import device, segment
+from tests.builders import at, device, segment
 from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.mqtt_devices import free_port
 from tests.devices.ocpp_chargers import PASSWORD, Chargers
@@ -251,8 +253,11 @@ def test_what_a_charger_says_it_holds_is_the_proof_and_a_lie_is_none(chargers, v
     assert memory.pieces()[-1][1] == end < datetime.now(UTC) + timedelta(hours=2, seconds=1)
     answer = driver.deliver(around_now(one, 2, kw=None), one)
     assert answer.proof.startswith("Asked, the charger named no limit until ")
+    memory.manner = "absurd"
+    answer = driver.deliver(around_now(one, 3), one)
+    assert answer == Answer(is_accepted=True, detail="Accepted; the charger did not say what it holds.")
     memory.manner = "lying"
-    answer = driver.deliver(around_now(one, 3, kw="4"), one)
+    answer = driver.deliver(around_now(one, 4, kw="4"), one)
     assert (answer.is_accepted, answer.proof) == (True, "")
     assert "and says 10 kW" in answer.detail
 
@@ -446,6 +451,22 @@ def test_who_floods_is_heard_more_slowly():
     assert [pace.seconds_to_wait(10, now=0.0) for _ in range(201)] == [0.0] * 200 + [0.05]
     assert pace.seconds_to_wait(60_000, now=0.05) == 0.75  # a long one counts as several
     assert pace.seconds_to_wait(10, now=60.0) == 0.0
+
+
+def test_one_that_says_very_much_hides_no_other_and_nothing_is_lost_with_the_database():
+    outbox = Outbox()
+    loud, quiet = Known(1, "loud", 0, None), Known(2, "quiet", 0, None)
+    said = [Metered(at(number / 60), Decimal(number), None, None) for number in range(1000)]
+    for metered in said:
+        outbox.note_reading(loud, metered)
+    outbox.note_reading(quiet, said[0])
+    outbox.note_presence("quiet", is_online=False)
+    presence, readings = outbox.take()
+    assert [heard.known.external_id for heard in readings] == ["loud"] * 5 + ["quiet"]
+    assert outbox.dropped == 800
+    outbox.note_presence("quiet", is_online=True)
+    outbox.put_back(presence, readings)
+    assert outbox.take() == ({"quiet": True}, readings)
 
 
 def test_answers_that_nobody_waits_for_are_not_kept():
