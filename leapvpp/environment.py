@@ -51,6 +51,18 @@ def names(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def topics(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """Return a comma list of the beginnings of MQTT topics; set and empty: none.
+
+    Raises ImproperlyConfigured on one that cannot begin a topic.
+    """
+    found = names(name, default)
+    for each in found:
+        if not each.isprintable() or any(sign in each for sign in "+#") or not all(each.split("/")):
+            raise ImproperlyConfigured(f"{name} has {each!r}. Set it to topics such as {', '.join(default)}.")
+    return found
+
+
 def flag(name: str, *, default: bool = False) -> bool:
     """Return a switch. Raises ImproperlyConfigured on a word that is neither yes nor no."""
     value = text(name, "true" if default else "false").lower()

@@ -27,8 +27,10 @@ LEAP_DISPATCH_LEVEL = environment.choice("LEAP_DISPATCH_LEVEL", ("first", "meter
 REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
 PORTAL_URL = environment.portal_url()
 IS_DEMO = environment.flag("DEMO")
+SIMULATE = environment.flag("SIMULATE", default=IS_DEMO)
 MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
 MQTT_CA_FILE = environment.text("MQTT_CA_FILE")
+MQTT_DISCOVERY = environment.topics("MQTT_DISCOVERY", ("homeassistant", "leapvpp/discovery"))
 MQTT_VERIFY = environment.flag("MQTT_VERIFY", default=True)
 OCPP_LISTEN = environment.listen_address("OCPP_LISTEN")
 OCPP_CONTROL = Path(
