@@ -22,6 +22,7 @@ from leapvpp.charging.chargers import (
     always,
     check_status,
     composite_of,
+    is_that_of,
     now_text,
     quiet,
     remember,
@@ -45,6 +46,7 @@ class Charger201(Charger, ChargePoint):
         self.set_up(known, connection, outbox)
         self.report_number = 0
         self.reported: asyncio.Future[None] | None = None
+        self.found: Sequence[Mapping[str, Any]] = []
         nothing = {
             name: always(getattr(call_result, name)())
             for name in (
@@ -118,24 +120,30 @@ class Charger201(Charger, ChargePoint):
     def _report(
         self, *, request_id: int, charging_profile: Sequence[Mapping[str, Any]], tbc: bool = False, **_: Any
     ) -> object:
-        """Learn which version the station holds of our profile."""
+        """Learn what the station holds of our profile."""
         waiting = self.reported
         if waiting is None or waiting.done() or request_id != self.report_number:
             return call_result.ReportChargingProfiles()
         for profile in charging_profile:
             if profile.get("id") == PROFILE_ID:
-                self.held = max((each.get("id", 0) for each in profile["charging_schedule"]), default=None)
+                self.found = profile["charging_schedule"]
         if not tbc:
             waiting.set_result(None)
         return call_result.ReportChargingProfiles()
 
-    async def find_held(self, *, until: float) -> None:
-        """Ask for our profile, once after each sign-in and boot; a station that does not tell is believed
-        to hold nothing.
+    async def find_held(self, order: Order, *, until: float) -> None:
+        """Ask for our profile, once after each sign-in and boot.
+
+        A station that does not tell is believed to hold nothing, as is one that holds the version with other
+        limits: that is another portal's.
         """
-        if self.is_asked:
-            return
-        self.is_asked = True
+        if not self.is_asked:
+            self.is_asked, self.found = True, []
+            await self._ask_for_ours(until=until)
+        if self.held is None and any(is_that_of(order, schedule) for schedule in self.found):
+            self.held = order.version
+
+    async def _ask_for_ours(self, *, until: float) -> None:
         self.report_number += 1
         self.reported = self.loop.create_future()
         criterion = {"charging_profile_id": [PROFILE_ID]}
@@ -145,7 +153,7 @@ class Charger201(Charger, ChargePoint):
                 async with asyncio.timeout_at(until):
                     await self.reported
         except (Refused, NoAnswer, TimeoutError):
-            self.held = None
+            self.found = []
         finally:
             self.reported = None
 

@@ -199,8 +199,8 @@ class Charger:
         """Ask what the charger will do from now on. Raises Refused, NoAnswer."""
         raise NotImplementedError
 
-    async def find_held(self, *, until: float) -> None:
-        """Ask once which version the charger holds, where the version of OCPP can tell."""
+    async def find_held(self, order: Order, *, until: float) -> None:
+        """Ask once whether the charger holds the order already, where the version of OCPP can tell."""
 
 
 def _read(message: str | bytes) -> Call | CallResult | CallError | None:
@@ -250,6 +250,21 @@ def schedule_of(order: Order) -> dict[str, Any]:
             for offset, kilowatts in periods_of(order.limits, rated_kw=order.rated_kw)
         ],
     }
+
+
+def is_that_of(order: Order, schedule: Mapping[str, Any]) -> bool:
+    """Say whether a schedule that a charger holds is the order's, version, times and limits."""
+    if not order.limits:
+        return False
+    ours = schedule_of(order)
+    found = [(each["start_period"], each["limit"]) for each in schedule["charging_schedule_period"]]
+    wanted = [(each["start_period"], each["limit"]) for each in ours["charging_schedule_period"]]
+    names = ("duration", "charging_rate_unit")
+    return (
+        (schedule.get("id"), found) == (order.version, wanted)
+        and read_moment(schedule.get("start_schedule")) == order.limits[0].start
+        and all(schedule.get(name) == ours[name] for name in names)
+    )
 
 
 def composite_of(said: Mapping[str, Any], start: object, order: Order) -> Composite:

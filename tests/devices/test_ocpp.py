@@ -37,7 +37,7 @@ from leapvpp.charging.writing import Known, Outbox
 from tests.builders import at, device, segment
 from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.mqtt_devices import free_port
-from tests.devices.ocpp_chargers import PASSWORD, Chargers
+from tests.devices.ocpp_chargers import PASSWORD, Chargers, Memory
 from tests.processes.running import ROOT, empty_database, wait_until
 
 POOL = [f"charger-{number:03}" for number in range(120)]
@@ -528,6 +528,16 @@ def test_a_restarted_central_system_refuses_what_is_older_and_writes_nothing_twi
     assert driver.deliver(told, one).proof
     assert memory.changes == 1
     assert memory.told.count("set") == (1 if version == "2.0.1" else 2)  # 1.6 cannot say what it holds
+
+
+def test_a_version_of_another_portal_is_not_taken_for_ours(chargers):
+    one, other, driver = row(next(unused)), row(next(unused)), PatientDriver()
+    chargers.sign_in(other.external_id, "2.0.1")
+    assert driver.deliver(around_now(other, 1, kw="2"), other).proof
+    memory = chargers.memories[one.external_id] = Memory()
+    memory.profile = chargers.memories[other.external_id].profile
+    chargers.sign_in(one.external_id, "2.0.1")
+    assert "at most 5 kW" in driver.deliver(around_now(one, 1, kw="5"), one).proof
 
 
 def test_who_is_there_and_what_meters_say_is_written(chargers, central):
