@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from leapvpp.charging.chargers import Pace
 from leapvpp.charging.writing import Known, Outbox
 from tests.builders import at, device, segment
 from tests.devices.conformance import DriverConformance, Peer, send
+from tests.devices.http_device import TLS
 from tests.devices.mqtt_devices import free_port
 from tests.devices.ocpp_chargers import PASSWORD, Chargers, Memory
 from tests.processes.running import ROOT, empty_database, wait_until
@@ -79,10 +81,10 @@ class CentralSystem:
         subprocess.run(shell, cwd=ROOT, env=self.environment, check=True)
         self.start()
 
-    def start(self):
-        command = [sys.executable, "manage.py", "ocpp_server"]
+    def start(self, **more):
+        command, environment = [sys.executable, "manage.py", "ocpp_server"], self.environment | more
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stderr=log)
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
         wait_until(self.is_listening, what="the start of the central system")
 
     def is_listening(self):
@@ -510,24 +512,26 @@ def test_a_charger_that_goes_while_it_is_asked_is_no_wait(chargers):
         assert str(error.result(30)) == "The charger's connection broke."
 
 
-@VERSIONS
-def test_a_restarted_central_system_refuses_what_is_older_and_writes_nothing_twice(
-    chargers, central, version
-):
-    one, driver = row(next(unused)), PatientDriver()
-    chargers.sign_in(one.external_id, version)
-    memory = chargers.memories[one.external_id]
-    told = around_now(one, 5)
-    assert driver.deliver(told, one).proof
-    central.tell("UPDATE devices_device SET schedule_version = 5 WHERE external_id = '{}'", one.external_id)
+def test_a_restarted_central_system_refuses_what_is_older_and_writes_nothing_twice(chargers, central):
+    rows = {version: row(next(unused)) for version in ("1.6", "2.0.1")}
+    driver, told = PatientDriver(), {}
+    for version, one in rows.items():
+        chargers.sign_in(one.external_id, version)
+        told[version] = around_now(one, 5)
+        assert driver.deliver(told[version], one).proof
+        central.tell(
+            "UPDATE devices_device SET schedule_version = 5 WHERE external_id = '{}'", one.external_id
+        )
     central.stop(signal.SIGKILL)
     central.start()
-    chargers.sign_in(one.external_id, version)
-    older = driver.deliver(around_now(one, 4), one)
-    assert (older.is_accepted, older.detail) == (False, "Version 4 is older than version 5.")
-    assert driver.deliver(told, one).proof
-    assert memory.changes == 1
-    assert memory.told.count("set") == (1 if version == "2.0.1" else 2)  # 1.6 cannot say what it holds
+    for version, one in rows.items():
+        chargers.sign_in(one.external_id, version)
+        older = driver.deliver(around_now(one, 4), one)
+        assert (older.is_accepted, older.detail) == (False, "Version 4 is older than version 5.")
+        assert driver.deliver(told[version], one).proof
+        memory = chargers.memories[one.external_id]
+        assert memory.changes == 1
+        assert memory.told.count("set") == (1 if version == "2.0.1" else 2)  # 1.6 cannot say what it holds
 
 
 def test_a_version_of_another_portal_is_not_taken_for_ours(chargers):
@@ -604,4 +608,14 @@ def test_it_ends_by_itself_when_told_and_a_second_one_has_no_place(central):
     assert done.returncode == 1
     assert done.stderr.startswith("CommandError: The central system cannot listen at 127.0.0.1:")
     assert central.stop() == 0
+    # Started again with a certificate it speaks TLS itself.
+    central.start(OCPP_CERT_FILE=str(TLS / "certificate.pem"), OCPP_KEY_FILE=str(TLS / "key.pem"))
+    trusting = ssl.create_default_context(cafile=TLS / "certificate.pem")
+    with (
+        socket.create_connection(("127.0.0.1", central.port), timeout=60) as plain,
+        trusting.wrap_socket(plain, server_hostname="127.0.0.1") as guarded,
+    ):
+        guarded.sendall(b"GET /nobody HTTP/1.1\r\nHost: portal\r\n\r\n")
+        assert guarded.recv(100).startswith(b"HTTP/1.1 4")
+    central.stop()
     central.start()
