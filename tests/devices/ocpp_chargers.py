@@ -27,7 +27,7 @@ quiet = logging.getLogger("tests.chargers")
 quiet.setLevel(logging.CRITICAL)
 RATED_KW = 10.0
 PASSWORD = "sixteen-or-more-signs"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 class Memory:

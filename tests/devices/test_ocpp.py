@@ -40,7 +40,7 @@ from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.http_device import TLS
 from tests.devices.mqtt_devices import free_port
 from tests.devices.ocpp_chargers import PASSWORD, Chargers, Memory
-from tests.processes.running import ROOT, empty_database, wait_until
+from tests.processes.running import PATIENCE_SECONDS, ROOT, empty_database, wait_until
 
 POOL = [f"charger-{number:03}" for number in range(120)]
 MAKE_ROWS = """
@@ -98,7 +98,7 @@ class CentralSystem:
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
 
     def ask(self, question):
         if self.database.startswith("postgres"):
@@ -147,7 +147,7 @@ def chargers(central) -> Iterator[Chargers]:
 class PatientDriver(OcppDriver):
     """Waits for an answer as long as a busy machine may need."""
 
-    timeout_seconds = 60
+    timeout_seconds = 120
 
 
 unused = iter(POOL)
@@ -377,7 +377,7 @@ def test_a_charger_that_started_anew_is_given_its_limits_again(chargers, version
 
 
 def test_of_a_fleet_the_silent_hold_up_nobody(chargers):
-    """There is a minute to answer in; the silent go when all others were heard, so nobody waits for it."""
+    """There is time to answer in; the silent go when all others were heard, so nobody waits for it."""
     names = [next(unused) for _ in range(30)]
     for number, name in enumerate(names):
         chargers.sign_in(name, "1.6" if number % 2 else "2.0.1")
@@ -485,7 +485,6 @@ def test_answers_that_nobody_waits_for_are_not_kept():
 def test_an_answer_that_is_none_is_silence_and_is_not_taken_for_another(chargers):
     """It answers each call with rubbish, with an answer to another, and never with its own."""
     one, driver = row(next(unused)), PatientDriver()
-    driver.timeout_seconds = 2
 
     async def answer_wrongly():
         connection = await chargers.open(one.external_id)
@@ -495,8 +494,8 @@ def test_an_answer_that_is_none_is_silence_and_is_not_taken_for_another(chargers
             await connection.send(json.dumps([3, number, {"status": ["Accepted"]}]))
 
     wrong = asyncio.run_coroutine_threadsafe(answer_wrongly(), chargers.loop)
-    wait_until(lambda: "not connected" not in str(result_of(driver, one)), what="the sign-in")
-    assert str(result_of(driver, one)) == "The charger answered with an error, or with what is not OCPP."
+    refusal = "The charger answered with an error, or with what is not OCPP."
+    wait_until(lambda: str(result_of(driver, one)) == refusal, what="the sign-in and the answer")
     wrong.cancel()
 
 
@@ -509,7 +508,7 @@ def test_a_charger_that_goes_while_it_is_asked_is_no_wait(chargers):
         error = pool.submit(result_of, PatientDriver(), one)
         wait_until(lambda: memory.told == ["set"], what="the profile")
         chargers.hang_up(one.external_id)
-        assert str(error.result(30)) == "The charger's connection broke."
+        assert str(error.result(60)) == "The charger's connection broke."
 
 
 def test_a_restarted_central_system_refuses_what_is_older_and_writes_nothing_twice(chargers, central):
@@ -603,7 +602,13 @@ def test_a_schedule_reaches_a_charger_through_commands(chargers):
 def test_it_ends_by_itself_when_told_and_a_second_one_has_no_place(central):
     second = [sys.executable, "manage.py", "ocpp_server"]
     done = subprocess.run(
-        second, cwd=ROOT, env=central.environment, capture_output=True, text=True, timeout=60, check=False
+        second,
+        cwd=ROOT,
+        env=central.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stderr.startswith("CommandError: The central system cannot listen at 127.0.0.1:")
