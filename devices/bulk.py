@@ -1,16 +1,18 @@
 """Many rows of one table at once: COPY on PostgreSQL, one prepared insert on SQLite.
 
 For the places where tens or hundreds of thousands of rows are written in a transaction: new schedules,
-their segments, their commands. Rows are much alike, so a value is put into the database's form once, and a
-row costs a few look-ups; segments, which many devices share whole, a concatenation.
+their segments, their commands, readings. Rows are much alike, so a value is put into the database's form
+once, and a row costs a few look-ups; segments, which many devices share whole, a concatenation.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from django.db import connection
 from django.db.models import Field, Model
@@ -22,6 +24,7 @@ from devices.models import ScheduleSegment
 ROWS_AT_ONCE = 2_000
 
 T = TypeVar("T")
+Column = Literal["bigint", "boolean", "numeric", "timestamptz"]
 Held = tuple[int, int, Sequence[Segment]]
 """A stored schedule's key, its device's, and the segments."""
 
@@ -85,6 +88,28 @@ def insert_segments(schedules: Iterable[Held]) -> None:
     else:
         rows = _with_tails(schedules, lambda row: _shared_columns(row, _as_stored))
         _insert(ScheduleSegment, names, ((pk, device_id, *tail) for pk, device_id, tail in rows))
+
+
+def as_table(
+    table: str, columns: Mapping[str, Column], rows: Sequence[Sequence[object]]
+) -> tuple[str, list[Any]]:
+    """Return SQL for a FROM that reads rows as a table, and its parameters; one statement for any number."""
+    if connection.vendor == "postgresql":
+        kinds = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+        arrays = [list(values) for values in zip(*rows, strict=True)] or [[] for _ in columns]
+        return f"unnest({kinds}) AS {table}({', '.join(columns)})", arrays
+    parts = ", ".join(
+        f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(columns)
+    )
+    as_text = json.dumps([[_in_json(value) for value in row] for row in rows])
+    return f"(SELECT {parts} FROM json_each(%s)) AS {table}", [as_text]  # noqa: S608 - names are ours
+
+
+def _in_json(value: object) -> object:
+    """Return a value as SQLite would hold it."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def _copy(model: type[Model], names: Iterable[str], lines: Iterator[str]) -> None:

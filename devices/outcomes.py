@@ -28,6 +28,7 @@ from devices.models import (
     DeviceSchedule,
     ScheduleState,
 )
+from devices.telemetry import DeviceReading, record_readings
 
 Results = Sequence[tuple[Try, Result]]
 
@@ -56,6 +57,22 @@ def record(results: Results, *, abilities: Capabilities, now: datetime) -> None:
     Device.objects.filter(pk__in=[one.command.device_id for one, _ in in_time]).update(busy_until=None)
     _record_set_points(results, abilities=abilities, now=now)
     _send_again(late, now=now)
+
+
+def keep_measured(results: Results, *, now: datetime) -> None:
+    """Keep what devices said of their power as they were asked, as readings like any other."""
+    said = [
+        DeviceReading(
+            device_id=one.command.device_id,
+            at=now,
+            power_kw=result.measured.power_kw,
+            state_of_charge_percent=result.measured.state_of_charge_percent,
+        )
+        for one, result in results
+        if isinstance(result, Answer) and result.measured and result.measured.power_kw is not None
+    ]
+    if said:
+        record_readings(said, now=now)
 
 
 def note_answered(device_ids: Collection[int], *, now: datetime) -> None:

@@ -1,13 +1,13 @@
-"""Stage: what devices say by themselves → rows: signs of life, states of charge, answers that came late.
+"""Stage: what devices say by themselves → rows: signs of life, what they measured, answers that came late.
 
-Writes `Device`; answers go to `devices.commanding`, states of charge to `devices.registering`.
+Writes `Device`; answers go to `devices.commanding`, readings to `devices.telemetry`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,9 +18,7 @@ from devices.domain.reports import Acknowledgement, Reading, read_acknowledgemen
 from devices.drivers.base import Answer
 from devices.models import Device
 from devices.registering import register_devices
-
-AHEAD_AT_MOST = timedelta(minutes=1)
-"""How far a device's clock may be ahead; a reading of the far future would hide all that follow."""
+from devices.telemetry import DeviceReading, kept_since, record_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +70,9 @@ def record_reports(reports: Sequence[Report], *, driver_name: str, now: datetime
 
     A constant number of statements. Devices nobody registered, or of another driver, are passed over.
     1. Who is there, and when each was last heard.
-    2. The newest state of charge of each, unless a newer one is known.
+    2. What they measured; what cannot be is passed over. A reading too old to be kept may still be the
+    newest word on how full a device is.
     3. Answers to what was sent, also after the try had ended.
-    The power is not kept yet.
     """
     names = {report.external_id for report in reports}
     rows = Device.objects.select_for_update(no_key=True).filter(driver=driver_name, external_id__in=names)
@@ -83,8 +81,10 @@ def record_reports(reports: Sequence[Report], *, driver_name: str, now: datetime
     if not heard:
         return 0
     _note_presence(heard, known=known, now=now)
-    if charges := _newer_charges(heard, known=known, now=now):
+    if charges := _old_charges(heard, known=known, before=kept_since(now=now)):
         register_devices(wanted=charges, now=now)
+    if readings := _readings(heard, known=known):
+        record_readings(readings, tells_presence=False, now=now)
     answers = {
         (report.external_id, report.said.version): Answer(report.said.is_accepted, report.said.detail)
         for report in heard
@@ -110,10 +110,25 @@ def _note_presence(heard: Sequence[Report], *, known: dict[str, Device], now: da
         Device.objects.filter(pk__in=alive).update(last_seen_at=now)
 
 
-def _newer_charges(
-    heard: Sequence[Report], *, known: dict[str, Device], now: datetime
+def _readings(heard: Sequence[Report], *, known: dict[str, Device]) -> list[DeviceReading]:
+    return [
+        DeviceReading(
+            device_id=known[report.external_id].pk,
+            at=report.said.at,
+            power_kw=report.said.power_kw,
+            energy_kwh=report.said.energy_kwh,
+            state_of_charge_percent=report.said.state_of_charge_percent,
+            mode=report.said.mode,
+        )
+        for report in heard
+        if isinstance(report.said, Reading)
+    ]
+
+
+def _old_charges(
+    heard: Sequence[Report], *, known: dict[str, Device], before: datetime
 ) -> dict[str, dict[str, Any]]:
-    """Return the newest reading of each device's charge that is newer than what is known of it."""
+    """Return the newest charge of each device that is of before a time and newer than what is known of it."""
     newest: dict[str, tuple[datetime, Decimal]] = {}
     for report in heard:
         reading = report.said
@@ -121,7 +136,7 @@ def _newer_charges(
             continue
         known_at = known[report.external_id].state_of_charge_at
         latest_at = newest[report.external_id][0] if report.external_id in newest else known_at
-        if reading.at <= now + AHEAD_AT_MOST and (latest_at is None or reading.at > latest_at):
+        if reading.at < before and (latest_at is None or reading.at > latest_at):
             newest[report.external_id] = (reading.at, reading.state_of_charge_percent)
     return {
         name: {"state_of_charge_percent": percent, "state_of_charge_at": at}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import commanding, proving
+from devices import alert_sending, alerting, commanding, proving, pruning
 
 
 def run_due_commands() -> str:
@@ -15,3 +15,19 @@ def run_due_commands() -> str:
 def prove() -> str:
     """Look whether devices do what they were told, where that is due."""
     return f"{proving.prove(now=timezone.now())} proofs judged"
+
+
+def prune() -> str:
+    """Take away what was measured and is too old to be kept."""
+    return f"{pruning.prune(now=timezone.now())} rows pruned"
+
+
+def watch_alerts() -> str:
+    """Raise and clear alerts, if that is due."""
+    found = alerting.watch_alerts(now=timezone.now())
+    return f"{len(found.raised)} raised, {len(found.cleared)} cleared" if found else "looked at just before"
+
+
+def send_alerts() -> str:
+    """Send the messages about alerts that are due."""
+    return f"{alert_sending.send_alerts(now=timezone.now())} messages sent"

@@ -1,35 +1,45 @@
-"""Stage: what devices measured → readings, and what is known of the devices now.
+"""Stage: what devices measured → readings, energy by minute and quarter of an hour, and the newest of each.
 
-Writes `Reading` and, of `Device`, its newest power, state of charge, whether it is online and when it was
-last heard; a state of charge asks to be weighed. All set-based: a batch costs a constant number of statements.
+Writes `Reading`, `PowerInterval` and, of `Device`, its newest power, state of charge, whether it is online
+and when it was last heard; a state of charge asks to be weighed. A batch costs a constant number of
+statements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from itertools import groupby
+from typing import Final, NamedTuple
 
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
 
+from devices.bulk import Column, as_table, insert_rows
+from devices.domain.intervals import MINUTE, QUARTER, Between, Energy, Sample, changes
 from devices.models import Device
-from devices.registering import register_devices
 from devices.telemetry_models import Reading, ReadingMode
 
 AHEAD_AT_MOST: Final = timedelta(minutes=1)
 """How far a device's clock may be ahead; a reading of the far future would hide all that follow."""
 
+LIVE: Final = timedelta(minutes=5)
+"""How old a reading may be to be a sign of life; older ones were kept somewhere and come late."""
+
+PORTION: Final = 1_000
+
 MOST_KW: Final = Decimal(1_000_000)
 """No single device takes or gives more: beyond it is a broken meter, not a measurement."""
 
 MOST_KWH: Final = Decimal(100_000_000_000)
+"""No counter shows more."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceReading:
-    """What one device measured at `at`: kW positive when it takes power from the grid, negative when it gives.
+    """What one device measured at `at`: kW, positive when it takes power from the grid.
 
     `energy_kwh`: its counter, all taken minus all given; `mode`: what it says it does, or nothing.
     """
@@ -60,84 +70,327 @@ class Recorded:
     refused: tuple[Refused, ...] = ()
 
 
+class _Known(NamedTuple):
+    """What is known of a device now; as in `_DEVICE`."""
+
+    id: int
+    power_kw: Decimal | None
+    power_at: datetime | None
+    state_of_charge_percent: Decimal | None
+    state_of_charge_at: datetime | None
+    is_online: bool
+    last_seen_at: datetime | None
+    weigh_requested_at: datetime | None
+
+
+class _Row(NamedTuple):
+    """What is added to an interval; as in `_INTERVAL`."""
+
+    device_id: int
+    minutes: int
+    starts_at: datetime
+    watt_milliseconds: int
+    covered_milliseconds: int
+    state_of_charge_percent: Decimal | None
+    state_of_charge_at: datetime | None
+
+
+_Place = tuple[Sample | None, Sample | None]
+"""The readings before and after a new one."""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_NOTHING = Energy(0, 0)
+
+_INTERVAL: Final[dict[str, Column]] = {
+    "device_id": "bigint",
+    "minutes": "bigint",
+    "starts_at": "timestamptz",
+    "watt_milliseconds": "bigint",
+    "covered_milliseconds": "bigint",
+    "state_of_charge_percent": "numeric",
+    "state_of_charge_at": "timestamptz",
+}
+_DEVICE: Final[dict[str, Column]] = {
+    "id": "bigint",
+    "power_kw": "numeric",
+    "power_at": "timestamptz",
+    "state_of_charge_percent": "numeric",
+    "state_of_charge_at": "timestamptz",
+    "is_online": "boolean",
+    "last_seen_at": "timestamptz",
+    "weigh_requested_at": "timestamptz",
+}
+
+_NEIGHBOURS: Final = """
+WITH found AS (
+  SELECT
+    wanted.place,
+    (SELECT id FROM devices_reading AS r WHERE r.device_id = wanted.device_id AND r.at <= wanted.at
+     ORDER BY r.at DESC LIMIT 1) AS earlier,
+    (SELECT id FROM devices_reading AS r WHERE r.device_id = wanted.device_id AND r.at > wanted.at
+     ORDER BY r.at LIMIT 1) AS later
+  FROM {wanted}
+)
+SELECT
+  found.place,
+  e.at, CAST(ROUND(e.power_kw * 1000) AS bigint), CAST(ROUND(e.energy_kwh * 1000) AS bigint),
+  l.at, CAST(ROUND(l.power_kw * 1000) AS bigint), CAST(ROUND(l.energy_kwh * 1000) AS bigint)
+FROM found
+LEFT JOIN devices_reading AS e ON e.id = found.earlier
+LEFT JOIN devices_reading AS l ON l.id = found.later
+"""
+_ADD: Final = """
+INSERT INTO devices_powerinterval AS kept (
+  device_id, minutes, starts_at, watt_milliseconds, covered_milliseconds,
+  state_of_charge_percent, state_of_charge_at
+)
+SELECT * FROM {given} WHERE true
+ON CONFLICT (device_id, minutes, starts_at) DO UPDATE SET
+  watt_milliseconds = kept.watt_milliseconds + excluded.watt_milliseconds,
+  covered_milliseconds = kept.covered_milliseconds + excluded.covered_milliseconds,
+  state_of_charge_percent = CASE
+    WHEN excluded.state_of_charge_at IS NULL OR kept.state_of_charge_at >= excluded.state_of_charge_at
+    THEN kept.state_of_charge_percent ELSE excluded.state_of_charge_percent END,
+  state_of_charge_at = CASE
+    WHEN excluded.state_of_charge_at IS NULL OR kept.state_of_charge_at >= excluded.state_of_charge_at
+    THEN kept.state_of_charge_at ELSE excluded.state_of_charge_at END
+"""
+
+# For what covers less than before: PostgreSQL checks a row to be inserted even where it adds it to another.
+_TAKE_AWAY: Final = """
+UPDATE devices_powerinterval AS kept SET
+  watt_milliseconds = kept.watt_milliseconds + given.watt_milliseconds,
+  covered_milliseconds = kept.covered_milliseconds + given.covered_milliseconds
+FROM {given}
+WHERE kept.device_id = given.device_id AND kept.minutes = given.minutes AND kept.starts_at = given.starts_at
+"""
+
+_NOTE: Final = """
+UPDATE devices_device SET
+  power_kw = given.power_kw, power_at = given.power_at,
+  state_of_charge_percent = given.state_of_charge_percent, state_of_charge_at = given.state_of_charge_at,
+  is_online = given.is_online, last_seen_at = given.last_seen_at,
+  weigh_requested_at = given.weigh_requested_at
+FROM {given} WHERE devices_device.id = given.id
+"""
+
+
+def record_many(readings: Sequence[DeviceReading], *, now: datetime) -> Recorded:
+    """Store any number of readings, a portion after another, so that no device is locked for long.
+
+    What is stored stays stored if a later portion fails: whoever sends all of it again gets duplicates.
+    """
+    stored = duplicates = 0
+    refused: list[Refused] = []
+    for first in range(0, len(readings), PORTION):
+        portion = readings[first : first + PORTION]
+        told = record_readings(portion, now=now)
+        stored += told.stored
+        duplicates += told.duplicates
+        refused += [Refused(first + one.index, one.reason) for one in told.refused]
+    return Recorded(stored, duplicates, tuple(refused))
+
+
 @transaction.atomic
-def record_readings(readings: Sequence[DeviceReading], *, now: datetime) -> Recorded:
-    """Store readings in any order, each once; the first of a device and millisecond stays.
+def record_readings(
+    readings: Sequence[DeviceReading], *, now: datetime, tells_presence: bool = True
+) -> Recorded:
+    """Store readings in any order, each once, and the energy they give; of one millisecond the first stays.
 
     1. Refuse what cannot be: of no device, of another time, not a number.
     2. Store what is new.
-    3. Note at the device what is newer than what is known of it.
+    3. Add to the minutes and quarters of an hour what that changes (`devices.domain.intervals`).
+    4. Note at the device what is newer than what is known of it. A reading of the last minutes is a sign of
+    life, unless `tells_presence` is false.
+
+    Devices are locked, so that no two at once take the same neighbours. Readings of the past may come as long
+    as their neighbours are kept.
     """
-    ids = {reading.device_id for reading in readings}
-    rows = Device.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
-    devices = {device.pk: device for device in rows}
-    refused = []
-    kept: dict[tuple[int, datetime], DeviceReading] = {}
-    for index, reading in enumerate(readings):
-        if reason := _why_refused(reading, devices=devices, now=now):
-            refused.append(Refused(index, reason))
-            continue
-        at = reading.at.replace(microsecond=reading.at.microsecond // 1000 * 1000)
-        kept.setdefault((reading.device_id, at), replace(reading, at=at))
-    if not kept:
-        return Recorded(0, 0, tuple(refused))
-    moments = [at for _, at in kept]
-    known = set(
-        Reading.objects.filter(device_id__in=devices, at__gte=min(moments), at__lte=max(moments)).values_list(
-            "device_id", "at"
+    devices = _lock({reading.device_id for reading in readings})
+    refused, kept = _sift(readings, devices=devices, now=now)
+    between = _places(kept)
+    new = [reading for reading, place in zip(kept, between, strict=True) if place is not None]
+    if new:
+        insert_rows(
+            Reading,
+            ("device_id", "at", "power_kw", "energy_kwh", "state_of_charge_percent", "mode"),
+            (
+                (one.device_id, one.at, one.power_kw, one.energy_kwh, one.state_of_charge_percent, one.mode)
+                for one in new
+            ),
         )
-    )
-    new = [reading for key, reading in kept.items() if key not in known]
-    Reading.objects.bulk_create(
-        Reading(
-            device_id=reading.device_id,
-            at=reading.at,
-            power_kw=reading.power_kw,
-            energy_kwh=reading.energy_kwh,
-            state_of_charge_percent=reading.state_of_charge_percent,
-            mode=reading.mode,
-        )
-        for reading in new
-    )
-    _note_newest(new, devices=devices, now=now)
+        _add_energy(new, [place for place in between if place is not None])
+        _note_newest(new, devices=devices, tells_presence=tells_presence, now=now)
     return Recorded(len(new), len(readings) - len(refused) - len(new), tuple(refused))
 
 
-def _why_refused(reading: DeviceReading, *, devices: dict[int, Device], now: datetime) -> str:
+def kept_since(*, now: datetime) -> datetime:
+    """Return the time before which no reading is taken."""
+    return now - timedelta(days=settings.READINGS_KEPT_DAYS)
+
+
+def _lock(ids: Collection[int]) -> dict[int, _Known]:
+    rows = Device.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    return {row[0]: _Known(*row) for row in rows.values_list(*_Known._fields)}
+
+
+def _sift(
+    readings: Sequence[DeviceReading], *, devices: Container[int], now: datetime
+) -> tuple[list[Refused], list[DeviceReading]]:
+    """Part what is refused from what is kept: to the millisecond, once, by device and time."""
+    refused: list[Refused] = []
+    kept: dict[tuple[int, datetime], DeviceReading] = {}
+    since = kept_since(now=now)
+    for index, reading in enumerate(readings):
+        if reason := _why_refused(reading, devices=devices, since=since, now=now):
+            refused.append(Refused(index, reason))
+            continue
+        as_kept = _as_kept(reading)
+        kept.setdefault((as_kept.device_id, as_kept.at), as_kept)
+    return refused, [kept[key] for key in sorted(kept)]
+
+
+def _as_kept(reading: DeviceReading) -> DeviceReading:
+    """Return it with no more digits than are kept."""
+    at = reading.at.astimezone(UTC)
+    energy, percent = reading.energy_kwh, reading.state_of_charge_percent
+    return replace(
+        reading,
+        at=at.replace(microsecond=at.microsecond // 1000 * 1000),
+        power_kw=round(reading.power_kw, 3),
+        energy_kwh=None if energy is None else round(energy, 3),
+        state_of_charge_percent=None if percent is None else round(percent, 2),
+    )
+
+
+def _why_refused(reading: DeviceReading, *, devices: Container[int], since: datetime, now: datetime) -> str:
     if reading.device_id not in devices:
         return "No such device."
     if reading.at > now + AHEAD_AT_MOST:
         return "It lies in the future."
-    if not reading.power_kw.is_finite() or abs(reading.power_kw) > MOST_KW:
+    if reading.at < since:
+        return f"It is older than the {settings.READINGS_KEPT_DAYS} days for which readings are kept."
+    if not _is_within(reading.power_kw, -MOST_KW, MOST_KW):
         return "The power is not a number that a device can have."
-    energy = reading.energy_kwh
-    if energy is not None and (not energy.is_finite() or abs(energy) > MOST_KWH):
+    if reading.energy_kwh is not None and not _is_within(reading.energy_kwh, -MOST_KWH, MOST_KWH):
         return "The energy is not a number that a counter can show."
     percent = reading.state_of_charge_percent
-    if percent is not None and not (percent.is_finite() and 0 <= percent <= 100):
+    if percent is not None and not _is_within(percent, Decimal(0), Decimal(100)):
         return "The state of charge is not between 0 and 100 %."
     if reading.mode and reading.mode not in ReadingMode:
-        return "The mode is not one of normal, curtail, discharge, export, idle."
+        return f"The mode is none of {', '.join(ReadingMode.values)}."
     return ""
 
 
-def _note_newest(new: Sequence[DeviceReading], *, devices: dict[int, Device], now: datetime) -> None:
-    charges = {}
-    moved = {}
-    for reading in sorted(new, key=lambda reading: reading.at):
-        device = devices[reading.device_id]
-        if device.power_at is None or reading.at > device.power_at:
-            device.power_kw, device.power_at = reading.power_kw, reading.at
-            device.is_online, device.last_seen_at = reading.is_online, now
-            moved[device.pk] = device
-        known_at, percent = device.state_of_charge_at, reading.state_of_charge_percent
-        if percent is not None and (known_at is None or reading.at > known_at):
-            device.state_of_charge_at = reading.at
-            charges[device.external_id] = {
-                "state_of_charge_percent": percent,
-                "state_of_charge_at": reading.at,
-            }
-    fields = ["power_kw", "power_at", "is_online", "last_seen_at"]
-    Device.objects.bulk_update(moved.values(), fields, batch_size=200)
-    if charges:
-        register_devices(wanted=charges, now=now)
+def _is_within(value: Decimal, least: Decimal, most: Decimal) -> bool:
+    return value.is_finite() and least <= value <= most
+
+
+def _places(readings: Sequence[DeviceReading]) -> list[_Place | None]:
+    """Return the known neighbours of each reading; None for one that is known itself."""
+    if not readings:
+        return []
+    wanted, parameters = as_table(
+        "wanted",
+        {"place": "bigint", "device_id": "bigint", "at": "timestamptz"},
+        [(place, one.device_id, one.at) for place, one in enumerate(readings)],
+    )
+    found: list[_Place | None] = [None] * len(readings)
+    with connection.cursor() as cursor:
+        cursor.execute(_NEIGHBOURS.format(wanted=wanted), parameters)
+        for place, *values in cursor:
+            before, after = _sample(*values[:3]), _sample(*values[3:])
+            if before is None or before.at != _milliseconds(readings[place].at):
+                found[place] = before, after
+    return found
+
+
+def _sample(at: datetime | None, watts: int, watt_hours: int | None) -> Sample | None:
+    if at is None:
+        return None
+    return Sample(_milliseconds(at if at.tzinfo else at.replace(tzinfo=UTC)), watts, watt_hours)
+
+
+def _milliseconds(at: datetime) -> int:
+    return (at - _EPOCH) // _MILLISECOND
+
+
+def _add_energy(new: Sequence[DeviceReading], places: Sequence[_Place]) -> None:
+    """Add to intervals what new readings, ordered by device and time, change."""
+    rows: list[_Row] = []
+    of_devices = groupby(zip(new, places, strict=True), key=lambda pair: pair[0].device_id)
+    for device_id, pairs in of_devices:
+        listed = list(pairs)
+        changed = changes(_gaps(listed))
+        for minutes, energies in ((1, changed.minutes), (QUARTER, changed.quarters)):
+            charges = _charges([reading for reading, _ in listed], minutes=minutes)
+            for number in energies.keys() | charges.keys():
+                starts_at = _EPOCH + timedelta(minutes=number * minutes)
+                energy = energies.get(number, _NOTHING)
+                measured = energy.watt_milliseconds, energy.covered_milliseconds
+                charge = charges.get(number, (None, None))
+                rows.append(_Row(device_id, minutes, starts_at, *measured, *charge))
+    less = [row for row in rows if row.covered_milliseconds < 0]
+    more = [row for row in rows if row.covered_milliseconds >= 0]
+    more += [row._replace(watt_milliseconds=0, covered_milliseconds=0) for row in less]
+    _write(_TAKE_AWAY, _INTERVAL, less)
+    _write(_ADD, _INTERVAL, more)
+
+
+def _write(statement: str, columns: Mapping[str, Column], rows: Sequence[Sequence[object]]) -> None:
+    """Run a statement over rows `given` to it."""
+    if rows:
+        given, parameters = as_table("given", columns, rows)
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(given=given), parameters)
+
+
+def _gaps(listed: Sequence[tuple[DeviceReading, _Place]]) -> list[Between]:
+    """Gather the new readings of a device that lie between the same two known ones."""
+    gaps = []
+    for (before, after), pairs in groupby(listed, key=lambda pair: pair[1]):
+        gaps.append(Between(before, [_as_sample(reading) for reading, _ in pairs], after))
+    return gaps
+
+
+def _as_sample(reading: DeviceReading) -> Sample:
+    energy = reading.energy_kwh
+    watt_hours = None if energy is None else int(energy * 1000)
+    return Sample(_milliseconds(reading.at), int(reading.power_kw * 1000), watt_hours)
+
+
+def _charges(readings: Iterable[DeviceReading], *, minutes: int) -> dict[int, tuple[Decimal, datetime]]:
+    """Return the latest state of charge said in each interval, by its number."""
+    found = {}
+    for reading in readings:
+        if reading.state_of_charge_percent is not None:
+            number = _milliseconds(reading.at) // (MINUTE * minutes)
+            found[number] = reading.state_of_charge_percent, reading.at
+    return found
+
+
+def _note_newest(
+    new: Sequence[DeviceReading], *, devices: Mapping[int, _Known], tells_presence: bool, now: datetime
+) -> None:
+    """Write the newest of each device, for all devices in one statement."""
+    rows = []
+    for device_id, readings in groupby(new, key=lambda reading: reading.device_id):
+        was, listed = devices[device_id], list(readings)
+        known, newest = was, listed[-1]
+        if was.power_at is None or newest.at > was.power_at:
+            known = known._replace(power_kw=newest.power_kw, power_at=newest.at)
+            if tells_presence and newest.at > now - LIVE:
+                known = known._replace(is_online=newest.is_online, last_seen_at=now)
+        charged = [one for one in listed if one.state_of_charge_percent is not None]
+        charged_at = was.state_of_charge_at
+        if charged and (charged_at is None or charged[-1].at > charged_at):
+            known = known._replace(
+                state_of_charge_percent=charged[-1].state_of_charge_percent,
+                state_of_charge_at=charged[-1].at,
+                weigh_requested_at=now,
+            )
+        if known != was:
+            rows.append(known)
+    _write(_NOTE, _DEVICE, rows)

@@ -20,7 +20,7 @@ class Reading(models.Model):
     """What one device measured at one moment, to the millisecond; appended, never changed.
 
     `power_kw` is positive when the device takes power from the grid, negative when it gives. `energy_kwh` is
-    a counter that never starts anew: all taken minus all given. `mode` is empty where the device does not say.
+    a counter: all taken minus all given. `mode` is empty where the device does not say.
     """
 
     device = models.ForeignKey("Device", on_delete=models.CASCADE, related_name="readings", db_index=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from dispatch.views import acts, calendar, changes, control_room, events, feed, frame, overlaps
+from dispatch.views import acts, calendar, changes, control_room, events, feed, frame, measured, overlaps
 
 app_name = "dispatch"
 urlpatterns = [
@@ -17,6 +17,8 @@ urlpatterns = [
     path("events/", events.events, name="events"),
     path("events/<int:event_id>/", events.event_detail, name="event-detail"),
     path("events/<int:event_id>/plan/", acts.replan, name="event-replan"),
+    path("events/<int:event_id>/power/", measured.event_power, name="event-power"),
+    path("events/<int:event_id>/power.svg", measured.event_drawing, name="event-power-drawing"),
     path("overlaps/", overlaps.overlaps, name="overlaps"),
     path("changes/", changes.changes, name="changes"),
     path("changes/seen/", changes.mark_seen, name="changes-seen"),

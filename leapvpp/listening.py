@@ -20,6 +20,7 @@ import aiomqtt
 from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from devices.domain.reports import Reading
 from devices.drivers.mqtt_broker import Broker, from_topic, in_words, subscribe, topic
 from devices.reporting import Report, read_report, record_reports
 from leapvpp.health import MQTT_LISTENER, note_heartbeat
@@ -37,24 +38,33 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
 class Inbox:
-    """What was heard and is not written yet: of each device and kind the newest, and no more than a limit."""
+    """What was heard and is not written yet: every reading, else of each device and kind the newest.
+
+    No more than a limit: where that is reached the oldest reading makes room, so that while the database is
+    away readings are lost before anything else is.
+    """
 
     def __init__(self, *, limit: int = MOST_KEPT) -> None:
         self.limit = limit
         self.reports: dict[tuple[object, ...], Report] = {}
+        self.readings: dict[tuple[object, ...], None] = {}
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self.reports)
 
     def add(self, report: Report) -> None:
-        """Keep a report, in place of an older one of its kind; drop it when too many wait."""
+        """Keep a report, in place of an older one of its kind; without room drop a reading, or it."""
         key = _key(report)
-        self.reports.pop(key, None)  # so that the newer one stands where it was said
+        self._forget(key)  # so that the newer one stands where it was said
         if len(self.reports) >= self.limit:
             self.dropped += 1
-            return
+            if not self.readings:
+                return
+            self._forget(next(iter(self.readings)))
         self.reports[key] = report
+        if isinstance(report.said, Reading):
+            self.readings[key] = None
 
     def first(self) -> list[Report]:
         """Return the batch to write next; it stays until it is `done`."""
@@ -65,14 +75,18 @@ class Inbox:
         for report in batch:
             key = _key(report)
             if self.reports.get(key) is report:
-                del self.reports[key]
+                self._forget(key)
+
+    def _forget(self, key: tuple[object, ...]) -> None:
+        self.reports.pop(key, None)
+        self.readings.pop(key, None)
 
 
 def _key(report: Report) -> tuple[object, ...]:
+    """Return what a report says the same as an earlier one of: versions and moments are said one by one."""
     said = report.said
-    # Versions are answered one by one, and a reading without a charge must not hide one with it.
-    more = getattr(said, "version", None), getattr(said, "state_of_charge_percent", None) is None
-    return report.external_id, type(said), *more
+    moment = (said.at, said.state_of_charge_percent is None) if isinstance(said, Reading) else None
+    return report.external_id, type(said), getattr(said, "version", None), moment
 
 
 class Listener:

@@ -342,16 +342,21 @@ def test_a_batch_takes_the_same_statements_whatever_its_size():
 def test_the_inbox_keeps_the_newest_of_each_kind_and_no_more_than_its_limit():
     inbox = Inbox(limit=3)
     first, full = reading(1), reading(1, 50)
-    for report in (first, full, Report("one", NO), reading(2)):
+    for report in (first, Report("one", YES), full, Report("one", NO)):
         inbox.add(report)
-    assert inbox.first() == [full, Report("one", NO), reading(2)]
+    assert (inbox.first(), inbox.dropped) == ([first, full, Report("one", NO)], 0)
+    inbox.add(reading(2))
+    assert (inbox.first(), inbox.dropped) == ([full, Report("one", NO), reading(2)], 1)
     inbox.add(Report("two", NO))
-    assert (len(inbox), inbox.dropped) == (3, 1)
+    assert (inbox.first(), inbox.dropped) == ([Report("one", NO), reading(2), Report("two", NO)], 2)
     batch = inbox.first()
-    again = reading(3)
+    again = Report("one", YES)
     inbox.add(again)
     inbox.done(batch)
     assert inbox.first() == [again]
+    for name in "abcd":
+        inbox.add(Report(name, YES))
+    assert (len(inbox), inbox.dropped) == (3, 4)
 
 
 def test_an_acknowledgement_kept_at_the_broker_is_not_heard():

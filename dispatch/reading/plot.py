@@ -1,0 +1,217 @@
+"""Power over time as an SVG that stands by itself: steps, gaps, shaded windows, labels at the lines' ends.
+
+Pure. Drawn by pygal, coloured by the style sheet within, which follows the reader's light or dark theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any, Final
+
+import pygal
+from pygal.etree import etree
+from pygal.style import Style
+
+from dispatch.reading import words
+
+Stretch = tuple[datetime, datetime, Decimal]
+"""From, until, kW."""
+
+LINE_HEIGHT: Final = 15
+"""Pixels between labels."""
+
+LEVELS: Final = 4
+LABEL_PIXELS: Final = 7
+"""As wide as a letter of a label, nearly."""
+
+_STYLE: Final = Style(
+    background="transparent",
+    plot_background="transparent",
+    font_family='Inter, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif',
+    label_font_size=12,
+    major_label_font_size=12,
+    value_font_size=3,  # how far from its point a label stands
+    value_label_font_size=12,
+)
+# The portal's own colours, light and dark; as in portal.css.
+_CSS: Final = """inline:
+svg { --ink-3: #5c677c; --line: #e2e5eb; --edge: #868fa0; --shade: #dcf3ee; --surface: #fff;
+  --award: #2d3f9f; --plan: #434e63; --actual: #00594e; }
+@media (prefers-color-scheme: dark) {
+  svg { --ink-3: #939eb0; --line: #252d3a; --edge: #6d788b; --shade: #0f302b; --surface: #141a23;
+    --award: #aab8ff; --plan: #b8c1cf; --actual: #62dfc2; }
+}
+text { fill: var(--ink-3); font-variant-numeric: tabular-nums; }
+.background { fill: none; }
+.axis .guide.line { stroke: var(--line); stroke-dasharray: none; }
+.axis.x path { stroke: none; }
+.axis path.major { stroke: var(--edge); }
+path.line { fill: none; }
+.text-overlay text { font-weight: 620; text-anchor: start;
+  stroke: var(--surface); stroke-width: 3px; paint-order: stroke; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of steps; what touches is one stroke, else there is a gap. `name`: award, plan or actual."""
+
+    name: str
+    label: str
+    steps: tuple[Stretch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """What is drawn over `[start, end)`: shaded windows behind lines. kW may lie below zero."""
+
+    start: datetime
+    end: datetime
+    zone: tzinfo
+    lines: tuple[Line, ...]
+    shaded: tuple[tuple[datetime, datetime], ...]
+
+
+_DASHES: Final = {"plan": "2 3"}
+
+
+def draw(plot: Plot, *, width: int, height: int) -> bytes:
+    """Return the SVG."""
+    lines = [line for line in plot.lines if line.steps]
+    levels = _levels(kw for line in lines for _, _, kw in line.steps)
+    labels = _apart(lines, least=(levels[-1] - levels[0]) * LINE_HEIGHT / (height - 60))
+    named = [line.name for line in lines], [line.name for line, _, _ in labels]
+    chart = pygal.DateTimeLine(
+        js=[],
+        css=["file://graph.css", _CSS, _colours(*named, windows=len(plot.shaded))],
+        style=_STYLE,
+        no_prefix=True,
+        width=width,
+        height=height,
+        margin_top=12,
+        margin_bottom=4,
+        margin_left=4,
+        margin_right=_room(lines, plot, width=width),
+        show_legend=False,
+        show_dots=False,
+        dots_size=0,
+        print_labels=True,
+        allow_interruptions=True,
+        range=(float(levels[0]), float(levels[-1])),
+        xrange=(plot.start.timestamp(), plot.end.timestamp()),
+        y_labels=[float(level) for level in levels],
+        y_labels_major=[0.0],
+        value_formatter=lambda value: _level(value, top=float(levels[-1])),
+        x_labels=_hours(plot, most=12 if width > 500 else 5),
+        x_value_formatter=lambda at: words.clock(at, zone=plot.zone),
+        truncate_label=-1,
+    )
+    for start, end in plot.shaded:
+        chart.add("", _box(max(start, plot.start), min(end, plot.end), levels))
+    for line in lines:
+        chart.add("", _points(line.steps))
+    for line, at, kw in labels:
+        chart.add("", [{"value": (at, float(kw)), "label": line.label}], show_dots=True)
+    return _without_script(chart)
+
+
+def _colours(names: Sequence[str], labels: Sequence[str], *, windows: int) -> str:
+    """Return the style of each series by its number: windows, then lines, then labels."""
+    rules = [
+        f".serie-{number} path.line {{ fill: var(--shade); stroke: none; }}" for number in range(windows)
+    ]
+    for number, name in enumerate(names, start=windows):
+        is_main = name not in _DASHES
+        rules.append(
+            f".serie-{number} path.line {{ stroke: var(--{name}); stroke-width: {2 if is_main else 1.5}; "
+            f"stroke-dasharray: {_DASHES.get(name, 'none')}; }}"
+        )
+    for number, name in enumerate(labels, start=windows + len(names)):
+        rules.append(f".serie-{number} text {{ fill: var(--{name}); }}")
+    return "inline:" + "\n".join(rules)
+
+
+def _room(lines: Sequence[Line], plot: Plot, *, width: int) -> int:
+    """Return how many pixels labels need to the right of the plot."""
+    most = 12.0
+    for line in lines:
+        share = (plot.end - line.steps[-1][1]) / (plot.end - plot.start)
+        wanted = len(line.label) * LABEL_PIXELS
+        most = max(most, (wanted - share * (width - 60)) / (1 - share) if share < 1 else 0)
+    return round(min(most, width / 3))
+
+
+def _without_script(chart: Any) -> bytes:
+    """Return the drawing without what pygal adds for a script that is not there, and without tooltips."""
+    root = chart.render_tree()
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in {"script", "title"}:
+                parent.remove(child)
+    text: bytes = etree.tostring(root, encoding="utf-8")
+    return text
+
+
+def _levels(values: Iterable[Decimal]) -> list[Decimal]:
+    """Return round levels from below the least to above the greatest, zero among them."""
+    known = [*values, Decimal(0)]
+    least, greatest = min(known), max(known)
+    rough = max(greatest - least, Decimal("0.4")) / LEVELS
+    step = next(
+        each
+        for factor in ("1", "2", "2.5", "5", "10")
+        if (each := Decimal(factor).scaleb(rough.adjusted())) >= rough
+    )
+    first = (least / step).to_integral_value(rounding=ROUND_FLOOR)
+    last = max((greatest / step).to_integral_value(rounding=ROUND_CEILING), first + 1)
+    return [step * number for number in range(int(first), int(last) + 1)]
+
+
+def _level(value: float, *, top: float) -> str:
+    text = words.number(Decimal(str(round(value, 3))))
+    return f"{text} kW" if value == top else text
+
+
+def _hours(plot: Plot, *, most: int) -> list[datetime]:
+    """Return the round local times to write under the axis."""
+    for hours in (0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 96):
+        every = timedelta(hours=hours)
+        if (plot.end - plot.start) / every <= most:
+            break
+    at = plot.start.replace(minute=0, second=0, microsecond=0)
+    found = []
+    while at <= plot.end:
+        local = at.astimezone(plot.zone)
+        past = timedelta(hours=local.hour, minutes=local.minute)
+        if at >= plot.start and past % min(every, timedelta(days=1)) == timedelta():
+            found.append(at)
+        at += min(every, timedelta(hours=1))
+    return found
+
+
+def _box(start: datetime, end: datetime, levels: Sequence[Decimal]) -> list[tuple[datetime, float]]:
+    low, high = float(levels[0]), float(levels[-1])
+    return [(start, low), (start, high), (end, high), (end, low)]
+
+
+def _points(steps: Iterable[Stretch]) -> list[tuple[datetime, float | None]]:
+    points: list[tuple[datetime, float | None]] = []
+    for start, end, kw in steps:
+        if points and points[-1][0] != start:
+            points.append((points[-1][0], None))
+        points += [(start, float(kw)), (end, float(kw))]
+    return points
+
+
+def _apart(lines: Sequence[Line], *, least: Decimal) -> list[tuple[Line, datetime, Decimal]]:
+    """Return where each line's label stands: at its end, and no nearer to another than a label is high."""
+    placed: list[tuple[Line, datetime, Decimal]] = []
+    for line in sorted(lines, key=lambda line: -line.steps[-1][2]):
+        _, at, kw = line.steps[-1]
+        if placed:
+            kw = min(kw, placed[-1][2] - least)
+        placed.append((line, at, kw))
+    return placed
