@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -172,23 +172,28 @@ def retry_command(*, command_id: int, now: datetime) -> None:
             device that is withheld.
         Command.DoesNotExist: no such command.
     """
+    if not retry_commands(command_ids=[command_id], now=now):
+        command = Command.objects.select_related("schedule").get(pk=command_id)
+        raise RetryRefused(_why_no_retry(command, now=now))
+
+
+@transaction.atomic
+def retry_commands(*, command_ids: Collection[int], now: datetime) -> int:
+    """Try commands again at once, those of them that may be, and return how many. Two statements."""
+    Device.objects.filter(commands__in=command_ids).update(rests_until=None)
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
-    with transaction.atomic():
-        Device.objects.filter(commands=command_id).update(rests_until=None)
-        # Not by a join: the state must be looked at again after waiting for whoever supersedes the command.
-        changed = Command.objects.filter(
-            may_leave(now=now),
-            pk=command_id,
-            state__in=OPEN_COMMAND_STATES,
-            due_at__lte=now,
-            expires_at__gt=now,
-            schedule__in=current,
-        ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
-        if not changed:
-            raise RetryRefused(
-                _why_no_retry(Command.objects.select_related("schedule").get(pk=command_id), now=now)
-            )
+    # Not by a join: the state must be looked at again after waiting for whoever supersedes a command.
+    changed = Command.objects.filter(
+        may_leave(now=now),
+        pk__in=command_ids,
+        state__in=OPEN_COMMAND_STATES,
+        due_at__lte=now,
+        expires_at__gt=now,
+        schedule__in=current,
+    ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
+    if changed:
         queue.wake_commands()
+    return changed
 
 
 @transaction.atomic
