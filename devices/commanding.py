@@ -180,17 +180,18 @@ def retry_command(*, command_id: int, now: datetime) -> None:
 @transaction.atomic
 def retry_commands(*, command_ids: Collection[int], now: datetime) -> int:
     """Try commands again at once, those of them that may be, and return how many. Two statements."""
-    Device.objects.filter(commands__in=command_ids).update(rests_until=None)
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
     # Not by a join: the state must be looked at again after waiting for whoever supersedes a command.
-    changed = Command.objects.filter(
+    wanted = Command.objects.filter(
         may_leave(now=now),
         pk__in=command_ids,
         state__in=OPEN_COMMAND_STATES,
         due_at__lte=now,
         expires_at__gt=now,
         schedule__in=current,
-    ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
+    )
+    Device.objects.filter(pk__in=wanted.values("device")).update(rests_until=None)
+    changed = wanted.update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
     if changed:
         queue.wake_commands()
     return changed
