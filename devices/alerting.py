@@ -34,7 +34,7 @@ from devices.models import (
 )
 from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
-from devices.watching import ALERTS, claim_look
+from devices.watching import ALERTS, claim_look, hold_look
 from meters.among import Ids
 
 logger = logging.getLogger(__name__)
@@ -44,18 +44,17 @@ MOST_IN_PAYLOAD: Final = 100
 LONGEST_NOTE: Final = 500
 
 
-@transaction.atomic
 def watch_alerts(*, now: datetime) -> Turns | None:
     """Raise what is wrong and clear what is not any more; None if that was looked at just before.
 
-    1. Compare what is known of the devices with the open alerts, and write the difference.
-    2. Write messages about what nobody was told yet, at most one a minute of a kind and channel.
+    1. Compare what is known of the devices with the open alerts, outside of the transaction that writes.
+    2. Write the difference, and messages about what nobody was told yet, at most one a minute of a kind and
+    channel. Whoever looks too slowly and meets the next look writes nothing twice.
     """
     if not claim_look(ALERTS, again_at=now + LOOK_EVERY, now=now):
         return None
     found = domain.turns(domain.wrong_now(_facts(now=now), now=now), _held())
     _write(found, now=now)
-    _tell(now=now)
     if found.raised or found.cleared:
         logger.info("Alerts raised: %s, cleared: %s", len(found.raised), len(found.cleared))
     return found
@@ -150,16 +149,20 @@ def _held() -> dict[Key, Held]:
     return {(device_id, Kind(kind)): Held(pk, text) for device_id, kind, pk, text in rows}
 
 
+@transaction.atomic
 def _write(found: Turns, *, now: datetime) -> None:
+    hold_look(ALERTS)
     Alert.objects.bulk_create(
         (
             Alert(device_id=device_id, kind=kind.value, text=text, raised_at=now)
             for (device_id, kind), text in found.raised.items()
         ),
         batch_size=500,
+        ignore_conflicts=True,
     )
     Alert.objects.filter(pk__among=Ids(found.cleared)).update(cleared_at=now)
     update_rows(Alert, ["text"], ((text, pk) for pk, text in found.reworded.items()))
+    _tell(now=now)
 
 
 def _tell(*, now: datetime) -> None:

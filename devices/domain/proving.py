@@ -125,9 +125,10 @@ def _outweighs(seen: Judgement, *, held: ReadBack | None, is_settled: bool) -> b
 
 def _without_proof(asked: Asked, *, last_said_at: datetime | None, now: datetime) -> Judgement:
     silent_since = max(asked.settles_at, last_said_at or asked.settles_at)
-    if now < silent_since + SILENT_AFTER:
-        return Judgement(Verdict.AWAITED, f"Counts from {clock(max(asked.settles_at, asked.since))}.")
-    return Judgement(Verdict.UNKNOWN, _silence(last_said_at, now=now))
+    if now < asked.settles_at:
+        return Judgement(Verdict.AWAITED, f"Judged from {clock(asked.settles_at)} on.")
+    is_over = now >= silent_since + SILENT_AFTER
+    return Judgement(Verdict.UNKNOWN if is_over else Verdict.AWAITED, _silence(last_said_at, now=now))
 
 
 def _silence(last_said_at: datetime | None, *, now: datetime) -> str:

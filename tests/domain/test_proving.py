@@ -122,9 +122,9 @@ CASES = [
     (TOLD_TO_TAKE_LESS | {"before": None}, [(9, "0.05")], 10, "PROVEN", "Takes 0.05 kW."),
     # time: early is good enough, late is not; one odd reading is no alarm; silence
     (TOLD_TO_GIVE, [(0.5, "-4.5")], 1, "PROVEN", "Gives 4.5 of 4.5 kW."),
-    (TOLD_TO_GIVE, [(1, "-1")], 1, "AWAITED", "Counts from 20:02 UTC."),
-    (TOLD_TO_GIVE | {"ramp": 600}, [(9, "-3")], 10, "AWAITED", "Counts from 20:12 UTC."),
-    (TOLD_TO_GIVE, [(-1, "-4.5")], 1, "AWAITED", "Counts from 20:02 UTC."),
+    (TOLD_TO_GIVE, [(1, "-1")], 1, "AWAITED", "Judged from 20:02 UTC on."),
+    (TOLD_TO_GIVE | {"ramp": 600}, [(9, "-3")], 10, "AWAITED", "Judged from 20:12 UTC on."),
+    (TOLD_TO_GIVE, [(-1, "-4.5")], 1, "AWAITED", "Judged from 20:02 UTC on."),
     (
         TOLD_TO_GIVE,
         [(8.5, "-4.5"), (9, "-4.5"), (9.5, "-4.5"), (10, "-3.5")],
@@ -135,11 +135,12 @@ CASES = [
     (TOLD_TO_GIVE, [(2, "-4.5")], 10, "UNKNOWN", "Said nothing since 20:02 UTC."),
     (TOLD_TO_GIVE, [(-900, "0")], 10, "UNKNOWN", "Said nothing since 2026-07-14 05:00 UTC."),
     (TOLD_TO_GIVE, [], 10, "UNKNOWN", "Never said what it takes."),
-    (TOLD_TO_GIVE, [], 6, "AWAITED", "Counts from 20:02 UTC."),
+    (TOLD_TO_GIVE, [(1.5, "-1")], 4, "AWAITED", "Said nothing since 20:01 UTC."),
+    (TOLD_TO_GIVE, [], 6, "AWAITED", "Never said what it takes."),
     # back to normal
     (TOLD_TO_GIVE | NORMAL, [(9, "0.2")], 10, "PROVEN", "Gives no more; takes 0.2 kW."),
     (TOLD_TO_GIVE | NORMAL, [(9, "-4.5")], 10, "DEVIATES", "Still gives 4.5 kW."),
-    (TOLD_TO_GIVE | NORMAL, [(1, "-4.5")], 1, "AWAITED", "Counts from 20:02 UTC."),
+    (TOLD_TO_GIVE | NORMAL, [(1, "-4.5")], 1, "AWAITED", "Judged from 20:02 UTC on."),
     (
         TOLD_TO_GIVE | NORMAL,
         [(9, "-4.5", "normal")],
