@@ -152,10 +152,14 @@ def _held() -> dict[Key, Held]:
 @transaction.atomic
 def _write(found: Turns, *, now: datetime) -> None:
     hold_look(ALERTS)
+    back = _cleared_lately(found, now=now)
+    Alert.objects.filter(pk__among=Ids(back.values())).update(cleared_at=None)
+    update_rows(Alert, ["text"], ((found.raised[key], pk) for key, pk in back.items()))
     Alert.objects.bulk_create(
         (
             Alert(device_id=device_id, kind=kind.value, text=text, raised_at=now)
             for (device_id, kind), text in found.raised.items()
+            if (device_id, kind) not in back
         ),
         batch_size=500,
         ignore_conflicts=True,
@@ -163,6 +167,18 @@ def _write(found: Turns, *, now: datetime) -> None:
     Alert.objects.filter(pk__among=Ids(found.cleared)).update(cleared_at=now)
     update_rows(Alert, ["text"], ((text, pk) for pk, text in found.reworded.items()))
     _tell(now=now)
+
+
+def _cleared_lately(found: Turns, *, now: datetime) -> dict[Key, int]:
+    """Return the rows of alerts that come back soon after they cleared."""
+    rows = Alert.objects.filter(
+        device_id__among=Ids({device_id for device_id, _ in found.raised}),
+        cleared_at__gt=now - domain.SAME_WITHIN,
+    ).order_by("pk")
+    cleared = {
+        (device_id, Kind(kind)): pk for device_id, kind, pk in rows.values_list("device_id", "kind", "pk")
+    }
+    return {key: pk for key, pk in cleared.items() if key in found.raised}
 
 
 def _tell(*, now: datetime) -> None:

@@ -97,6 +97,20 @@ CASES = [
         "PROVEN",
         "Takes and gives nothing, 0.3 kW less than before; 2.5 kW less was asked.",
     ),
+    (
+        TOLD_TO_TAKE_LESS | {"before": "0"},
+        [(9, "2.4")],
+        10,
+        "PROVEN",
+        "Takes 2.4 kW, 2.4 kW more than before; up to 2.5 kW is left to it.",
+    ),
+    (
+        TOLD_TO_TAKE_LESS | {"before": "0"},
+        [(9, "2.8")],
+        10,
+        "DEVIATES",
+        "Takes 2.8 kW, 2.8 kW more than before; 2.5 kW less was asked.",
+    ),
     (TOLD_TO_TAKE_LESS | THE_MOST, [(9, "0.2")], 10, "PROVEN", "Takes 0.2 kW, 3.9 kW less than before."),
     (
         TOLD_TO_TAKE_LESS | THE_MOST,
@@ -179,6 +193,9 @@ def test_measured_power_outweighs_a_read_back_once_it_has_settled():
     held = ReadBack(at(0.1), "Holds 4.5 kW.")
     assert judged(TOLD_TO_GIVE, (1, "0"), now=1, read_back=held).verdict is Verdict.PROVEN
     assert judged(TOLD_TO_GIVE, (9, "0"), now=10, read_back=held).verdict is Verdict.DEVIATES
+    assert judged(TOLD_TO_TAKE_LESS, (9, "2.4"), now=10).verdict is Verdict.DEVIATES
+    assert judged(TOLD_TO_TAKE_LESS, (9, "2.4"), now=10, read_back=held).verdict is Verdict.PROVEN
+    assert judged(TOLD_TO_TAKE_LESS, (9, "2.8"), now=10, read_back=held).verdict is Verdict.DEVIATES
     unknown = TOLD_TO_TAKE_LESS | {"before": None}
     assert judged(unknown, (9, "3"), now=10, read_back=held).verdict is Verdict.PROVEN
 
