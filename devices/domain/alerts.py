@@ -74,8 +74,8 @@ class Facts:
 def wrong_now(facts: Facts, *, now: datetime) -> dict[Key, str]:
     """Return what is wrong at `now`, in words.
 
-    What follows from something else is not said twice: a device that takes no command is not also called offline,
-    and neither is called unverified.
+    What follows from something else is not said twice: a device that takes no command is not also called
+    offline, and neither is called unverified.
     """
     found: dict[Key, str] = {}
     for device_id, words in facts.failing.items():
