@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -47,14 +47,13 @@ LONGEST_NOTE: Final = 500
 def watch_alerts(*, now: datetime) -> Turns | None:
     """Raise what is wrong and clear what is not any more; None if that was looked at just before.
 
-    1. Compare what is known of the devices with the open alerts, outside of the transaction that writes.
-    2. Write the difference, and messages about what nobody was told yet, at most one a minute of a kind and
-    channel. Whoever looks too slowly and meets the next look writes nothing twice.
+    1. Find what is wrong, outside of the transaction that writes.
+    2. Compare it with the open alerts and write the difference, one look at a time.
+    3. Write messages about what nobody was told yet, at most one a minute of a kind and channel.
     """
     if not claim_look(ALERTS, again_at=now + LOOK_EVERY, now=now):
         return None
-    found = domain.turns(domain.wrong_now(_facts(now=now), now=now), _held())
-    _write(found, now=now)
+    found = _write(domain.wrong_now(_facts(now=now), now=now), now=now)
     if found.raised or found.cleared:
         logger.info("Alerts raised: %s, cleared: %s", len(found.raised), len(found.cleared))
     return found
@@ -150,8 +149,9 @@ def _held() -> dict[Key, Held]:
 
 
 @transaction.atomic
-def _write(found: Turns, *, now: datetime) -> None:
+def _write(wrong: Mapping[Key, str], *, now: datetime) -> Turns:
     hold_look(ALERTS)
+    found = domain.turns(wrong, _held())
     back = _cleared_lately(found, now=now)
     Alert.objects.filter(pk__among=Ids(back.values())).update(cleared_at=None)
     update_rows(Alert, ["text"], ((found.raised[key], pk) for key, pk in back.items()))
@@ -162,11 +162,11 @@ def _write(found: Turns, *, now: datetime) -> None:
             if (device_id, kind) not in back
         ),
         batch_size=500,
-        ignore_conflicts=True,
     )
     Alert.objects.filter(pk__among=Ids(found.cleared)).update(cleared_at=now)
     update_rows(Alert, ["text"], ((text, pk) for pk, text in found.reworded.items()))
     _tell(now=now)
+    return found
 
 
 def _cleared_lately(found: Turns, *, now: datetime) -> dict[Key, int]:

@@ -193,7 +193,7 @@ def _taking_less(asked: Asked, measured: _Measured, *, is_held: bool) -> tuple[V
     """Judge a load that was told to take less; one that takes nothing can take no less.
 
     Chargers and the like are told as a limit, what is left of their rating. To keep to it is enough for one
-    that took less than it is to shed, such as a charger that had no car, and for one that was found to hold it.
+    that took less than it is to shed, such as a charger without a car, and for one found to hold it.
     """
     power, before = measured.power_kw, asked.baseline_kw
     does = _begin(power)
