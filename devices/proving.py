@@ -59,28 +59,36 @@ def prove(*, now: datetime) -> int:
     return judged
 
 
-@transaction.atomic
 def follow_runs(*, now: datetime) -> Changes | None:
-    """Begin and end proofs by what devices are to do now; None if that was looked at just before."""
+    """Begin and end proofs by what devices are to do now; None if that was looked at just before.
+
+    What there is to do is read outside of the transaction that writes: on SQLite that would hold up everybody
+    else. Whoever looks too slowly and meets the next look writes nothing twice.
+    """
     if not claim_look(RUNS, again_at=now + LOOK_EVERY, now=now):
         return None
     in_effect, open_proofs = _in_effect(now=now), _open_proofs()
     stopped = [key for key, proof in open_proofs.items() if not proof.is_normal and key not in in_effect]
     found = changes(in_effect, open_proofs, stopped_at=_told_at(stopped), now=now)
+    if found.runs or found.normals or found.longer:
+        _write(found, usual_kw=_usual_kw(found.runs), now=now)
+        logger.info("Proofs begun: %s runs, %s returns", len(found.runs), len(found.normals))
+    return found
+
+
+@transaction.atomic
+def _write(found: Changes, *, usual_kw: Mapping[int, Decimal], now: datetime) -> None:
     _close(found.ended, detail="The run ended before it counted.")
     _close(found.overtaken, detail="The next run began before it was proven.")
     _lengthen(found.longer)
-    usual = _baselines(found.runs)
     Proof.objects.bulk_create(
         [
-            *(_run(each, usual_kw=usual.get(each.device_id), now=now) for each in found.runs),
+            *(_run(each, usual_kw=usual_kw.get(each.device_id), now=now) for each in found.runs),
             *(_normal(each, now=now) for each in found.normals),
         ],
         batch_size=500,
+        ignore_conflicts=True,
     )
-    if found.runs or found.normals:
-        logger.info("Proofs begun: %s runs, %s returns", len(found.runs), len(found.normals))
-    return found
 
 
 def can_prove() -> Q:
@@ -173,7 +181,7 @@ def _lengthen(longer: Mapping[int, InEffect]) -> None:
         Proof.objects.filter(pk__among=Ids(keys)).update(ends_at=ends_at, over_at=over_at)
 
 
-def _baselines(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
+def _usual_kw(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
     """Return the usual power of devices before they began, by device, where enough of it was measured.
 
     One that goes from run to run without rest keeps what it was before the first of them.
