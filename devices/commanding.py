@@ -33,7 +33,7 @@ from devices.models import (
     DeviceSchedule,
     ScheduleState,
 )
-from devices.outcomes import acknowledge, note_answered, record, refuse
+from devices.outcomes import acknowledge, keep_measured, note_answered, record, refuse
 from devices.queries import FIRST_TRY_TO_STOP, due_commands, lost_attempts, may_be_tried, may_leave
 
 logger = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class _Run:
             arrived = self._traffic.arrived(within_seconds=0 if started else LOOKS_AGAIN_AFTER_SECONDS)
             for lane, results in arrived.items():
                 record(results, abilities=lane.abilities, now=self._now)
+                keep_measured(results, now=self._now)
             has_room = not arrived
 
     @property

@@ -13,11 +13,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce, JSONObject
 
 from devices.domain import proving as domain
 from devices.domain.proving import Asked, Judgement, ReadBack, Said, Verdict
@@ -25,7 +26,8 @@ from devices.domain.runs import Changes, InEffect, NormalBegins, OpenProof, RunB
 from devices.domain.schedule import Mode
 from devices.drivers import driver_named
 from devices.drivers.base import DriverError
-from devices.models import Command, CommandKind, DeviceSchedule, ScheduleSegment, SegmentMode
+from devices.models import Command, CommandKind, CommandState, DeviceSchedule, ScheduleSegment, SegmentMode
+from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
 from devices.telemetry_models import Reading
 from devices.watching import RUNS, claim_look
@@ -82,6 +84,23 @@ def follow_runs(*, now: datetime) -> Changes | None:
 def can_prove() -> Q:
     """Keep devices that ever said what they take, or whose driver can ask what they hold."""
     return Q(device__power_at__isnull=False) | Q(device__driver__in=_drivers_that_read_back())
+
+
+def with_proofs(commands: QuerySet[Command]) -> QuerySet[Any]:
+    """Add `proven`: state, how and words of the newest proof of what each command told, or null.
+
+    That is the proof of a run that began while the command counted, or of a return to normal for one that
+    clears. What a command itself read back is in its own columns.
+    """
+    over_at = Coalesce(OuterRef("schedule__superseded_at"), OuterRef("expires_at"))
+    proofs = Proof.objects.filter(device=OuterRef("device"), since__lt=over_at).order_by("-since", "-pk")
+    words = JSONObject(state="state", how="how", detail="detail")
+    told_from = Coalesce(OuterRef("starts_at"), OuterRef("created_at"))
+    runs = proofs.filter(kind=ProofKind.RUN, ends_at__gt=told_from)
+    normals = proofs.filter(kind=ProofKind.NORMAL, since__gte=OuterRef("due_at"))
+    is_clear = When(kind=CommandKind.CLEAR, then=Subquery(normals.values(words=words)[:1]))
+    # A schedule's run may have begun under an older version; what a set-point tells begins with its segment.
+    return commands.annotate(proven=Case(is_clear, default=Subquery(runs.values(words=words)[:1])))
 
 
 def _drivers_that_read_back() -> list[str]:
@@ -214,10 +233,14 @@ def _normal(begun: NormalBegins, *, now: datetime) -> Proof:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """What devices said lately and what they were found to hold, by device."""
+    """What devices said lately and what they were found to hold, by device.
+
+    `changed`: where the driver found that somebody else had changed it; it has been put right since.
+    """
 
     said: Mapping[int, Sequence[Said]]
     read_back: Mapping[tuple[int, bool], ReadBack]
+    changed: Collection[int]
 
 
 @transaction.atomic
@@ -240,7 +263,8 @@ def _judge_batch(*, now: datetime) -> int:
             read_back=heard.read_back.get((proof.device_id, asked.is_normal)),
             now=now,
         )
-        if _move(proof, found, now=now):
+        is_changed = not asked.is_normal and proof.device_id in heard.changed
+        if _move(proof, found, is_changed=is_changed, now=now):
             moved.append(proof)
         looks[domain.next_look_at(asked, found.verdict, now=now)].append(proof.pk)
     Proof.objects.bulk_update(moved, _JUDGED, batch_size=250)
@@ -277,7 +301,9 @@ def _hear(proofs: Sequence[Proof], *, now: datetime) -> _Heard:
     ):
         said[device_id].append(Said(at, power_kw, mode))
     earliest = min(proof.since for proof in proofs)
-    commands = Command.objects.filter(device_id__among=ids, proven_at__gte=earliest)
+    told = Command.objects.filter(device_id__among=ids, schedule__superseded_at__isnull=True)
+    told = told.filter(state=CommandState.ACKNOWLEDGED)
+    commands = told.filter(proven_at__gte=earliest)
     read_back = {
         (device_id, kind == CommandKind.CLEAR): ReadBack(proven_at, proof)
         for device_id, kind, proven_at, proof in commands.order_by("proven_at").values_list(
@@ -285,19 +311,19 @@ def _hear(proofs: Sequence[Proof], *, now: datetime) -> _Heard:
         )
         if proven_at
     }
-    return _Heard(said, read_back)
+    changed = told.filter(detail__startswith=CHANGED.format(""), due_at__lte=now, expires_at__gt=now)
+    return _Heard(said, read_back, frozenset(changed.values_list("device_id", flat=True)))
 
 
-def _move(proof: Proof, found: Judgement, *, now: datetime) -> bool:
+def _move(proof: Proof, found: Judgement, *, is_changed: bool, now: datetime) -> bool:
     """Set on the row what was found; False if it is as before, or the power moved too little to matter."""
     how = found.how.value if found.how else ""
-    is_same = (proof.state, proof.how) == (found.verdict.value, how)
-    is_same = is_same and proof.is_changed_by_others == found.is_changed_by_others
+    is_same = (proof.state, proof.how, proof.is_changed_by_others) == (found.verdict.value, how, is_changed)
     if is_same and not _moved(proof, found):
         return False
     proof.state, proof.how = found.verdict.value, how
     proof.detail, proof.measured_kw = found.sentence, found.measured_kw
-    proof.is_changed_by_others = found.is_changed_by_others
+    proof.is_changed_by_others = is_changed
     if found.verdict is Verdict.PROVEN and proof.proven_at is None:
         proof.proven_at = now
     return True

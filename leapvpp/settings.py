@@ -34,6 +34,12 @@ WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2)
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
 DATABASES = {"default": environment.database(BASE_DIR)}
 vars().update(environment.email_settings())
+EMAIL_TIMEOUT = 10
+# Who is told of what needs a person; without addresses the pages alone say so.
+ALERT_EMAILS = environment.addresses("ALERT_EMAILS")
+ALERT_EMAIL_FROM = environment.text("ALERT_EMAIL_FROM", "portal@localhost")
+ALERT_WEBHOOK_URL = environment.alert_webhook_url()
+ALERT_WEBHOOK_SECRET = environment.signing_secrets("ALERT_WEBHOOK_SECRET")
 
 INSTALLED_APPS = [
     "leapvpp.apps.PortalAdminConfig",
@@ -151,13 +157,15 @@ SILENCED_SYSTEM_CHECKS = [
 DEVICE_DRIVERS = {
     "simulator": "devices.drivers.simulator.SimulatorDriver",
     "http": "devices.drivers.http.HttpDriver",
+    "modbus": "devices.drivers.modbus.ModbusDriver",
     "mqtt": "devices.drivers.mqtt.MqttDriver",
 }
 # Where drivers may connect to, as devices' addresses are typed by people.
 DEVICE_NETWORKS = environment.device_networks()
 DEVICE_PORTS = environment.device_ports()
+DEVICE_MODBUS_PORTS = environment.device_ports("DEVICE_MODBUS_PORTS", default=("502",))
 DEVICE_CLOSED_PORTS = environment.service_ports(environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL)
-DEVICE_HTTP_SECRETS = environment.device_http_secrets()
+DEVICE_HTTP_SECRETS = environment.signing_secrets("DEVICE_HTTP_SECRETS")
 
 # Days for which what devices measure is kept.
 READINGS_KEPT_DAYS = environment.whole_number("READINGS_KEPT_DAYS", 2)
@@ -246,5 +254,6 @@ LOGGING = {
         "django.server": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},  # it would log every address of the search
         "axes": {"level": "WARNING"},
+        "pymodbus": {"level": "CRITICAL"},  # what goes wrong is said of the attempt, once
     },
 }

@@ -25,6 +25,7 @@ from dispatch.models import (
     TestKind,
 )
 from dispatch.reading import words
+from dispatch.reading.alerts import open_count
 from dispatch.reading.attention import needs_of
 from dispatch.reading.naming import owner_of, with_names
 from dispatch.reading.overlaps import count_overlaps
@@ -119,6 +120,7 @@ def _counts(request: HttpRequest, *, now: datetime) -> dict[str, int]:
     """Count what the links show. One query a count, the list of needs besides."""
     return {
         "/": len(needs_of(request, now=now)),
+        "/alerts/": open_count(),
         "/overlaps/": count_overlaps(now=now),
         "/changes/": unseen_changes(request.user, now=now),
         "/meters/": Meter.objects.filter(archived_at__isnull=True).count(),
@@ -157,6 +159,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/groups/", "Groups", "groups"),
             ("/devices/", "Devices", "device"),
             ("/commands/", "Commands", "terminal"),
+            ("/alerts/", "Alerts", "warn"),
             ("/overrides/", "Overrides", "pause"),
             ("/policies/", "Policies", "clock"),
             ("/tests/", "Tests", "flask"),
@@ -174,7 +177,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
                 name=name,
                 icon=icon,
                 count=counts.get(href, 0),
-                is_urgent=href == "/",
+                is_urgent=href in {"/", "/alerts/"},
                 is_current=path == href if href == "/" else path.startswith(href),
             )
             for href, name, icon in group

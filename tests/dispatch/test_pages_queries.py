@@ -19,6 +19,7 @@ LISTS = [
     "/devices/?kind=load&sort=-rated",
     "/commands/?q=b&sort=due",
     "/overrides/",
+    "/alerts/?kind=failed&q=b&sort=device",
     "/policies/",
     "/tests/",
     "/meters/export/",

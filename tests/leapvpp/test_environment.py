@@ -79,10 +79,18 @@ REFUSED = {
     ),
     "a network of clouds": ({"DEVICE_NETWORKS": "10.0.0.0/8,169.254.0.0/16"}, "names 169.254.0.0/16. Public"),
     "a port of no kind": ({"DEVICE_PORTS": "443,65536"}, "DEVICE_PORTS names '65536'. Set it"),
+    "a Modbus port of no kind": ({"DEVICE_MODBUS_PORTS": "0"}, "DEVICE_MODBUS_PORTS names '0'. Set it"),
     "a secret in the clear": (
         {"DEVICE_HTTP_SECRETS": "sesame"},
         "DEVICE_HTTP_SECRETS cannot be used",
     ),
+    "mail to nobody": (
+        {"ALERT_EMAILS": "desk@example.com, me"},
+        "ALERT_EMAILS names 'me'. Set it to addresses",
+    ),
+    "a webhook that can be read": ({"ALERT_WEBHOOK_URL": "http://hook.example.com/x"}, "Set it to https://."),
+    "a webhook that is none": ({"ALERT_WEBHOOK_URL": "hook.example.com"}, "ALERT_WEBHOOK_URL is not underst"),
+    "an open secret of alerts": ({"ALERT_WEBHOOK_SECRET": "x"}, "ALERT_WEBHOOK_SECRET cannot be used"),
     "mail of another kind": ({"EMAIL_URL": "pigeon://coop"}, "EMAIL_URL is not understood"),
 }
 
@@ -106,7 +114,13 @@ ACCEPTED = {
     "devices on site": {
         "DEVICE_NETWORKS": "10.20.0.0/16, fc00::/7, 127.0.0.1/32",
         "DEVICE_PORTS": "443,9000",
+        "DEVICE_MODBUS_PORTS": "502,1502",
         "DEVICE_HTTP_SECRETS": "whsec_" + "QUJD" * 8,
+    },
+    "alerts": {
+        "ALERT_EMAILS": "desk@example.com, night@example.com",
+        "ALERT_WEBHOOK_URL": "https://hook.example.com/x",
+        "ALERT_WEBHOOK_SECRET": "whsec_" + "QUJD" * 8,
     },
     "a header of ours": {"LEAP_WEBHOOK_HEADER": "X-Leap-Key"},
     "a host with a port": {"LEAP_API_BASE_URL": "http://127.0.0.1:4010/"},
