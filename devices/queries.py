@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from devices.drivers import capabilities_of
 from devices.models import (
     AttemptOutcome,
     Command,
     CommandAttempt,
     CommandKind,
     ScheduleSegment,
+    ScheduleState,
     SegmentMode,
+    SimulatedDevice,
     Withheld,
 )
 
@@ -57,11 +61,14 @@ def lost_attempts(*, now: datetime) -> QuerySet[CommandAttempt]:
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
-    """Return the names of the tasks that have work waiting at `now`; two indexed questions."""
+    """Return the names of the tasks that have work waiting at `now`; two or three indexed questions."""
+    names = []
     is_work = Q(expires_at__lte=now) | may_be_tried(now=now)
     if due_commands(now=now).filter(is_work).exists() or lost_attempts(now=now).exists():
-        return ("devices.tasks.run_due_commands",)
-    return ()
+        names.append("devices.tasks.run_due_commands")
+    if settings.SIMULATE and SimulatedDevice.objects.filter(due_at__lte=now).exists():
+        names.append("devices.tasks.simulate_devices")
+    return tuple(names)
 
 
 def falling_due(*, after: datetime, until: datetime) -> list[datetime]:
@@ -69,3 +76,9 @@ def falling_due(*, after: datetime, until: datetime) -> list[datetime]:
     coming = Command.objects.filter(next_attempt_at__gt=after, next_attempt_at__lte=until)
     moments = coming.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).distinct()
     return [moment for moment in moments[:100] if moment is not None]
+
+
+def is_ahead() -> Q:
+    """Match the schedules of which nothing was sent yet as their set-points wait for their time."""
+    drivers = [name for name in settings.DEVICE_DRIVERS if not capabilities_of(name).holds_schedule]
+    return Q(state=ScheduleState.PENDING, device__driver__in=drivers)

@@ -20,6 +20,7 @@ from devices.registering import register_devices
 from dispatch import overrides
 from dispatch.models import OverrideAction, OverrideScope
 from dispatch.reading import devices as reading
+from dispatch.reading.found import read_found
 from dispatch.reading.overrides import read_reach
 from dispatch.reading.then import device_then
 from dispatch.reading.zones import page_zone, zone_name, zone_named
@@ -33,7 +34,8 @@ _PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9])?")
 def device_list(request: HttpRequest) -> HttpResponse:
     """List devices."""
     zone = page_zone(request)
-    context = {"list": reading.read_list(request.GET, now=timezone.now(), zone=zone), "zone": zone}
+    shown = reading.read_list(request.GET, now=timezone.now(), zone=zone)
+    context = {"list": shown, "found": read_found(), "zone": zone}
     return render(request, "dispatch/devices.html", context)
 
 
@@ -58,6 +60,7 @@ def _show(request: HttpRequest, device_id: int, *, form: DeviceOverrideForm) -> 
         "zone": zone,
         "zone_name": zone_name(zone),
         "action_help": ACTION_HELP,
+        "hold_until": f"{usual_end(form.now).astimezone(zone):%Y-%m-%dT%H:%M}",
     }
     if asked := request.GET.get("as_of", ""):
         context["then"] = device_then(device_id, asked=asked, now=form.now, zone=zone)

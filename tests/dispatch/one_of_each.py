@@ -139,6 +139,7 @@ def grow(number: int) -> dict[str, object]:
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
+        "event": asked.pk,
         "notification": told.pk,
         "policy": policy.pk,
         "replay": replay.pk,
