@@ -63,9 +63,12 @@ class Condition:
         return stored
 
 
-def read_condition(stored: Mapping[str, Any]) -> Condition:
-    """Return what `as_stored` made."""
-    return msgspec.convert(stored, Condition)
+def read_condition(stored: Mapping[str, Any]) -> Condition | None:
+    """Return what `as_stored` made; None for what it did not, or not as it does now."""
+    try:
+        return msgspec.convert(stored, Condition)
+    except msgspec.ValidationError:
+        return None
 
 
 def seed_of(external_id: str) -> int:

@@ -60,11 +60,12 @@ def mean_kw(one, told, first, last):
     kind=st.sampled_from(KINDS),
     name=st.text(max_size=8),
     kw=st.sampled_from([None, "0", "3.7", "25"]),
+    rated=st.sampled_from([10.0, 0.0, 0.7, 900.0]),
     fault=st.sampled_from([None, *Fault]),
     cuts=st.lists(st.floats(0.001, 239), max_size=12),
 )
-def test_how_time_is_cut_into_steps_makes_no_difference(kind, name, kw, fault, cuts):
-    one = machine(kind, name)
+def test_how_time_is_cut_into_steps_makes_no_difference(kind, name, kw, rated, fault, cuts):
+    one = machine(kind, name, rated_kw=rated)
     told = orders(
         shaped(kind, kw, precondition_from=at(11.2), ramp_seconds=95, recover_until=at(90)), fault=fault
     )
@@ -86,6 +87,7 @@ def test_what_is_stored_goes_on_where_it_was(kind):
     before = runs(one, told, [40])[40]
 
     assert read_condition(before.as_stored()) == before
+    assert read_condition({}) is None and read_condition({**before.as_stored(), "level": "full"}) is None
 
 
 @pytest.mark.parametrize("kind", ["BATTERY", "THERMOSTAT", "HVAC", "WATER_HEATER", "GENERATOR", "LOAD"])
