@@ -34,24 +34,24 @@ PATIENCE_SECONDS = 120
 WITHOUT_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def changes(fleet: Fleet) -> list[tuple[str, dict, tuple]]:
+def changes(fleet: Fleet) -> list[tuple[str, dict, dict]]:
     """The bodies of a new event's life, and what each device follows after each."""
     size = len(fleet.meter_ids)
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     times = {"start_time": text(start), "end_time": text(start + timedelta(hours=1))}
     slot = timeslot(str(uuid4()), level="group", energy_kw=size, nomination_kw=None, **times)
     return [
-        ("dispatch", slot, ((1.0, slot["end_time"]),)),
-        ("update", slot | {"energy_kw": 2 * size}, ((2.0, slot["end_time"]),)),
-        ("cancellation", slot | {"cancelled": True}, ()),
+        ("dispatch", slot, {"power_kw": 1, "until": slot["end_time"]}),
+        ("update", slot | {"energy_kw": 2 * size}, {"power_kw": 2, "until": slot["end_time"]}),
+        ("cancellation", slot | {"cancelled": True}, {"power_kw": None}),
     ]
 
 
-def through_portal(portal: Portal, fleet: Fleet, slot: dict, wanted: tuple) -> None:
+def through_portal(portal: Portal, fleet: Fleet, slot: dict, wanted: dict) -> None:
     """Post a change and wait until every device follows it."""
     body = group_body(slot, meters=fleet.meter_ids)
     assert portal.client.post("/webhooks/leap/dispatch/", json=body, headers=KEY).status_code == 202
-    wait_for(lambda: fleet.followed() == [wanted] * len(fleet.meter_ids))
+    wait_for(lambda: fleet.all_follow(**wanted))
 
 
 async def bare(fleet: Fleet) -> None:

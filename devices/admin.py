@@ -19,6 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from devices.alert_models import Alert, AlertMessage
 from devices.commanding import RetryRefused, retry_command
 from devices.discovery_models import FoundDevice
 from devices.driver_settings import blanked, completed, shown, wrong_settings
@@ -32,6 +33,7 @@ from devices.models import (
     ScheduleSegment,
     SimulatedDevice,
 )
+from devices.proof_models import Proof
 from devices.registering import asking
 from meters.admin import MeterAdmin, ReadOnly, changed_rows, save_changes
 from meters.models import Meter
@@ -360,6 +362,37 @@ class CommandAttemptAdmin(ReadOnly):
     list_filter = ["outcome"]
     list_select_related = ["command"]
     search_fields = ["command__key", "command__device__external_id"]
+    ordering = ["-pk"]
+
+
+@admin.register(Proof)
+class ProofAdmin(ReadOnly):
+    """Whether devices did what they were told."""
+
+    list_display = ["device", "kind", "since", "ends_at", "state", "how", "detail", "is_open"]
+    list_filter = ["state", "kind", "how", "is_open"]
+    list_select_related = ["device"]
+    search_fields = ["device__external_id", "device__name"]
+    ordering = ["-pk"]
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnly):
+    """What is, or was, wrong with devices. Acknowledged on the page."""
+
+    list_display = ["device", "kind", "text", "raised_at", "acknowledged_by", "cleared_at"]
+    list_filter = ["kind", ("cleared_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["device"]
+    search_fields = ["device__external_id", "device__name", "note"]
+    ordering = ["-pk"]
+
+
+@admin.register(AlertMessage)
+class AlertMessageAdmin(ReadOnly):
+    """What was said about alerts, and whether it left."""
+
+    list_display = ["message_id", "channel", "subject", "created_at", "sent_at", "attempt_count", "detail"]
+    list_filter = ["channel", "kind", ("sent_at", admin.EmptyFieldListFilter)]
     ordering = ["-pk"]
 
 

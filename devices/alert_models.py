@@ -66,7 +66,7 @@ class AlertMessage(models.Model):
     """One message about alerts of a kind that were raised together, until it is sent or given up.
 
     Written by `devices.alerting`, moved by `devices.alert_sending`. `message_id` stays the same however often
-    it is tried. `next_attempt_at` null: nothing more is tried. `claimed_until`: the lease of whoever tries.
+    it is tried. `next_attempt_at` null: nothing more is tried.
     """
 
     message_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -77,7 +77,6 @@ class AlertMessage(models.Model):
     payload = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     next_attempt_at = models.DateTimeField(null=True, blank=True)
-    claimed_until = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
     detail = models.TextField(blank=True)

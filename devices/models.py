@@ -146,7 +146,8 @@ class DeviceSchedule(models.Model):
     """The whole desired schedule of a device under one version; the newest has no `superseded_at`.
 
     In effect during `[created_at, superseded_at)`: what a device really was to do in the past is
-    its versions' segments, each cut to the time its version was in effect.
+    its versions' segments, each cut to the time its version was in effect. `driver`: whose commands carry it;
+    a device that got another driver is told anew.
     """
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="schedules")
@@ -157,6 +158,7 @@ class DeviceSchedule(models.Model):
     policy = models.CharField(
         max_length=80, blank=True, help_text="Response policy and version under which it was made."
     )
+    driver = models.CharField(max_length=64, blank=True, editable=False)
     state = models.CharField(max_length=16, choices=ScheduleState.choices, default=ScheduleState.PENDING)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
 

@@ -28,6 +28,7 @@ from devices.models import (
     DeviceSchedule,
     ScheduleState,
 )
+from devices.telemetry import DeviceReading, record_readings
 
 Results = Sequence[tuple[Try, Result]]
 
@@ -35,16 +36,9 @@ CHANGED: Final = "Changed by someone else: {}"
 NOT_PROVEN: Final = "Not proven: the device took it, but what it holds could not be read. {}"
 NORMAL_BY_ITSELF: Final = "Not heard for {} s, so the device has gone back to normal by itself. {}"
 SENT_AGAIN: Final = "Sent again: an older message may have reached the device after it."
-_MOVED: Final = (
-    "state",
-    "next_attempt_at",
-    "claimed_until",
-    "finished_at",
-    "renewed_at",
-    "proven_at",
-    "proof",
-    "detail",
-)
+_MOVED: Final = ("state", "next_attempt_at", "claimed_until", "finished_at", "detail")
+_TOLD: Final = (*_MOVED, "renewed_at", "proven_at")
+FEW: Final = 4
 
 
 @transaction.atomic
@@ -63,6 +57,22 @@ def record(results: Results, *, abilities: Capabilities, now: datetime) -> None:
     Device.objects.filter(pk__in=[one.command.device_id for one, _ in in_time]).update(busy_until=None)
     _record_set_points(results, abilities=abilities, now=now)
     _send_again(late, now=now)
+
+
+def keep_measured(results: Results, *, now: datetime) -> None:
+    """Keep what devices said of their power as they were asked, as readings like any other."""
+    said = [
+        DeviceReading(
+            device_id=one.command.device_id,
+            at=now,
+            power_kw=result.measured.power_kw,
+            state_of_charge_percent=result.measured.state_of_charge_percent,
+        )
+        for one, result in results
+        if isinstance(result, Answer) and result.measured and result.measured.power_kw is not None
+    ]
+    if said:
+        record_readings(said, now=now)
 
 
 def note_answered(device_ids: Collection[int], *, now: datetime) -> None:
@@ -94,7 +104,8 @@ def _is_silence(result: Result) -> bool:
 
 
 def _record_schedules(results: Results, *, now: datetime) -> None:
-    accepted = [one for one, result in results if isinstance(result, Answer) and result.is_accepted]
+    answers = [(one, result) for one, result in results if isinstance(result, Answer) and result.is_accepted]
+    accepted = [one for one, _ in answers]
     others = [
         (one, result) for one, result in results if isinstance(result, DriverError) or not result.is_accepted
     ]
@@ -103,7 +114,21 @@ def _record_schedules(results: Results, *, now: datetime) -> None:
         CommandAttempt.objects.filter(pk__in=[one.attempt.pk for one in accepted if one.attempt]).update(
             outcome=AttemptOutcome.ACKNOWLEDGED, finished_at=now
         )
+        _keep_read_back([(one.command, answer) for one, answer in answers], now=now)
     _record_others(others, now=now)
+
+
+def _keep_read_back(accepted: Sequence[tuple[Command, Answer]], *, now: datetime) -> None:
+    """Keep what devices that took a schedule were found to hold, or why that is not known."""
+    told = [(command, answer) for command, answer in accepted if answer.proof or answer.detail]
+    if not told:
+        return
+    for command, answer in told:
+        command.detail, command.proof = answer.detail, answer.proof
+        command.proven_at = now if answer.proof else None
+    Command.objects.filter(state=CommandState.ACKNOWLEDGED).bulk_update(
+        [command for command, _ in told], ["detail", "proof", "proven_at"]
+    )
 
 
 def acknowledge(commands: Sequence[Command], *, detail: str, now: datetime) -> None:
@@ -127,8 +152,7 @@ def refuse(commands: Sequence[tuple[Command, str]], *, now: datetime) -> None:
         _fail(command, detail=detail, now=now)
     _schedules_failed([command.schedule_id for command, _ in commands], now=now)
     Command.objects.filter(state__in=OPEN_COMMAND_STATES).bulk_update(
-        [command for command, _ in commands],
-        ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"],
+        [command for command, _ in commands], _MOVED
     )
 
 
@@ -144,7 +168,7 @@ def _record_others(results: Results, *, now: datetime) -> None:
         _conclude(one, result, now=now)
     moved = [one.command for one, _ in results if one.command.pk in owned]
     _schedules_failed([command.schedule_id for command in moved if command.finished_at], now=now)
-    Command.objects.bulk_update(moved, ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"])
+    _store(moved, _MOVED)
     _end_attempts([one for one, _ in results])
 
 
@@ -197,7 +221,7 @@ def _words(result: Result) -> str:
 def _record_set_points(results: Results, *, abilities: Capabilities, now: datetime) -> None:
     owned = _owned(results)
     mine = [(one, result) for one, result in results if one.command.pk in owned]
-    was = {one.command.pk: one.command.state for one, _ in mine}
+    was = {one.command.pk: (one.command.state, one.command.proof) for one, _ in mine}
     for one, result in results:
         _end(one, result, now=now)
     for one, result in mine:
@@ -210,12 +234,13 @@ def _record_set_points(results: Results, *, abilities: Capabilities, now: dateti
             _judge_not_taken(one, result, abilities=abilities, now=now)
     moved = [one.command for one, _ in mine]
     # A renewal confirms what stands; only what changes is told to the schedule.
-    turned = [command for command in moved if command.state != was[command.pk]]
+    turned = [command for command in moved if command.state != was[command.pk][0]]
     _schedules_acknowledged(
         [one.schedule_id for one in turned if one.state == CommandState.ACKNOWLEDGED], now=now
     )
     _schedules_failed([one.schedule_id for one in turned if one.state == CommandState.FAILED], now=now)
-    Command.objects.bulk_update(moved, _MOVED)
+    _store(moved, _TOLD)
+    _store([command for command in moved if command.proof != was[command.pk][1]], ["proof"])
     _end_attempts([one for one, _ in results])
     _note_failed_renewals([(one, result) for one, result in mine if one.attempt is None], now=now)
 
@@ -353,5 +378,16 @@ def _outcome(result: Result) -> AttemptOutcome:
 
 
 def _end_attempts(tries: Sequence[Try]) -> None:
-    ended = [one.attempt for one in tries if one.attempt]
-    CommandAttempt.objects.bulk_update(ended, ["outcome", "finished_at", "detail"])
+    _store([one.attempt for one in tries if one.attempt], ["outcome", "finished_at", "detail"])
+
+
+def _store(rows: Sequence[Command] | Sequence[CommandAttempt], fields: Sequence[str]) -> None:
+    """Write fields of rows: most share all they have, and one statement for those costs far less."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for row in rows:
+        alike.setdefault(tuple(getattr(row, field) for field in fields), []).append(row.pk)
+    if len(alike) > FEW:
+        type(rows[0])._default_manager.bulk_update(rows, fields)  # type: ignore[arg-type]
+        return
+    for values, keys in alike.items():
+        type(rows[0])._default_manager.filter(pk__in=keys).update(**dict(zip(fields, values, strict=True)))

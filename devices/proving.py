@@ -13,21 +13,26 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce, JSONObject
 
+from devices.bulk import update_rows
 from devices.domain import proving as domain
+from devices.domain.delivered import Measured, baseline_kw, baseline_window
+from devices.domain.intervals import Energy
 from devices.domain.proving import Asked, Judgement, ReadBack, Said, Verdict
 from devices.domain.runs import Changes, InEffect, NormalBegins, OpenProof, RunBegins, changes
 from devices.domain.schedule import Mode
 from devices.drivers import driver_named
 from devices.drivers.base import DriverError
-from devices.models import Command, CommandKind, DeviceSchedule, ScheduleSegment, SegmentMode
+from devices.models import Command, CommandKind, CommandState, DeviceSchedule, ScheduleSegment, SegmentMode
+from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
-from devices.telemetry_models import Reading
+from devices.telemetry_models import PowerInterval, Reading
 from devices.watching import RUNS, claim_look
 from meters.among import Ids
 
@@ -36,7 +41,6 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY: Final = timedelta(seconds=10)
 """How often beginnings and ends are looked for; settling takes minutes, so this delays no verdict."""
 BATCH: Final = 1_000
-BASELINE_OVER: Final = timedelta(minutes=15)
 _JUDGED: Final = ["state", "how", "detail", "measured_kw", "is_changed_by_others", "proven_at"]
 
 
@@ -66,10 +70,10 @@ def follow_runs(*, now: datetime) -> Changes | None:
     _close(found.ended, detail="The run ended before it counted.")
     _close(found.overtaken, detail="The next run began before it was proven.")
     _lengthen(found.longer)
-    baselines = _baselines(found.runs)
+    usual = _baselines(found.runs)
     Proof.objects.bulk_create(
         [
-            *(_run(each, baseline_kw=baselines.get(each.device_id), now=now) for each in found.runs),
+            *(_run(each, usual_kw=usual.get(each.device_id), now=now) for each in found.runs),
             *(_normal(each, now=now) for each in found.normals),
         ],
         batch_size=500,
@@ -82,6 +86,23 @@ def follow_runs(*, now: datetime) -> Changes | None:
 def can_prove() -> Q:
     """Keep devices that ever said what they take, or whose driver can ask what they hold."""
     return Q(device__power_at__isnull=False) | Q(device__driver__in=_drivers_that_read_back())
+
+
+def with_proofs(commands: QuerySet[Command]) -> QuerySet[Any]:
+    """Add `proven`: state, how and words of the newest proof of what each command told, or null.
+
+    That is the proof of a run that began while the command counted, or of a return to normal for one that
+    clears. What a command itself read back is in its own columns.
+    """
+    over_at = Coalesce(OuterRef("schedule__superseded_at"), OuterRef("expires_at"))
+    proofs = Proof.objects.filter(device=OuterRef("device"), since__lt=over_at).order_by("-since", "-pk")
+    words = JSONObject(state="state", how="how", detail="detail")
+    told_from = Coalesce(OuterRef("starts_at"), OuterRef("created_at"))
+    runs = proofs.filter(kind=ProofKind.RUN, ends_at__gt=told_from)
+    normals = proofs.filter(kind=ProofKind.NORMAL, since__gte=OuterRef("due_at"))
+    is_clear = When(kind=CommandKind.CLEAR, then=Subquery(normals.values(words=words)[:1]))
+    # A schedule's run may have begun under an older version; what a set-point tells begins with its segment.
+    return commands.annotate(proven=Case(is_clear, default=Subquery(runs.values(words=words)[:1])))
 
 
 def _drivers_that_read_back() -> list[str]:
@@ -153,7 +174,7 @@ def _lengthen(longer: Mapping[int, InEffect]) -> None:
 
 
 def _baselines(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
-    """Return the mean power of devices over the quarter of an hour before they began, by device.
+    """Return the usual power of devices before they began, by device, where enough of it was measured.
 
     One that goes from run to run without rest keeps what it was before the first of them.
     """
@@ -166,19 +187,23 @@ def _baselines(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
             found[each.device_id] = each.continues.baseline_kw
     if not begins:
         return found
-    rows = Reading.objects.filter(
-        device_id__among=Ids(begins),
-        at__gte=min(begins.values()) - BASELINE_OVER,
-        at__lt=max(begins.values()),
+    earliest, _ = baseline_window(min(begins.values()))
+    rows = PowerInterval.objects.filter(
+        device_id__among=Ids(begins), minutes=1, starts_at__gte=earliest, starts_at__lt=max(begins.values())
     )
-    heard: defaultdict[int, list[Decimal]] = defaultdict(list)
-    for device_id, at, power_kw in rows.values_list("device_id", "at", "power_kw"):
-        if begins[device_id] - BASELINE_OVER <= at < begins[device_id]:
-            heard[device_id].append(power_kw)
-    return found | {pk: sum(values, Decimal(0)) / len(values) for pk, values in heard.items()}
+    measured: defaultdict[int, list[Measured]] = defaultdict(list)
+    for device_id, start, *energy in rows.values_list(
+        "device_id", "starts_at", "watt_milliseconds", "covered_milliseconds"
+    ):
+        measured[device_id].append(Measured(start, start + timedelta(minutes=1), Energy(*energy)))
+    for device_id, intervals in measured.items():
+        usual_kw = baseline_kw(intervals, begins_at=begins[device_id])
+        if usual_kw is not None:
+            found[device_id] = usual_kw
+    return found
 
 
-def _run(begun: RunBegins, *, baseline_kw: Decimal | None, now: datetime) -> Proof:
+def _run(begun: RunBegins, *, usual_kw: Decimal | None, now: datetime) -> Proof:
     segment = begun.segment
     return Proof(
         device_id=begun.device_id,
@@ -190,7 +215,7 @@ def _run(begun: RunBegins, *, baseline_kw: Decimal | None, now: datetime) -> Pro
         settles_at=domain.settles_at(since=begun.since, ramp_seconds=segment.ramp_seconds),
         ends_at=segment.ends_at,
         over_at=segment.over_at,
-        baseline_kw=None if baseline_kw is None else round(baseline_kw, 3),
+        baseline_kw=usual_kw,
         next_look_at=now,
     )
 
@@ -214,10 +239,14 @@ def _normal(begun: NormalBegins, *, now: datetime) -> Proof:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """What devices said lately and what they were found to hold, by device."""
+    """What devices said lately and what they were found to hold, by device.
+
+    `changed`: where the driver found that somebody else had changed it; it has been put right since.
+    """
 
     said: Mapping[int, Sequence[Said]]
     read_back: Mapping[tuple[int, bool], ReadBack]
+    changed: Collection[int]
 
 
 @transaction.atomic
@@ -229,7 +258,7 @@ def _judge_batch(*, now: datetime) -> int:
     if not proofs:
         return 0
     heard = _hear(proofs, now=now)
-    moved: list[Proof] = []
+    moved: list[Sequence[object]] = []
     looks: defaultdict[datetime | None, list[int]] = defaultdict(list)
     for proof in proofs:
         asked = _asked(proof)
@@ -240,10 +269,11 @@ def _judge_batch(*, now: datetime) -> int:
             read_back=heard.read_back.get((proof.device_id, asked.is_normal)),
             now=now,
         )
-        if _move(proof, found, now=now):
-            moved.append(proof)
+        is_changed = not asked.is_normal and proof.device_id in heard.changed
+        if _move(proof, found, is_changed=is_changed, now=now):
+            moved.append([*(getattr(proof, name) for name in _JUDGED), proof.pk])
         looks[domain.next_look_at(asked, found.verdict, now=now)].append(proof.pk)
-    Proof.objects.bulk_update(moved, _JUDGED, batch_size=250)
+    update_rows(Proof, _JUDGED, moved)
     for next_look_at, keys in looks.items():
         Proof.objects.filter(pk__among=Ids(keys)).update(next_look_at=next_look_at, judged_at=now)
     done = [proof.pk for proof in proofs if _is_done(proof)]
@@ -277,7 +307,9 @@ def _hear(proofs: Sequence[Proof], *, now: datetime) -> _Heard:
     ):
         said[device_id].append(Said(at, power_kw, mode))
     earliest = min(proof.since for proof in proofs)
-    commands = Command.objects.filter(device_id__among=ids, proven_at__gte=earliest)
+    told = Command.objects.filter(device_id__among=ids, schedule__superseded_at__isnull=True)
+    told = told.filter(state=CommandState.ACKNOWLEDGED)
+    commands = told.filter(proven_at__gte=earliest)
     read_back = {
         (device_id, kind == CommandKind.CLEAR): ReadBack(proven_at, proof)
         for device_id, kind, proven_at, proof in commands.order_by("proven_at").values_list(
@@ -285,19 +317,19 @@ def _hear(proofs: Sequence[Proof], *, now: datetime) -> _Heard:
         )
         if proven_at
     }
-    return _Heard(said, read_back)
+    changed = told.filter(detail__startswith=CHANGED.format(""), due_at__lte=now, expires_at__gt=now)
+    return _Heard(said, read_back, frozenset(changed.values_list("device_id", flat=True)))
 
 
-def _move(proof: Proof, found: Judgement, *, now: datetime) -> bool:
+def _move(proof: Proof, found: Judgement, *, is_changed: bool, now: datetime) -> bool:
     """Set on the row what was found; False if it is as before, or the power moved too little to matter."""
     how = found.how.value if found.how else ""
-    is_same = (proof.state, proof.how) == (found.verdict.value, how)
-    is_same = is_same and proof.is_changed_by_others == found.is_changed_by_others
+    is_same = (proof.state, proof.how, proof.is_changed_by_others) == (found.verdict.value, how, is_changed)
     if is_same and not _moved(proof, found):
         return False
     proof.state, proof.how = found.verdict.value, how
     proof.detail, proof.measured_kw = found.sentence, found.measured_kw
-    proof.is_changed_by_others = found.is_changed_by_others
+    proof.is_changed_by_others = is_changed
     if found.verdict is Verdict.PROVEN and proof.proven_at is None:
         proof.proven_at = now
     return True

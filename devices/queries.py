@@ -8,12 +8,14 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from devices.drivers import capabilities_of
 from devices.models import (
     AttemptOutcome,
     Command,
     CommandAttempt,
     CommandKind,
     ScheduleSegment,
+    ScheduleState,
     SegmentMode,
     SimulatedDevice,
     Withheld,
@@ -74,3 +76,9 @@ def falling_due(*, after: datetime, until: datetime) -> list[datetime]:
     coming = Command.objects.filter(next_attempt_at__gt=after, next_attempt_at__lte=until)
     moments = coming.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).distinct()
     return [moment for moment in moments[:100] if moment is not None]
+
+
+def is_ahead() -> Q:
+    """Match the schedules of which nothing was sent yet as their set-points wait for their time."""
+    drivers = [name for name in settings.DEVICE_DRIVERS if not capabilities_of(name).holds_schedule]
+    return Q(state=ScheduleState.PENDING, device__driver__in=drivers)

@@ -136,12 +136,12 @@ def _replace_batch(
     The devices' rows are taken first and in order: whoever writes takes device, schedule, command
     in this order, or would deadlock.
     """
-    held = _held(list(desired), now=now)
+    held, moved = _held(list(desired), now=now)
     nothing = Held(remaining=(), unanswered_until=None)
     wanted = {
         device_id: each
         for device_id, each in desired.items()
-        if each.remaining != held.get(device_id, nothing).remaining
+        if each.remaining != held.get(device_id, nothing).remaining or (each.remaining and device_id in moved)
     }
     if not wanted:
         return []
@@ -149,11 +149,11 @@ def _replace_batch(
     locked = devices.select_for_update(no_key=True).order_by("pk")
     rows = list(locked.values_list("pk", "schedule_version", "driver"))
     versions = {device_id: version + 1 for device_id, version, _ in rows}
-    holders = {name for name in {name for *_, name in rows} if _holds_schedule(name)}
-    told = {device_id for device_id, _, name in rows if name not in holders}
+    drivers = {device_id: name for device_id, _, name in rows}
+    holders = {name for name in set(drivers.values()) if _holds_schedule(name)}
     devices.update(schedule_version=F("schedule_version") + 1)
     _supersede(list(wanted), now=now)
-    schedules = _store_schedules(wanted, versions=versions, policies=policies, now=now)
+    schedules = _store_schedules(wanted, versions=versions, drivers=drivers, policies=policies, now=now)
     insert_rows(
         Command,
         _COMMAND_COLUMNS,
@@ -162,7 +162,7 @@ def _replace_batch(
             for pk, each in wanted.items()
             for name, *columns in (
                 _errands(each, held.get(pk, nothing), now=now)
-                if pk in told
+                if drivers[pk] not in holders
                 else _instruction(each, held.get(pk, nothing), now=now)
             )
         ),
@@ -175,14 +175,14 @@ def _replace_batch(
     return list(wanted)
 
 
-def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
-    """Return what each device with a current schedule may still be following.
+def _held(device_ids: Sequence[int], *, now: datetime) -> tuple[dict[int, Held], set[int]]:
+    """Return what each device with a current schedule may still be following, and who got another driver.
 
     Schedules with the same digest say the same, so the segments of one of them are read for all.
     """
     current = DeviceSchedule.objects.filter(device_id__among=Ids(device_ids), superseded_at__isnull=True)
-    rows = list(current.values_list("pk", "device_id", "digest"))
-    left = _remaining_by_digest({digest: pk for pk, _, digest in rows}, now=now)
+    rows = list(current.values_list("pk", "device_id", "digest", "driver", "device__driver"))
+    left = _remaining_by_digest({digest: pk for pk, _, digest, *_ in rows}, now=now)
     # A value that nobody confirmed is among the segments; one that is not due yet nobody was told.
     unanswered = (
         Command.objects.filter(schedule__in=current, due_at__lte=now)
@@ -190,10 +190,11 @@ def _held(device_ids: Sequence[int], *, now: datetime) -> dict[int, Held]:
         .values_list("device_id", "expires_at")
     )
     until = dict(unanswered.order_by("expires_at"))
-    return {
+    held = {
         device_id: Held(remaining=left[digest], unanswered_until=until.get(device_id))
-        for _, device_id, digest in rows
+        for _, device_id, digest, *_ in rows
     }
+    return held, {device_id for _, device_id, _, was, driver in rows if was not in {"", driver}}
 
 
 def _remaining_by_digest(schedules: Mapping[str, int], *, now: datetime) -> dict[str, DesiredSchedule]:
@@ -229,15 +230,16 @@ def _store_schedules(
     desired: Mapping[int, _Wanted],
     *,
     versions: Mapping[int, int],
+    drivers: Mapping[int, str],
     policies: Mapping[int, str],
     now: datetime,
 ) -> dict[int, int]:
     """Store a version per device with its segments, and return its key by device id."""
     insert_rows(
         DeviceSchedule,
-        ("device_id", "version", "digest", "policy"),
+        ("device_id", "version", "digest", "policy", "driver"),
         (
-            (device_id, versions[device_id], each.digest, policies.get(device_id, ""))
+            (device_id, versions[device_id], each.digest, policies.get(device_id, ""), drivers[device_id])
             for device_id, each in desired.items()
         ),
         created_at=now,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import commanding, proving, pruning, simulating
+from devices import alert_sending, alerting, commanding, proving, pruning, simulating
 
 
 def run_due_commands() -> str:
@@ -25,3 +25,14 @@ def prove() -> str:
 def prune() -> str:
     """Take away what was measured and is too old to be kept."""
     return f"{pruning.prune(now=timezone.now())} rows pruned"
+
+
+def watch_alerts() -> str:
+    """Raise and clear alerts, if that is due."""
+    found = alerting.watch_alerts(now=timezone.now())
+    return f"{len(found.raised)} raised, {len(found.cleared)} cleared" if found else "looked at just before"
+
+
+def send_alerts() -> str:
+    """Send the messages about alerts that are due."""
+    return f"{alert_sending.send_alerts(now=timezone.now())} messages sent"

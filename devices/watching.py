@@ -9,10 +9,12 @@ from datetime import datetime
 from typing import Final
 
 from devices import pruning
+from devices.alert_models import AlertMessage
 from devices.models import Device
 from devices.proof_models import Proof, Watch
 
 RUNS: Final = "runs"
+ALERTS: Final = "alerts"
 
 
 def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
@@ -33,7 +35,23 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         names.append("devices.tasks.prove")
     if pruning.is_waiting(now=now):
         names.append("devices.tasks.prune")
+    if _is_look_due(ALERTS, now=now):
+        names.append("devices.tasks.watch_alerts")
+    if _is_anything_to_send(now=now):
+        names.append("devices.tasks.send_alerts")
     return tuple(names)
+
+
+def sending_look(channel: str) -> str:
+    """Name the look that says from when on a channel may be used."""
+    return f"send {channel}"
+
+
+def _is_anything_to_send(*, now: datetime) -> bool:
+    """Say whether a message is due on a channel that nobody uses and that does not rest."""
+    due = AlertMessage.objects.filter(next_attempt_at__lte=now).values_list("channel", flat=True).distinct()
+    names = [sending_look(channel) for channel in due.order_by()]
+    return bool(names) and Watch.objects.filter(name__in=names, next_look_at__gt=now).count() < len(names)
 
 
 def _is_look_due(name: str, *, now: datetime) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from dispatch.views import (
+    alerts,
     commands,
     devices,
     doubts,
@@ -58,7 +59,11 @@ urlpatterns = [
     path("devices/<int:device_id>/wish/", devices.device_wish, name="device-wish"),
     path("devices/<int:device_id>/charge/", devices.device_charge, name="device-charge"),
     path("commands/", commands.command_list, name="commands"),
+    path("commands/export/", commands.command_export, name="command-export"),
+    path("commands/retry/", commands.retry_all, name="commands-retry"),
     path("commands/<int:command_id>/retry/", commands.retry, name="command-retry"),
+    path("alerts/", alerts.alert_list, name="alerts"),
+    path("alerts/acknowledge/", alerts.alert_acknowledge, name="alert-acknowledge"),
     path("overrides/", overrides.override_list, name="overrides"),
     path("overrides/add/", overrides.override_add, name="override-add"),
     path("overrides/<int:override_id>/", overrides.override_detail, name="override-detail"),

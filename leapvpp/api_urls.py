@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
+from devices.api.alerts import AlertViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.replays import ReplayViewSet
@@ -37,6 +38,7 @@ router.register("program-prices", ProgramPriceViewSet, basename="program-price")
 router.register(f"policies/(?P<policy_id>{ROW_ID})/replays", ReplayViewSet, basename="replay")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("commands", CommandViewSet, basename="command")
+router.register("alerts", AlertViewSet, basename="alert")
 router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
 router.register("meters", MeterViewSet, basename="meter")

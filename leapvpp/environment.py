@@ -203,28 +203,57 @@ def _device_network(name: str) -> Network:
     )
 
 
-def device_ports() -> tuple[int, ...]:
+def device_ports(
+    name: str = "DEVICE_PORTS", *, default: tuple[str, ...] = ("80", "443", "8080", "8443")
+) -> tuple[int, ...]:
     """Return the ports devices may be spoken to at. Raises ImproperlyConfigured on what is no port."""
-    found = names("DEVICE_PORTS", ("80", "443", "8080", "8443"))
+    found = names(name, default)
     for port in found:
         if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
             raise ImproperlyConfigured(
-                f"DEVICE_PORTS names {port!r}. Set it to ports such as 443,8443, separated by commas."
+                f"{name} names {port!r}. Set it to ports such as {','.join(default)}, separated by commas."
             )
     return tuple(int(port) for port in found)
 
 
-def device_http_secrets() -> list[str]:
-    """Return what requests to devices are signed with. Raises ImproperlyConfigured on what is no secret."""
-    secrets = names("DEVICE_HTTP_SECRETS")
+def signing_secrets(name: str) -> list[str]:
+    """Return what requests are signed with. Raises ImproperlyConfigured on what is no secret."""
+    secrets = names(name)
     for place, secret in enumerate(secrets, start=1):
         if not is_secret(secret):
             raise ImproperlyConfigured(
-                f"Secret {place} of DEVICE_HTTP_SECRETS cannot be used. Set it to the output of:"
+                f"Secret {place} of {name} cannot be used. Set it to the output of:"
                 ' python -c "import base64, secrets;'
                 " print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
             )
     return secrets
+
+
+def addresses(name: str) -> list[str]:
+    """Return addresses of mail. Raises ImproperlyConfigured on what can be none."""
+    found = names(name)
+    for address in found:
+        before, at, after = address.rpartition("@")
+        if not (before and at and after) or any(c.isspace() or c in "<>" for c in address):
+            raise ImproperlyConfigured(
+                f"{name} names {address!r}. Set it to addresses such as desk@example.com, comma-separated."
+            )
+    return found
+
+
+def alert_webhook_url() -> str:
+    """Return where alerts are posted, or "". Raises ImproperlyConfigured on plain http beyond loopback."""
+    url = text("ALERT_WEBHOOK_URL")
+    if not url:
+        return url
+    if not _is_server(url, schemes=("https", "http")):
+        raise ImproperlyConfigured(
+            "ALERT_WEBHOOK_URL is not understood. Set it to https://host/path, or leave it out."
+        )
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        raise ImproperlyConfigured("ALERT_WEBHOOK_URL could be read on its way. Set it to https://.")
+    return url
 
 
 def service_ports(*urls: str) -> tuple[int, ...]:
@@ -238,6 +267,21 @@ def portal_url() -> str:
     """Return where the workers reach this portal's own web. Raises ImproperlyConfigured on nonsense."""
     default = f"http://127.0.0.1:{text('PORT', '8000')}"
     return server_url("PORTAL_URL", schemes=("http", "https")).rstrip("/") or default
+
+
+def listen_address(name: str) -> str:
+    """Return `host:port` to listen at, "" for none. Raises ImproperlyConfigured on anything else."""
+    address = text(name)
+    if address and not is_address(address):
+        raise ImproperlyConfigured(f"{name} is {address!r}. Set it to host:port, for example 127.0.0.1:9000.")
+    return address
+
+
+def is_address(address: str) -> bool:
+    """Say whether a text is `host:port`, an IPv6 address in brackets."""
+    host, _, port = address.rpartition(":")
+    is_host = bool(host) and (":" not in host or (host[0], host[-1]) == ("[", "]"))
+    return is_host and port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535
 
 
 def email_settings() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from devices.alert_models import Alert, AlertMessage
 from devices.models import OPEN_COMMAND_STATES, Command, Device
 from dispatch.models import DispatchEvent, DispatchNotification, PollState, RejectedDelivery
 from leapvpp import queue
@@ -55,6 +56,7 @@ class RowsCollector(Collector):
         """Yield every figure."""
         yield from self._intake()
         yield from self._commands()
+        yield from self._alerts()
         yield from self._processes()
 
     def _intake(self) -> Iterator[Metric]:
@@ -99,6 +101,20 @@ class RowsCollector(Collector):
             "leapvpp_oldest_due_command_seconds",
             "How late the latest of the due commands is",
             value=(self.now - oldest).total_seconds() if oldest else 0,
+        )
+
+    def _alerts(self) -> Iterator[Metric]:
+        holding = Alert.objects.filter(cleared_at__isnull=True)
+        yield counts("leapvpp_open_alerts", "Alerts that hold now", "kind", holding, "kind")
+        yield GaugeMetricFamily(
+            "leapvpp_unacknowledged_alerts",
+            "Alerts that hold now and that nobody has acknowledged",
+            value=holding.filter(acknowledged_at__isnull=True).count(),
+        )
+        yield GaugeMetricFamily(
+            "leapvpp_unsent_alert_messages",
+            "Messages about alerts that wait to be sent",
+            value=AlertMessage.objects.filter(next_attempt_at__isnull=False).count(),
         )
 
     def _processes(self) -> Iterator[Metric]:

@@ -32,10 +32,23 @@ MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
 MQTT_CA_FILE = environment.text("MQTT_CA_FILE")
 MQTT_DISCOVERY = environment.topics("MQTT_DISCOVERY", ("homeassistant", "leapvpp/discovery"))
 MQTT_VERIFY = environment.flag("MQTT_VERIFY", default=True)
+OCPP_LISTEN = environment.listen_address("OCPP_LISTEN")
+OCPP_CONTROL = Path(
+    environment.text("OCPP_CONTROL", str(STATE_DIR / f"ocpp-{OCPP_LISTEN.rpartition(':')[2]}.sock"))
+)
+OCPP_CERT_FILE = environment.text("OCPP_CERT_FILE")
+OCPP_KEY_FILE = environment.text("OCPP_KEY_FILE")
+OCPP_ALLOW_NO_PASSWORD = environment.flag("OCPP_ALLOW_NO_PASSWORD")
 WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2)
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
 DATABASES = {"default": environment.database(BASE_DIR)}
 vars().update(environment.email_settings())
+EMAIL_TIMEOUT = 10
+# Who is told of what needs a person; without addresses the pages alone say so.
+ALERT_EMAILS = environment.addresses("ALERT_EMAILS")
+ALERT_EMAIL_FROM = environment.text("ALERT_EMAIL_FROM", "portal@localhost")
+ALERT_WEBHOOK_URL = environment.alert_webhook_url()
+ALERT_WEBHOOK_SECRET = environment.signing_secrets("ALERT_WEBHOOK_SECRET")
 
 INSTALLED_APPS = [
     "leapvpp.apps.PortalAdminConfig",
@@ -153,13 +166,18 @@ SILENCED_SYSTEM_CHECKS = [
 DEVICE_DRIVERS = {
     "simulator": "devices.drivers.simulator.SimulatorDriver",
     "http": "devices.drivers.http.HttpDriver",
+    "modbus": "devices.drivers.modbus.ModbusDriver",
     "mqtt": "devices.drivers.mqtt.MqttDriver",
+    "ocpp": "devices.drivers.ocpp.OcppDriver",
 }
 # Where drivers may connect to, as devices' addresses are typed by people.
 DEVICE_NETWORKS = environment.device_networks()
 DEVICE_PORTS = environment.device_ports()
-DEVICE_CLOSED_PORTS = environment.service_ports(environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL)
-DEVICE_HTTP_SECRETS = environment.device_http_secrets()
+DEVICE_MODBUS_PORTS = environment.device_ports("DEVICE_MODBUS_PORTS", default=("502",))
+DEVICE_CLOSED_PORTS = environment.service_ports(
+    environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL, f"tcp://{OCPP_LISTEN}"
+)
+DEVICE_HTTP_SECRETS = environment.signing_secrets("DEVICE_HTTP_SECRETS")
 
 # Days for which what devices measure is kept.
 READINGS_KEPT_DAYS = environment.whole_number("READINGS_KEPT_DAYS", 2)
@@ -248,5 +266,6 @@ LOGGING = {
         "django.server": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},  # it would log every address of the search
         "axes": {"level": "WARNING"},
+        "pymodbus": {"level": "CRITICAL"},  # what goes wrong is said of the attempt, once
     },
 }

@@ -8,9 +8,13 @@ for name in ["DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "BEHIND_TLS_PROXY
     os.environ.pop(name, None)
 for name in ["LEAP_API_BASE_URL", "LEAP_DISPATCH_LEVEL", "REDIS_URL", "EMAIL_URL", "LOG_LEVEL"]:
     os.environ.pop(name, None)
-for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_HTTP_SECRETS"]:
+for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_MODBUS_PORTS", "DEVICE_HTTP_SECRETS"]:
     os.environ.pop(name, None)
 for name in ["DEMO", "SIMULATE", "MQTT_URL", "MQTT_CA_FILE", "MQTT_VERIFY", "MQTT_DISCOVERY"]:
+    os.environ.pop(name, None)
+for name in ["OCPP_LISTEN", "OCPP_CONTROL", "OCPP_CERT_FILE", "OCPP_KEY_FILE", "OCPP_ALLOW_NO_PASSWORD"]:
+    os.environ.pop(name, None)
+for name in ["ALERT_EMAILS", "ALERT_EMAIL_FROM", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET"]:
     os.environ.pop(name, None)
 os.environ["ENV_FILE"] = "none"
 os.environ["SECRET_KEY"] = "only-for-tests-0123456789-0123456789-0123456789"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from devices.models import (
@@ -18,6 +19,7 @@ from devices.models import (
     ScheduleState,
     SegmentMode,
 )
+from devices.proof_models import ProofHow, ProofKind, ProofState
 from meters.api.fields import CodeField, JsonObjectField, KilowattField
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
@@ -146,6 +148,29 @@ class SegmentOut(serializers.Serializer):
     )
 
 
+class ProofOut(serializers.Serializer):
+    """Whether a device does what it was told, by what it holds, takes and gives."""
+
+    state = CodeField(ProofState, help_text="Unknown: it says nothing, or what it took before is not known.")
+    how = CodeField(ProofHow, allow_null=True, help_text="What that rests on; null where nothing is known.")
+    detail = serializers.CharField(help_text="The same in words, with numbers.")
+
+
+class LatestProofOut(ProofOut):
+    """The newest proof of a device."""
+
+    kind = CodeField(ProofKind, help_text="Of a run, or of the return to normal after one.")
+    since = serializers.DateTimeField(help_text="From when on the device was to do so.")
+    target_kw = serializers.FloatField(allow_null=True, help_text="As in the segment; null is the maximum.")
+    measured_kw = serializers.FloatField(
+        allow_null=True, help_text="What it took (positive) or gave (negative), in kW."
+    )
+    baseline_kw = serializers.FloatField(
+        allow_null=True, help_text="Its mean power in the quarter of an hour before the run, in kW."
+    )
+    proven_at = serializers.DateTimeField(allow_null=True, help_text="When it was first proven.")
+
+
 class ScheduleOut(serializers.Serializer):
     """A device's whole desired schedule under one version, and how far it got."""
 
@@ -164,6 +189,9 @@ class ScheduleOut(serializers.Serializer):
         default=None,
         allow_null=True,
         help_text="Null before the first.",
+    )
+    proof = LatestProofOut(
+        default=None, allow_null=True, help_text="Whether the device does so; null where it cannot be told."
     )
     created_at = serializers.DateTimeField(source="schedule.created_at", default=None, allow_null=True)
     acknowledged_at = serializers.DateTimeField(
@@ -195,5 +223,16 @@ class CommandOut(serializers.Serializer):
     due_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(help_text="Never null: no command is without an end.")
     state = CodeField(CommandState)
+    proof = serializers.SerializerMethodField(
+        help_text="Whether the device does what it was told; null where it cannot be told."
+    )
     detail = serializers.CharField()
     attempts = AttemptOut(many=True)
+
+    @extend_schema_field(ProofOut(allow_null=True))
+    def get_proof(self, command: Any) -> Any:
+        """Show the proof of `proving.with_proofs`, or what the command itself read back."""
+        if command.proven is None and command.proven_at:
+            held = {"state": ProofState.PROVEN, "how": ProofHow.READ_BACK, "detail": command.proof}
+            return ProofOut(held).data
+        return ProofOut(command.proven).data if command.proven else None

@@ -20,6 +20,8 @@ from devices.api.filters import CommandFilter, DeviceFilter, ScheduleFilter
 from devices.api.serializers import CommandOut, DeviceIn, DeviceOut, ScheduleOut
 from devices.driver_settings import settle
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, ScheduleSegment
+from devices.proof_models import Proof
+from devices.proving import with_proofs
 from devices.registering import register_devices
 from meters.api.csv_import import (
     COMMIT,
@@ -159,11 +161,13 @@ class Shown:
 
     device: Device
     schedule: DeviceSchedule | None
+    proof: Proof | None
 
     @classmethod
     def of(cls, device: Any) -> Shown:
-        """Take the one schedule that the query brought along."""
-        return cls(device=device, schedule=next(iter(device.in_effect), None))
+        """Take the one schedule and the newest proof that the query brought along."""
+        proof = next(iter(device.newest_proof), None)
+        return cls(device=device, schedule=next(iter(device.in_effect), None), proof=proof)
 
     @property
     def meter_ids(self) -> list[str]:
@@ -197,15 +201,17 @@ class ScheduleViewSet(GenericViewSet):
         return self.get_paginated_response(self.get_serializer(shown, many=True).data)
 
 
-def in_effect(as_of: datetime | None) -> tuple[Prefetch, str]:
-    """Bring along each device's schedule in effect then (its newest for None) and its meters."""
+def in_effect(as_of: datetime | None) -> tuple[Prefetch, Prefetch, str]:
+    """Bring along each device's schedule in effect then (its newest for None), newest proof and meters."""
     then = Q(superseded_at__isnull=True)
     if as_of:
         then = Q(created_at__lte=as_of) & (then | Q(superseded_at__gt=as_of))
     schedules = DeviceSchedule.objects.filter(then).prefetch_related(
         Prefetch("segments", ScheduleSegment.objects.order_by("starts_at"))
     )
-    return Prefetch("schedules", schedules, to_attr="in_effect"), "meters"
+    proofs = Proof.objects.filter(since__lte=as_of) if as_of else Proof.objects.all()
+    newest = Prefetch("proofs", proofs.order_by("-since", "-pk")[:1], to_attr="newest_proof")
+    return Prefetch("schedules", schedules, to_attr="in_effect"), newest, "meters"
 
 
 @extend_schema_view(
@@ -219,7 +225,7 @@ class CommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVi
     filterset_class = CommandFilter
     lookup_value_regex = ROW_ID
     queryset = (
-        Command.objects.select_related("device", "schedule")
+        with_proofs(Command.objects.select_related("device", "schedule"))
         .prefetch_related(Prefetch("attempts", CommandAttempt.objects.order_by("pk")))
         .order_by("-pk")
     )

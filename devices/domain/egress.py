@@ -89,6 +89,8 @@ class Policy:
     own_ports: frozenset[int] = frozenset()
     own_names: frozenset[str] = frozenset()
     own_web_port: int | None = None
+    ports_setting: str = "DEVICE_PORTS"
+    """What an operator sets to open another port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,21 @@ def destination(url: object, *, policy: Policy) -> Destination:
     if "#" in url:
         raise Forbidden("may have no part behind a #.")
     port = PORTS[parts.scheme] if port is None else port
+    check_place(host, port, policy=policy)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Destination(scheme=parts.scheme, host=host, port=port, target=target)
+
+
+def check_place(host: str, port: int, *, policy: Policy) -> None:
+    """Refuse a host and a port as they are written; where a name leads is not looked at.
+
+    Raises:
+        Forbidden: they are not allowed, or can be none.
+    """
     _check_host(host, policy=policy)
     _check_port(port, policy=policy)
     if (number := as_number(host)) is not None:
         check_numbers([number], port=port, policy=policy)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Destination(scheme=parts.scheme, host=host, port=port, target=target)
 
 
 def check_numbers(numbers: Iterable[str], *, port: int, policy: Policy) -> None:
@@ -185,4 +196,4 @@ def _check_port(port: int, *, policy: Policy) -> None:
         raise Forbidden(f"has port {port}, which is of the portal's own database or helpers.")
     if port not in policy.ports:
         known = ", ".join(str(known) for known in sorted(policy.ports))
-        raise Forbidden(f"has port {port}; DEVICE_PORTS allows {known}.")
+        raise Forbidden(f"has port {port}; {policy.ports_setting} allows {known}.")

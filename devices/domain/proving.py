@@ -20,7 +20,7 @@ TOLERANCE: Final = Decimal("0.1")
 LEAST_TOLERANCE_KW: Final = Decimal("0.1")
 """Standby, and the last digit of what devices say."""
 MOST_AT_LEAST: Final = Decimal("0.5")
-"""Part of its rating that storage gives when the most it can was asked; what it can is not known better."""
+"""Part of its rating that storage exports when the most it can was asked; what it can is not known better."""
 SETTLES_WITHIN: Final = timedelta(minutes=2)
 """How long a device without a ramp may take until it counts."""
 MEAN_OVER: Final = timedelta(minutes=2)
@@ -59,11 +59,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What a device held when it was asked, and what somebody else had put there if so; in words."""
+    """What a device held when it was asked, in words."""
 
     at: datetime
     words: str
-    found_changed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,6 @@ class Judgement:
     sentence: str
     measured_kw: Decimal | None = None
     how: How | None = None
-    is_changed_by_others: bool = False
 
 
 def judge(
@@ -109,8 +107,6 @@ def judge(
     another outweighs it.
     """
     held = read_back if read_back and read_back.at >= asked.since else None
-    if held and held.found_changed:
-        return Judgement(Verdict.DEVIATES, held.found_changed, how=How.READ_BACK, is_changed_by_others=True)
     measured = _measure(asked, said=said, now=now)
     seen = _compare(asked, measured) if measured else None
     if measured and seen and _outweighs(seen, held=held, is_settled=measured.at >= asked.settles_at):
@@ -131,8 +127,14 @@ def _without_proof(asked: Asked, *, last_said_at: datetime | None, now: datetime
     silent_since = max(asked.settles_at, last_said_at or asked.settles_at)
     if now < silent_since + SILENT_AFTER:
         return Judgement(Verdict.AWAITED, f"Counts from {clock(max(asked.settles_at, asked.since))}.")
-    since = f"Said nothing since {clock(last_said_at)}." if last_said_at else "Never said what it takes."
-    return Judgement(Verdict.UNKNOWN, since)
+    return Judgement(Verdict.UNKNOWN, _silence(last_said_at, now=now))
+
+
+def _silence(last_said_at: datetime | None, *, now: datetime) -> str:
+    if last_said_at is None:
+        return "Never said what it takes."
+    day = "" if now - last_said_at < timedelta(hours=12) else f"{last_said_at.astimezone(UTC):%Y-%m-%d} "
+    return f"Said nothing since {day}{clock(last_said_at)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +173,16 @@ def _compare(asked: Asked, measured: _Measured) -> Judgement:
 def _giving(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
     """Judge storage that was told to give."""
     gives = -measured.power_kw
+    begin = _begin(measured.power_kw)
+    if asked.target_kw is None and asked.mode is Mode.DISCHARGE:
+        return _verdict(is_right=gives >= LEAST_TOLERANCE_KW), f"{begin}; it was to follow the site's load."
     if asked.target_kw is None:
         is_enough = gives >= max(asked.rated_kw * MOST_AT_LEAST, LEAST_TOLERANCE_KW)
-        text = f"{_begin(measured.power_kw)}; the most it can was asked, rated {kw(asked.rated_kw)}."
+        text = f"{begin}; the most it can was asked, rated {kw(asked.rated_kw)}."
         return _verdict(is_right=is_enough), text
     is_right = abs(gives - asked.target_kw) <= tolerance(asked.target_kw)
     if gives < 0 or is_as_good_as_nothing(gives):
-        return _verdict(is_right=is_right), (
-            f"{_begin(measured.power_kw)}; it was to give {kw(asked.target_kw)}."
-        )
+        return _verdict(is_right=is_right), f"{begin}; it was to give {kw(asked.target_kw)}."
     return _verdict(is_right=is_right), f"Gives {figure(gives)} of {kw(asked.target_kw)}."
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from devices.drivers.base import Driver, DriverError
+from devices.drivers.base import Capabilities, Driver, DriverError
 
 
 def driver_named(name: str) -> Driver:
@@ -21,6 +21,14 @@ def driver_named(name: str) -> Driver:
         known = ", ".join(sorted(settings.DEVICE_DRIVERS))
         raise DriverError(f"No driver is called “{name}”; there are: {known}.", permanent=True)
     return _load(path)
+
+
+def capabilities_of(name: str) -> Capabilities:
+    """Return what a driver's devices can do; of one that cannot be loaded, what most can."""
+    try:
+        return driver_named(name).capabilities
+    except DriverError:
+        return Driver.capabilities
 
 
 @cache

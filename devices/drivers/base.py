@@ -44,17 +44,30 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What the device measured when it was asked; None where it does not say.
+
+    `power_kw`: what it takes is positive, what it gives negative.
+    """
+
+    power_kw: Decimal | None = None
+    state_of_charge_percent: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the device said. A rejection is an answer, not an error; `detail` says why.
 
     `proof`: what the device was found to hold when it was asked after the write, in words; "" if it was not
     asked. `found_changed`: what somebody else had put in the place of what was written last; "" if nothing.
+    `measured`: of a device that was asked what it does.
     """
 
     is_accepted: bool
     detail: str = ""
     proof: str = ""
     found_changed: str = ""
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from devices.api.serializers import SegmentOut
 from dispatch.domain.comparing import EventChange, Fate
 from dispatch.domain.events import to_kw
+from dispatch.domain.readiness import Readiness
 from dispatch.levels import load_policy
 from dispatch.models import (
     DispatchEvent,
@@ -34,6 +35,7 @@ from dispatch.policy_models import (
 from dispatch.preview import PlanPreview
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading.levels import read_twins
+from dispatch.reading.readiness import causes_of
 from meters.api.fields import CodeField, KilowattField
 
 CAP_HELP = "How far beyond the request is paid for: up-to-nomination, up-to-site-load, grid-exports-allowed …"
@@ -426,3 +428,31 @@ class PreviewOut(serializers.Serializer):
     def get_problems(self, plan: PlanPreview) -> list[dict[str, str]]:
         """Name the timeslots that cannot be used."""
         return [{"leap_event_id": leap_event_id, "reason": reason} for leap_event_id, reason in plan.problems]
+
+
+class ReadinessOut(serializers.Serializer):
+    """How ready an event is, by the schedules in effect."""
+
+    devices = serializers.IntegerField(help_text="That are to run.")
+    ready = serializers.IntegerField(help_text="Confirmed or reachable.")
+    is_ready = serializers.BooleanField(help_text="All of them, and no meter is without a device.")
+    confirmed = serializers.IntegerField(
+        source="counts.CONFIRMED", help_text="Acknowledged the schedule, or hold the set-point."
+    )
+    reachable = serializers.IntegerField(
+        source="counts.REACHABLE",
+        help_text="Take set-points, which go out when the event begins, and are online.",
+    )
+    unacknowledged = serializers.IntegerField(source="counts.UNACKNOWLEDGED")
+    failing = serializers.IntegerField(source="counts.FAILING", help_text="Refuse, or do not answer.")
+    offline = serializers.IntegerField(source="counts.OFFLINE", help_text="Offline and took nothing.")
+    unheard = serializers.IntegerField(help_text="Of the confirmed: offline now, they hold the schedule.")
+    meters_without_device = serializers.IntegerField()
+    asked_kw = serializers.FloatField(allow_null=True, help_text="Null is the maximum.")
+    planned_kw = serializers.FloatField(help_text="Of all devices; a maximum counts as rated power.")
+    ready_kw = serializers.FloatField(help_text="Of those ready, up to what is asked.")
+    causes = serializers.SerializerMethodField(help_text="What stands in the way, in words.")
+
+    def get_causes(self, found: Readiness) -> list[str]:
+        """List what stands in the way."""
+        return [cause.text for cause in causes_of(found)]

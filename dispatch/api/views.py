@@ -32,6 +32,7 @@ from dispatch.api.serializers import (
     PolicyOut,
     PreviewOut,
     ProgramPriceOut,
+    ReadinessOut,
     RevisionOut,
     SettleIn,
 )
@@ -48,6 +49,7 @@ from dispatch.models import (
 )
 from dispatch.policy_models import PolicyAssignment, ProgramPrice, ResponsePolicy
 from dispatch.preview import MOST_TIMESLOTS, TooManyTimeslots, preview
+from dispatch.reading.readiness import read_readiness
 from meters.api.filters import moment_asked
 
 ROW_ID = "[0-9]{1,18}"
@@ -114,6 +116,15 @@ class EventViewSet(mixins.ListModelMixin, GenericViewSet):
         rows = EventRevision.objects.filter(event=self.get_object()).order_by("number")
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(RevisionOut(page, many=True).data)
+
+    @extend_schema(summary="Show how ready an event is", responses=ReadinessOut, filters=False)
+    @action(detail=True, filterset_class=None, filter_backends=[])
+    def readiness(self, request: Request, **_: str) -> Response:
+        """Count the devices that will run by where they stand, in the stretch in which most of them run.
+
+        Devices that take set-points cannot confirm them ahead: those that are online count as ready.
+        """
+        return Response(ReadinessOut(read_readiness(self.get_object())).data)
 
 
 @extend_schema_view(

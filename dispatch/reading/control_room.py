@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from decimal import Decimal
 
 from django.apps import apps
 from django.conf import settings
 from django.db.models import Count, Min, Q
 
 from devices.models import Device
+from dispatch.domain.readiness import Standing
 from dispatch.models import DispatchNotification, PollState, Source
-from dispatch.reading import words
+from dispatch.reading import readiness, words
 from dispatch.reading.attention import POLL_WITHIN, Need
 from dispatch.reading.axis import Axis
 from dispatch.reading.final import FinalRow, Step, peak, read_around, read_final, steps_for
@@ -50,14 +50,12 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
-    """How far a coming request is confirmed by devices."""
+class ReadyLine:
+    """One coming request, and how far its devices are ready."""
 
     request: Request
     starts: str
-    devices: int
-    confirmed: int
-    confirmed_kw: Decimal
+    found: readiness.Readiness
     cause: str
 
 
@@ -81,7 +79,8 @@ class Room:
     lanes: Lanes
     tiles: tuple[Tile, ...]
     pulses: tuple[Pulse, ...]
-    readiness: tuple[Readiness, ...]
+    readiness: tuple[ReadyLine, ...]
+    has_set_points: bool
     needs: tuple[Need, ...]
     setup: tuple[SetupStep, ...]
     done: int
@@ -98,6 +97,7 @@ def read_room(*, now: datetime, zone: tzinfo, span: str, waiting: tuple[Need, ..
     shown = [request for request in requests if request.start < axis.end]
     devices = Device.objects.aggregate(all=Count("id"), online=Count("id", filter=Q(is_online=True)))
     pulses = _pulses(now=now, zone=zone)
+    ready = _readiness(requests, now=now, zone=zone)
     setup = _setup(has_device=devices["all"] > 0, has_webhook=pulses[0].kind == "ok")
     return Room(
         span=span,
@@ -118,7 +118,8 @@ def read_room(*, now: datetime, zone: tzinfo, span: str, waiting: tuple[Need, ..
             _needs_tile(waiting, now=now, zone=zone),
         ),
         pulses=pulses,
-        readiness=tuple(_readiness(requests, rows=rows, now=now, zone=zone)),
+        readiness=ready,
+        has_set_points=any(line.found.counts[Standing.REACHABLE] for line in ready),
         needs=waiting,
         setup=() if all(step.is_done for step in setup) else setup,
         done=sum(step.is_done for step in setup),
@@ -231,43 +232,28 @@ def _pulses(*, now: datetime, zone: tzinfo) -> tuple[Pulse, ...]:
     return webhook, poll, worker
 
 
-def _readiness(
-    requests: Iterable[Request], *, rows: tuple[FinalRow, ...], now: datetime, zone: tzinfo
-) -> list[Readiness]:
-    """Say of each coming request how many of its devices hold the schedule."""
+def _readiness(requests: Iterable[Request], *, now: datetime, zone: tzinfo) -> tuple[ReadyLine, ...]:
+    """Say of each coming request how many of its devices will run it. One query."""
     hidden = {State.CANCELLED, State.DONE}
     coming = [each for each in requests if each.end > now and each.look.state not in hidden]
-    found = []
-    for request in sorted(coming, key=lambda each: (each.start, each.rank))[:MOST_READY]:
-        mine = steps_for(rows, leap_event_ids=request.leap_event_ids)
-        step = max(mine, key=lambda each: each.devices, default=None)
-        found.append(
-            Readiness(
-                request=request,
-                starts="now" if request.start <= now else words.day_clock(request.start, now=now, zone=zone),
-                devices=step.devices if step else 0,
-                confirmed=step.confirmed if step else 0,
-                confirmed_kw=_confirmed_kw(request, step),
-                cause=_cause(request, step),
-            )
-        )
-    return found
+    shown = sorted(coming, key=lambda each: (each.start, each.rank))[:MOST_READY]
+    parts = readiness.read_parts(start=now, end=max((each.end for each in shown), default=now))
+    return tuple(_ready_line(each, parts=parts, now=now, zone=zone) for each in shown)
 
 
-def _confirmed_kw(request: Request, step: Step | None) -> Decimal:
-    """Count the kW confirmed, up to what is asked: a segment may serve a larger request too."""
-    confirmed = step.confirmed_kw if step else Decimal(0)
-    return confirmed if request.kw is None else min(confirmed, request.kw)
-
-
-def _cause(request: Request, step: Step | None) -> str:
-    """Say why a request is not ready, or what stands in its way; empty when nothing does."""
-    if step is None:
-        return request.trouble or "No device has it on its schedule."
-    waiting = step.devices - step.confirmed
-    if waiting:
-        return f"{words.counted(waiting, one='device')} not confirmed"
-    return request.trouble
+def _ready_line(
+    request: Request, *, parts: Iterable[readiness.PartRow], now: datetime, zone: tzinfo
+) -> ReadyLine:
+    found = readiness.of_events(parts, request.leap_event_ids, asked_kw=request.kw)
+    causes = [readiness.cause_words(readiness.causes_of(found)), request.trouble]
+    if not found.devices:
+        causes = [request.trouble or readiness.NO_DEVICE]
+    return ReadyLine(
+        request=request,
+        starts="now" if request.start <= now else words.day_clock(request.start, now=now, zone=zone),
+        found=found,
+        cause=" ".join(filter(None, causes)),
+    )
 
 
 def _setup(*, has_device: bool, has_webhook: bool) -> tuple[SetupStep, ...]:

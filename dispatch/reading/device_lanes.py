@@ -57,7 +57,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class DeviceLanes:
-    """The picture: axis, rows, final lane."""
+    """The picture: axis, rows, final lane. `in_force`: the overrides that rule the device now."""
 
     axis: Axis
     ticks: tuple[Tick, ...]
@@ -66,6 +66,7 @@ class DeviceLanes:
     lanes: tuple[Lane, ...]
     final: tuple[Final, ...]
     asides: tuple[Aside, ...]
+    in_force: tuple[Override, ...]
 
 
 def read_lanes(
@@ -99,6 +100,7 @@ def read_lanes(
         ),
         final=place_final(steps_for(rows), axis=axis, rated_kw=device.rated_power_kw),
         asides=place_asides(spans_for(around), axis=axis),
+        in_force=tuple(override for override in overrides if _is_in_force(override, now=now)),
     )
 
 
@@ -167,6 +169,10 @@ def _overrides(
     rows = Override.objects.filter(reached, starts_at__lt=axis.end, ends_at__gt=axis.start)
     still = rows.filter(Q(ended_at__isnull=True) | Q(ended_at__gt=axis.start))
     return list(still.order_by("starts_at", "id"))
+
+
+def _is_in_force(override: Override, *, now: datetime) -> bool:
+    return override.ended_at is None and override.starts_at <= now < override.ends_at
 
 
 def _override_lane(override: Override, *, axis: Axis) -> Lane:

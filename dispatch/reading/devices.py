@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -11,6 +12,8 @@ from django.core.paginator import Page
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Value, When
 from django.http import QueryDict
 
+from devices.domain.ledger import Proven
+from devices.drivers import capabilities_of
 from devices.models import (
     Command,
     Device,
@@ -22,10 +25,12 @@ from devices.models import (
     SegmentMode,
     SimulatedDevice,
 )
+from devices.queries import is_ahead
 from dispatch.domain import sentences
-from dispatch.models import Overlap
+from dispatch.models import Overlap, OverrideAction, OverrideScope
 from dispatch.policy_models import ResponsePolicy
 from dispatch.reading import commands, words
+from dispatch.reading.command_words import Standing
 from dispatch.reading.device_lanes import DeviceLanes, read_lanes
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
 from dispatch.terms import nearest_policies
@@ -54,6 +59,13 @@ STATE_VERDICTS = {
     ScheduleState.ACKNOWLEDGED: "ok",
     ScheduleState.FAILED: "bad",
 }
+PROOF_WORDS = {
+    Proven.NOTHING: ("plain", "Awaited"),
+    Proven.AWAITED: ("plain", "Awaited"),
+    Proven.PROVEN: ("ok", "Verified"),
+    Proven.DEVIATES: ("bad", "Deviates"),
+    Proven.UNKNOWN: ("warn", "Not known"),
+}
 REFUSALS_SHOWN = 20
 SEAM = timedelta(minutes=1)  # between a plan and the next, made while it ran
 COMMANDS_SHOWN = 15
@@ -64,14 +76,17 @@ def _current(**where: Any) -> QuerySet[DeviceSchedule]:
 
 
 def with_standing(devices: QuerySet[Device]) -> QuerySet[Any]:
-    """Add `standing`: unmapped, offline, failed, waiting (told but not confirmed) or confirmed."""
+    """Add `standing`: unmapped, offline, failed, waiting (told but not confirmed) or confirmed.
+
+    Set-points that wait for their time keep nobody waiting.
+    """
     told = [ScheduleState.PENDING, ScheduleState.SENT]
     return devices.annotate(
         standing=Case(
             When(~Exists(MeterDevice.objects.filter(device_id=OuterRef("pk"))), then=Value("unmapped")),
             When(is_online=False, then=Value("offline")),
             When(Exists(_current(state=ScheduleState.FAILED)), then=Value("failed")),
-            When(Exists(_current(state__in=told)), then=Value("waiting")),
+            When(Exists(_current(state__in=told).exclude(is_ahead())), then=Value("waiting")),
             default=Value("confirmed"),
             output_field=CharField(),
         )
@@ -255,6 +270,16 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """The latest word on whether a device did what it was told."""
+
+    tone: str
+    words: str
+    text: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceDetail:
     """A device with its lanes, its schedule, its commands and what it holds.
 
@@ -271,9 +296,27 @@ class DeviceDetail:
     made_under: str
     commands: tuple[commands.Row, ...]
     command_count: int
+    proof: Proof | None
+    no_proof: str
     overlaps: tuple[Overlap, ...]
     refusals: tuple[Refusal, ...]
     simulated: SimulatedDevice | None
+
+    @property
+    def open_count(self) -> int:
+        """Count the commands that are still to be done."""
+        return sum(row.is_open for row in self.commands)
+
+    @property
+    def lease(self) -> Standing | None:
+        """Give the set-point that it holds now."""
+        return next((row.standing for row in self.commands if row.standing.lease), None)
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether a person holds this very device."""
+        held = (OverrideAction.HOLD, OverrideScope.DEVICE)
+        return any((each.action, each.scope) == held for each in self.lanes.in_force)
 
 
 def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
@@ -286,8 +329,9 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
     device: Any = _with_schedule(found, now=now).get()
     schedule = device.current_schedules[0] if device.current_schedules else None
     told = Command.objects.filter(device=device)
-    newest = commands.with_attempts(told).order_by("-created_at", "-id")[:COMMANDS_SHOWN]
+    newest = commands.open_first(commands.with_attempts(told), now=now)[:COMMANDS_SHOWN]
     policy = nearest_policies([device], now=now).get(device.pk)
+    rows = commands.rows_of(list(newest), now=now, zone=zone)
     return DeviceDetail(
         device=device,
         row=_row(device, now=now, zone=zone),
@@ -297,12 +341,30 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
         policy=policy,
         no_reserve=_no_reserve(device, policy),
         made_under=schedule.policy if schedule else "",
-        commands=commands.rows_of(newest, now=now),
+        commands=rows,
         command_count=told.count(),
+        proof=_latest_proof(rows),
+        no_proof=_no_proof(device),
         overlaps=tuple(device.overlaps.filter(ends_at__gt=now).order_by("starts_at")[:10]),
         refusals=_refusals(device, now=now),
         simulated=getattr(device, "simulated", None),
     )
+
+
+def _latest_proof(rows: Iterable[commands.Row]) -> Proof | None:
+    """Find the latest word on whether the device did what it was told."""
+    known = [row for row in rows if row.evidence.at]
+    latest = max(known, key=lambda row: row.evidence.at or row.created_at, default=None)
+    if latest is None:
+        return None
+    tone, said = PROOF_WORDS[latest.evidence.proven]
+    return Proof(tone=tone, words=said, text=f"{latest.what}: {latest.evidence.text}", at=latest.evidence.at)
+
+
+def _no_proof(device: Device) -> str:
+    if device.power_at or capabilities_of(device.driver).reads_back:
+        return "none yet"
+    return "It never said its power and cannot be asked, so nothing can be proven."
 
 
 def _no_reserve(device: Device, policy: ResponsePolicy | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
+from dispatch.domain.readiness import Readiness
 from dispatch.models import DispatchEvent, EventRevision, RecipientMember, TestKind
 from dispatch.preview import preview_event
 from dispatch.queries import EventStatus, status_of
@@ -21,6 +22,7 @@ from dispatch.reading.levels import BothLevels, read_both_levels
 from dispatch.reading.looks import Look, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
 from dispatch.reading.plans import DeviceRow, device_rows
+from dispatch.reading.readiness import Cause, causes_of, read_readiness, set_point_words
 from dispatch.reading.recipients import Recipients, read_recipients
 from dispatch.reading.requests import events_between, read_requests
 from dispatch.reading.revisions import Revision, revisions_of
@@ -47,6 +49,15 @@ class Would:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """How far a coming event is ready, and what stands in the way."""
+
+    found: Readiness
+    causes: tuple[Cause, ...]
+    set_points: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventPage:
     """All that the page shows."""
 
@@ -57,10 +68,12 @@ class EventPage:
     title: str
     is_live: bool
     is_over: bool
+    is_begun: bool
     facts: tuple[Fact, ...]
     lanes: Lanes
     chart: Chart
     ledger: Ledger
+    ready: Ready | None
     reasons: tuple[Reason, ...]
     revisions: tuple[Revision, ...]
     recipients: Recipients
@@ -99,6 +112,7 @@ def read_event(
         title=f"{owner_of(event).name}, {words.programs(event.programs)}",
         is_live=status == EventStatus.ACTIVE,
         is_over=event.ends_at <= now,
+        is_begun=event.starts_at <= now,
         facts=tuple(_facts(event, ledger=ledger, status=status, now=now)),
         lanes=lanes,
         chart=build_chart(
@@ -112,12 +126,18 @@ def read_event(
             now=now,
         ),
         ledger=ledger,
+        ready=_ready(event) if status == EventStatus.SCHEDULED else None,
         reasons=read_reasons(event, device_ids=devices, at=at),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
         doubts=read_doubts(event.pk, zone=zone),
         levels=read_both_levels(event),
     )
+
+
+def _ready(event: DispatchEvent) -> Ready:
+    found = read_readiness(event)
+    return Ready(found=found, causes=causes_of(found, event_id=event.pk), set_points=set_point_words(found))
 
 
 def read_would(event: DispatchEvent, *, now: datetime) -> Would | None:
@@ -145,12 +165,15 @@ def _facts(event: Any, *, ledger: Ledger, status: str, now: datetime) -> list[Fa
     facts = [
         Fact("Award", words.power(event.energy_kw), is_live=status == EventStatus.ACTIVE),
         Fact("Nomination", words.power(event.nomination_kw) if event.nomination_kw is not None else "none"),
-        Fact("Confirmed", f"{ledger.acknowledged:,} of {ledger.planned:,}"),
+        Fact("Confirmed", f"{ledger.taken:,} of {ledger.planned:,}"),
         Fact("Paid up to", words.cap(event.cap)),
         Fact("Priority", str(event.priority_rank)),
     ]
     if event.shortfall_kw:
         facts.insert(1, Fact("Short of it", words.power(event.shortfall_kw)))
+    if ledger.provable:
+        confirmed = next(at for at, fact in enumerate(facts) if fact.label == "Confirmed")
+        facts.insert(confirmed + 1, Fact("Verified", f"{ledger.verified:,} of {ledger.planned:,}"))
     if status == EventStatus.SCHEDULED:
         facts.append(Fact("Starts in", words.length(event.starts_at - now)))
     elif status == EventStatus.ACTIVE:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from devices.models import Device, ScheduleSegment, ScheduleState
+from devices.proof_models import ProofState
 from dispatch.models import (
     ChangesSeen,
     DispatchEvent,
@@ -25,9 +26,11 @@ from dispatch.models import (
     TestKind,
 )
 from dispatch.reading import words
+from dispatch.reading.alerts import open_count
 from dispatch.reading.attention import needs_of
 from dispatch.reading.naming import owner_of, with_names
 from dispatch.reading.overlaps import count_overlaps
+from dispatch.reading.proofs import open_run_state
 from dispatch.reading.zones import page_zone, zone_words
 from meters.models import Meter
 
@@ -58,6 +61,8 @@ class Stripe:
     ends_in: str
     ends_at: str
     confirmed: int
+    verified: int
+    provable: int
     devices: int
     confirmed_kw: Decimal
     asked_kw: Decimal | None
@@ -119,6 +124,7 @@ def _counts(request: HttpRequest, *, now: datetime) -> dict[str, int]:
     """Count what the links show. One query a count, the list of needs besides."""
     return {
         "/": len(needs_of(request, now=now)),
+        "/alerts/": open_count(),
         "/overlaps/": count_overlaps(now=now),
         "/changes/": unseen_changes(request.user, now=now),
         "/meters/": Meter.objects.filter(archived_at__isnull=True).count(),
@@ -157,6 +163,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/groups/", "Groups", "groups"),
             ("/devices/", "Devices", "device"),
             ("/commands/", "Commands", "terminal"),
+            ("/alerts/", "Alerts", "warn"),
             ("/overrides/", "Overrides", "pause"),
             ("/policies/", "Policies", "clock"),
             ("/tests/", "Tests", "flask"),
@@ -174,7 +181,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
                 name=name,
                 icon=icon,
                 count=counts.get(href, 0),
-                is_urgent=href == "/",
+                is_urgent=href in {"/", "/alerts/"},
                 is_current=path == href if href == "/" else path.startswith(href),
             )
             for href, name, icon in group
@@ -205,17 +212,22 @@ def read_stripe(*, now: datetime, zone: tzinfo) -> Stripe | None:
         ends_in=words.length(event.ends_at - now),
         ends_at=words.clock(event.ends_at, zone=zone),
         confirmed=answers["confirmed"],
+        verified=answers["verified"],
+        provable=answers["provable"],
         devices=answers["devices"],
         confirmed_kw=answers["confirmed_kw"] or Decimal(0),
         asked_kw=event.energy_kw,
-        to_check=answers["devices"] - answers["confirmed"] + event.unmapped_meters,
+        to_check=answers["devices"] - answers["fine"] + event.unmapped_meters,
         others=len(events) - 1,
         elapsed_percent=f"{elapsed * 100:.1f}",
     )
 
 
 def delivering(recipients_id: int, *, now: datetime) -> dict[str, Any]:
-    """Count the devices of these recipients that should move now, and those that confirmed it. One query."""
+    """Count the devices of these recipients that should move now, and those proven to. One query.
+
+    `fine` are those that confirmed it and do nothing else.
+    """
     named = RecipientMember.objects.filter(recipients_id=recipients_id).values("meter_id")
     devices = Device.objects.filter(meters__meter_id__in=named).values("id")
     moving = ScheduleSegment.objects.filter(
@@ -223,8 +235,12 @@ def delivering(recipients_id: int, *, now: datetime) -> dict[str, Any]:
     ).exclude(mode="IDLE")
     is_confirmed = Q(schedule__state=ScheduleState.ACKNOWLEDGED)
     power_kw = Coalesce("target_kw", "device__rated_power_kw", output_field=POWER)
-    return moving.aggregate(
+    deviates = Q(proof__isnull=False, proof=ProofState.DEVIATES)
+    return moving.annotate(proof=open_run_state("device_id")).aggregate(
         devices=Count("id"),
+        fine=Count("id", filter=is_confirmed & ~deviates),
+        verified=Count("id", filter=Q(proof=ProofState.PROVEN)),
+        provable=Count("id", filter=Q(proof__isnull=False)),
         confirmed=Count("id", filter=is_confirmed),
         confirmed_kw=Sum(power_kw, filter=is_confirmed),
     )

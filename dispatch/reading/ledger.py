@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 
-from devices.models import Command, CommandState, DeviceSchedule, ScheduleSegment, ScheduleState
+from devices.models import (
+    Command,
+    CommandState,
+    DeviceSchedule,
+    ScheduleSegment,
+    ScheduleState,
+)
+from devices.proof_models import ProofState
+from devices.queries import is_ahead
 from dispatch.models import DispatchEvent, Unserved
 from dispatch.reading import words
+from dispatch.reading.proofs import latest_run_state
 from dispatch.unserved import BY_DEVICE, COUNTS
 
 MOST_CAUSES = 3
@@ -19,20 +29,33 @@ MOST_REASONS = 6
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Devices by how far they have come with the schedule in effect."""
+    """Devices by how far they have come with the schedule in effect; each counts once, where it is farthest.
+
+    `deviates`: of those acknowledged, they do something else. `provable`: some proof was begun of them.
+    `ahead`: of those waiting, set-points whose time has not come.
+    """
 
     planned: int
     waiting: int
+    ahead: int
     sent: int
     acknowledged: int
+    verified: int
+    deviates: int
+    provable: int
     failed: int
     latest: datetime | None
     causes: tuple[str, ...]
 
     @property
     def out(self) -> int:
-        """Count the devices that a schedule has been sent to."""
+        """Count the devices that were sent something."""
         return self.planned - self.waiting
+
+    @property
+    def taken(self) -> int:
+        """Count the devices that took it, verified or not."""
+        return self.acknowledged + self.verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +74,23 @@ def in_effect(at: datetime) -> Q:
 
 
 def read_ledger(event: DispatchEvent, *, device_ids: QuerySet[Any], at: datetime) -> Ledger:
-    """Count the devices that move for an event, by state. Two queries."""
-    schedules = DeviceSchedule.objects.filter(
-        in_effect(at),
-        device_id__in=device_ids,
-        segments__starts_at__lt=event.ends_at,
-        segments__ends_at__gt=event.starts_at,
+    """Count the devices that move for an event, by how far they have come. Three queries."""
+    there = ScheduleSegment.objects.filter(
+        schedule=OuterRef("pk"), starts_at__lt=event.ends_at, ends_at__gt=event.starts_at
     )
-    row = schedules.aggregate(
-        planned=Count("device", distinct=True),
-        waiting=Count("device", distinct=True, filter=Q(state=ScheduleState.PENDING)),
-        sent=Count("device", distinct=True, filter=Q(state=ScheduleState.SENT)),
-        acknowledged=Count("device", distinct=True, filter=Q(state=ScheduleState.ACKNOWLEDGED)),
-        failed=Count("device", distinct=True, filter=Q(state=ScheduleState.FAILED)),
+    proof = latest_run_state("device_id", start=event.starts_at, end=event.ends_at)
+    schedules = DeviceSchedule.objects.filter(in_effect(at), Exists(there), device_id__in=device_ids)
+    is_verified = Q(proof=ProofState.PROVEN)
+    row = schedules.annotate(proof=Coalesce(proof, Value(""))).aggregate(
+        planned=Count("id"),
+        waiting=Count("id", filter=Q(state=ScheduleState.PENDING) & ~is_verified),
+        ahead=Count("id", filter=is_ahead() & ~is_verified),
+        sent=Count("id", filter=Q(state=ScheduleState.SENT) & ~is_verified),
+        acknowledged=Count("id", filter=Q(state=ScheduleState.ACKNOWLEDGED) & ~is_verified),
+        verified=Count("id", filter=is_verified),
+        deviates=Count("id", filter=Q(proof=ProofState.DEVIATES)),
+        provable=Count("id", filter=~Q(proof="")),
+        failed=Count("id", filter=Q(state=ScheduleState.FAILED) & ~is_verified),
     )
     latest = schedules.order_by("-created_at").values_list("created_at", flat=True).first()
     failed = Command.objects.filter(schedule__in=schedules, state=CommandState.FAILED)

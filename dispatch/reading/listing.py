@@ -41,6 +41,11 @@ class Filter:
     everything: str
     choices: tuple[Choice, ...]
 
+    @property
+    def is_chosen(self) -> bool:
+        """Say whether it keeps anything out."""
+        return any(choice.is_chosen for choice in self.choices)
+
 
 def page_of(rows: QuerySet[Any], *, number: str, size: int = PAGE_SIZE) -> Page[Any]:
     """Cut one page out of ordered rows; a number that is none is the first or the last page. Two queries."""

@@ -12,6 +12,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from devices.models import Command, CommandState, DeviceSchedule, MeterDevice, ScheduleSegment, ScheduleState
+from devices.queries import is_ahead
 from dispatch.models import DispatchEvent, Override, OverrideScope, RecipientMember
 from dispatch.reading import words
 from meters.models import Meter
@@ -74,13 +75,14 @@ def read_recipients(
     )
 
 
-def _unsettled() -> QuerySet[MeterDevice]:
-    """Select mapped devices whose newest schedule is not confirmed."""
-    return MeterDevice.objects.filter(
-        meter__meter_id=OuterRef("meter_id"),
-        device__schedules__superseded_at__isnull=True,
-        device__schedules__state__in=UNSETTLED,
+def _unsettled() -> QuerySet[DeviceSchedule]:
+    """Select the newest schedules of mapped devices that are not confirmed and should be by now."""
+    current = DeviceSchedule.objects.filter(
+        device__meter_devices__meter__meter_id=OuterRef("meter_id"),
+        superseded_at__isnull=True,
+        state__in=UNSETTLED,
     )
+    return current.exclude(is_ahead())
 
 
 def _rows(meter_ids: list[str], *, event: DispatchEvent, now: datetime) -> list[Recipient]:
@@ -91,7 +93,7 @@ def _rows(meter_ids: list[str], *, event: DispatchEvent, now: datetime) -> list[
         devices[link.meter.meter_id].append(link.device)
     ids = {device.pk for found in devices.values() for device in found}
     schedules = DeviceSchedule.objects.filter(device_id__in=ids, superseded_at__isnull=True)
-    states = {schedule.device_id: schedule for schedule in schedules}
+    states = {schedule.device_id: schedule for schedule in schedules.annotate(waits=is_ahead())}
     failed = Command.objects.filter(device_id__in=ids, state=CommandState.FAILED, expires_at__gt=now)
     causes = dict(failed.order_by("id").values_list("device_id", "detail"))
     planned = _planned(ids, event=event)
@@ -143,7 +145,7 @@ def _row(
     *,
     meter: Meter | None,
     devices: list[Any],
-    states: dict[int, DeviceSchedule],
+    states: dict[int, Any],
     causes: dict[int, str],
     planned: dict[int, Decimal | None],
     opted: dict[tuple[str, str], Override],
@@ -199,7 +201,7 @@ def _sentence(
     meter: Meter,
     *,
     devices: list[Any],
-    states: dict[int, DeviceSchedule],
+    states: dict[int, Any],
     causes: dict[int, str],
     opted: dict[tuple[str, str], Override],
 ) -> tuple[str, str, str, str, str]:
@@ -220,7 +222,8 @@ def _sentence(
     held = [states[each.pk] for each in devices if each.pk in states]
     if not held:
         return "clock", "quiet", "Nothing planned for its devices yet.", "", ""
-    waiting = [schedule for schedule in held if schedule.state != ScheduleState.ACKNOWLEDGED]
+    unconfirmed = [schedule for schedule in held if schedule.state != ScheduleState.ACKNOWLEDGED]
+    waiting = [schedule for schedule in unconfirmed if not schedule.waits]
     if waiting:
         text = f"Version {waiting[0].version} {waiting[0].get_state_display().lower()}, not confirmed yet."
         return "warn", "warn", text, "See device", f"/devices/{waiting[0].device_id}/"
@@ -229,8 +232,12 @@ def _sentence(
         return (
             "warn",
             "warn",
-            "Confirmed, but the device is offline now.",
+            "Offline now, and told only when its time comes."
+            if unconfirmed
+            else "Confirmed, but the device is offline now.",
             "See device",
             f"/devices/{offline.pk}/",
         )
+    if unconfirmed:
+        return "clock", "quiet", "Set-points wait for their time.", "", ""
     return "tick", "ok", f"Confirmed, version {held[0].version}.", "", ""

@@ -38,6 +38,17 @@ def power(value_kw: Decimal | None) -> str:
     return " ".join(part for part in power_parts(value_kw) if part)
 
 
+def flow(value_kw: Decimal) -> str:
+    """Say what a device takes from the grid, or gives it where that is negative.
+
+    >>> flow(Decimal("3.2")), flow(Decimal("-9.6")), flow(Decimal(0))
+    ('takes 3.2 kW', 'gives 9.6 kW', '0 kW')
+    """
+    if number(abs(value_kw)) == "0":
+        return "0 kW"
+    return f"{'takes' if value_kw > 0 else 'gives'} {power(abs(value_kw))}"
+
+
 def energy(value_kwh: Decimal) -> str:
     """Write energy with its unit: kWh below 10,000, MWh above.
 

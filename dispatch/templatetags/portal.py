@@ -34,6 +34,12 @@ def kw(value: Decimal | None) -> str:
 
 
 @register.filter
+def flow(value: Decimal) -> str:
+    """Say what a device takes, or gives where that is negative."""
+    return words.flow(value)
+
+
+@register.filter
 def number(value: Decimal | int) -> str:
     """Write a number with thousands separators."""
     return words.number(value)

@@ -60,6 +60,7 @@ def _show(request: HttpRequest, device_id: int, *, form: DeviceOverrideForm) -> 
         "zone": zone,
         "zone_name": zone_name(zone),
         "action_help": ACTION_HELP,
+        "hold_until": f"{usual_end(form.now).astimezone(zone):%Y-%m-%dT%H:%M}",
     }
     if asked := request.GET.get("as_of", ""):
         context["then"] = device_then(device_id, asked=asked, now=form.now, zone=zone)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +20,9 @@ from devices.api.serializers import DeviceIn
 from dispatch.reading import devices as device_reading
 from dispatch.reading import imports
 from dispatch.reading import meters as meter_reading
+from dispatch.views.files import csv_file
 from meters.api.csv_import import repeated, rows_of
 from meters.api.serializers import MeterIn
-from meters.formulas import disarm
 
 LARGEST = 2 * 1024 * 1024  # bytes; the REST API takes larger files
 METERS_EXAMPLE = """meter_id,name,transmission_region,programs,nomination_kw
@@ -155,20 +154,11 @@ def meter_export(request: HttpRequest) -> HttpResponse:
     rows = (
         imports.meter_cells(meter) for meter in meter_reading.export_rows(request.GET, now=timezone.now())
     )
-    return _file("meters.csv", imports.METER_COLUMNS, rows)
+    return csv_file("meters.csv", imports.METER_COLUMNS, rows)
 
 
 @require_GET
 def device_export(request: HttpRequest) -> HttpResponse:
     """Write the devices that the list shows as a file that could be imported again."""
     rows = (imports.device_cells(device) for device in device_reading.export_rows(request.GET))
-    return _file("devices.csv", imports.DEVICE_COLUMNS, rows)
-
-
-def _file(name: str, columns: Sequence[str], rows: Iterable[list[str]]) -> HttpResponse:
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    writer = csv.writer(response)
-    writer.writerow(columns)
-    writer.writerows([disarm(cell) for cell in row] for row in rows)
-    return response
+    return csv_file("devices.csv", imports.DEVICE_COLUMNS, rows)

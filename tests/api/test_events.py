@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from devices.models import DeviceSchedule, ScheduleSegment
 from dispatch.models import (
     DispatchNotification,
     EventRevision,
@@ -19,7 +20,7 @@ from dispatch.models import (
     RevisionKind,
     Source,
 )
-from tests.builders import device
+from tests.builders import device, meter
 from tests.rows import event
 
 HOUR = timedelta(hours=1)
@@ -238,3 +239,28 @@ def content(**fields) -> dict[str, object]:
         | fields
         | times
     )
+
+
+def test_readiness_counts_devices_by_where_they_stand(viewer):
+    one = meter(meter_id="m1")
+    row = event("e1", meter_ids=["m1"], energy_kw="9", unmapped_meters=1)
+    for state in ("ACKNOWLEDGED", "SENT"):
+        plan = DeviceSchedule.objects.create(
+            device=device(one), version=1, created_at=timezone.now(), digest="d", state=state
+        )
+        ScheduleSegment.objects.create(
+            schedule=plan,
+            device=plan.device,
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+            mode="CURTAIL",
+            target_kw=5,
+            leap_event_ids=["e1"],
+        )
+
+    shown = viewer.get(f"/api/v1/events/{row.pk}/readiness/").json()
+
+    assert shown["devices"] == 2
+    assert (shown["ready"], shown["confirmed"], shown["unacknowledged"]) == (1, 1, 1)
+    assert (shown["ready_kw"], shown["planned_kw"], shown["asked_kw"]) == (5, 10, 9)
+    assert shown["causes"] == ["1 unacknowledged", "1 meter without a device"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from devices.alert_models import Alert
 from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegment
 from dispatch.domain.policies import NOTHING
 from dispatch.models import (
@@ -133,10 +134,12 @@ def grow(number: int) -> dict[str, object]:
         state="DONE",
         result=_result(event_id=asked.pk, device_id=battery.pk, starts_at=now, ends_at=later),
     )
+    Alert.objects.create(device=battery, kind="FAILED", text="No answer.", raised_at=now)
     return {
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
+        "event": asked.pk,
         "notification": told.pk,
         "policy": policy.pk,
         "replay": replay.pk,

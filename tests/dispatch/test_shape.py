@@ -88,7 +88,7 @@ def test_a_hold_ends_the_preparation_and_after_it_another_begins_and_stays():
 
 
 @pytest.mark.parametrize("minute", [10, 130], ids=["while it prepares", "while it recovers"])
-def test_what_is_called_off_under_way_is_cleared_until_it_would_be_over_by_itself(minute):
+def test_what_is_called_off_under_way_is_cleared_for_a_day(minute):
     one = meter()
     thermostat = device(one)
     cool()
@@ -98,7 +98,7 @@ def test_what_is_called_off_under_way_is_cleared_until_it_would_be_over_by_itsel
     change(row, is_cancelled=True)
     plan(minute)
     command = Command.objects.latest("pk")
-    assert (command.kind, command.expires_at) == ("CLEAR", at(150))
+    assert (command.kind, command.expires_at) == ("CLEAR", at(minute + 24 * 60))
     assert parts(thermostat) == []
 
 

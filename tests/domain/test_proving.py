@@ -53,18 +53,26 @@ CASES = [
     (TOLD_TO_GIVE, [(9, "0")], 10, "DEVIATES", "Takes and gives nothing; it was to give 4.5 kW."),
     (TOLD_TO_GIVE, [(9, "-4.5", "normal")], 10, "DEVIATES", "Says that it works as usual; gives 4.5 kW."),
     (
-        TOLD_TO_GIVE | THE_MOST,
+        TOLD_TO_GIVE | THE_MOST | {"mode": Mode.EXPORT},
         [(9, "-4.1")],
         10,
         "PROVEN",
         "Gives 4.1 kW; the most it can was asked, rated 5.0 kW.",
     ),
     (
-        TOLD_TO_GIVE | THE_MOST,
+        TOLD_TO_GIVE | THE_MOST | {"mode": Mode.EXPORT},
         [(9, "-2.4")],
         10,
         "DEVIATES",
         "Gives 2.4 kW; the most it can was asked, rated 5.0 kW.",
+    ),
+    (TOLD_TO_GIVE | THE_MOST, [(9, "-0.4")], 10, "PROVEN", "Gives 0.4 kW; it was to follow the site's load."),
+    (
+        TOLD_TO_GIVE | THE_MOST,
+        [(9, "0.0")],
+        10,
+        "DEVIATES",
+        "Takes and gives nothing; it was to follow the site's load.",
     ),
     # loads
     (TOLD_TO_TAKE_LESS, [(9, "1.6")], 10, "PROVEN", "Takes 1.6 kW, 2.5 kW less than before."),
@@ -125,6 +133,7 @@ CASES = [
         "Gives 4.2 of 4.5 kW.",
     ),
     (TOLD_TO_GIVE, [(2, "-4.5")], 10, "UNKNOWN", "Said nothing since 20:02 UTC."),
+    (TOLD_TO_GIVE, [(-900, "0")], 10, "UNKNOWN", "Said nothing since 2026-07-14 05:00 UTC."),
     (TOLD_TO_GIVE, [], 10, "UNKNOWN", "Never said what it takes."),
     (TOLD_TO_GIVE, [], 6, "AWAITED", "Counts from 20:02 UTC."),
     # back to normal
@@ -171,11 +180,6 @@ def test_measured_power_outweighs_a_read_back_once_it_has_settled():
     assert judged(TOLD_TO_GIVE, (9, "0"), now=10, read_back=held).verdict is Verdict.DEVIATES
     unknown = TOLD_TO_TAKE_LESS | {"before": None}
     assert judged(unknown, (9, "3"), now=10, read_back=held).verdict is Verdict.PROVEN
-
-
-def test_what_somebody_else_put_there_is_a_deviation():
-    found = judged(TOLD_TO_GIVE, (9, "-4.5"), read_back=ReadBack(at(5), "", "Changed by someone else: 1 kW."))
-    assert (found.verdict, found.is_changed_by_others) == (Verdict.DEVIATES, True)
 
 
 def test_normal_is_looked_at_for_a_day_with_growing_pauses_until_it_is_proven():

@@ -69,6 +69,7 @@ REFUSED = {
     "queue of another kind": ({"REDIS_URL": "http://localhost"}, "REDIS_URL is not understood"),
     "broker of another kind": ({"MQTT_URL": "tcp://localhost"}, "MQTT_URL is not understood"),
     "broker at no port": ({"MQTT_URL": "mqtt://localhost:many"}, "MQTT_URL is not understood"),
+    "chargers at no port": ({"OCPP_LISTEN": "::1:9000"}, "OCPP_LISTEN is '::1:9000'. Set it to host:port"),
     "a network that is none": (
         {"DEVICE_NETWORKS": "10.0.0.0/33"},
         "DEVICE_NETWORKS names '10.0.0.0/33'. Set it",
@@ -79,10 +80,18 @@ REFUSED = {
     ),
     "a network of clouds": ({"DEVICE_NETWORKS": "10.0.0.0/8,169.254.0.0/16"}, "names 169.254.0.0/16. Public"),
     "a port of no kind": ({"DEVICE_PORTS": "443,65536"}, "DEVICE_PORTS names '65536'. Set it"),
+    "a Modbus port of no kind": ({"DEVICE_MODBUS_PORTS": "0"}, "DEVICE_MODBUS_PORTS names '0'. Set it"),
     "a secret in the clear": (
         {"DEVICE_HTTP_SECRETS": "sesame"},
         "DEVICE_HTTP_SECRETS cannot be used",
     ),
+    "mail to nobody": (
+        {"ALERT_EMAILS": "desk@example.com, me"},
+        "ALERT_EMAILS names 'me'. Set it to addresses",
+    ),
+    "a webhook that can be read": ({"ALERT_WEBHOOK_URL": "http://hook.example.com/x"}, "Set it to https://."),
+    "a webhook that is none": ({"ALERT_WEBHOOK_URL": "hook.example.com"}, "ALERT_WEBHOOK_URL is not underst"),
+    "an open secret of alerts": ({"ALERT_WEBHOOK_SECRET": "x"}, "ALERT_WEBHOOK_SECRET cannot be used"),
     "mail of another kind": ({"EMAIL_URL": "pigeon://coop"}, "EMAIL_URL is not understood"),
 }
 
@@ -99,6 +108,7 @@ ACCEPTED = {
     "helping servers": {
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "MQTT_URL": "mqtt://127.0.0.1:1883",
+        "OCPP_LISTEN": "[::1]:9000",
         "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
     },
     "PostgreSQL": {"DATABASE_URL": "postgres://me@127.0.0.1:5432/portal"},
@@ -106,7 +116,13 @@ ACCEPTED = {
     "devices on site": {
         "DEVICE_NETWORKS": "10.20.0.0/16, fc00::/7, 127.0.0.1/32",
         "DEVICE_PORTS": "443,9000",
+        "DEVICE_MODBUS_PORTS": "502,1502",
         "DEVICE_HTTP_SECRETS": "whsec_" + "QUJD" * 8,
+    },
+    "alerts": {
+        "ALERT_EMAILS": "desk@example.com, night@example.com",
+        "ALERT_WEBHOOK_URL": "https://hook.example.com/x",
+        "ALERT_WEBHOOK_SECRET": "whsec_" + "QUJD" * 8,
     },
     "a header of ours": {"LEAP_WEBHOOK_HEADER": "X-Leap-Key"},
     "a host with a port": {"LEAP_API_BASE_URL": "http://127.0.0.1:4010/"},
@@ -119,9 +135,13 @@ def test_sense_is_accepted(changes, read_settings):
 
 
 def test_the_ports_of_the_database_and_the_helpers_are_closed_to_drivers(read_settings):
-    helpers = {"REDIS_URL": "redis://cache", "MQTT_URL": "mqtts://broker:9883"}
+    helpers = {
+        "REDIS_URL": "redis://cache",
+        "MQTT_URL": "mqtts://broker:9883",
+        "OCPP_LISTEN": "10.0.0.5:9100",
+    }
     read = read_settings(helpers | {"DATABASE_URL": "postgres://me@10.0.0.5/portal"})
-    assert read["DEVICE_CLOSED_PORTS"] == (5432, 6379, 9883)
+    assert read["DEVICE_CLOSED_PORTS"] == (5432, 6379, 9100, 9883)
 
 
 def test_the_command_line_says_the_sentence_without_a_traceback():

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from tests.devices.http_device import SECRET, HttpDevice, http_device
 from tests.devices.mqtt_devices import MqttDevices, mosquitto
+from tests.devices.sunspec_device import NEW_STORAGE, SunSpecServer, sunspec_map, sunspec_server
 from tests.processes.running import Portal, running_portal
 
 KEY = {"x-api-key": "key-one", "authorization": ""}
@@ -33,15 +34,18 @@ print(json.dumps(register_devices(wanted=wanted, now=timezone.now())))
 class Fleet:
     """The devices, each kind with its own notes."""
 
-    def __init__(self, *, broker: int, mqtt: MqttDevices, http: HttpDevice, http_count: int) -> None:
+    def __init__(
+        self, *, broker: int, mqtt: MqttDevices, http: HttpDevice, http_count: int, sunspec: SunSpecServer
+    ) -> None:
         self.broker = broker
         self.mqtt = mqtt
         self.http = http
         self.http_count = http_count
-        self.meter_ids = [str(UUID(int=number + 1)) for number in range(len(mqtt.manners) + http_count)]
+        self.sunspec = sunspec
+        self.meter_ids = [str(UUID(int=number + 1)) for number in range(len(self.told()))]
 
-    def rows(self) -> list[dict]:
-        """What the portal is told of the fleet."""
+    def told(self) -> dict[str, dict]:
+        """What the portal is told of each device: its driver and where it is."""
         given: dict[str, dict] = {name: {"driver": "mqtt"} for name in self.mqtt.manners}
         given |= {
             f"http-{number}": {
@@ -50,33 +54,64 @@ class Fleet:
             }
             for number in range(self.http_count)
         }
+        given |= {
+            f"modbus-{unit}": {
+                "driver": "modbus",
+                "kind": "BATTERY",
+                "settings": {"host": "127.0.0.1", "port": self.sunspec.port, "unit_id": unit},
+            }
+            for unit in self.sunspec.devices
+        }
+        return given
+
+    def rows(self) -> list[dict]:
+        """What the portal is told of the fleet, a meter for each device."""
         return [
             {"meter_id": meter_id, "external_id": name, "fields": fields | {"rated_power_kw": 5}}
-            for meter_id, (name, fields) in zip(self.meter_ids, given.items(), strict=True)
+            for meter_id, (name, fields) in zip(self.meter_ids, self.told().items(), strict=True)
         ]
 
-    def followed(self) -> list[tuple]:
-        """What each device follows by its own notes: version, power and end of every segment."""
+    def all_follow(self, power_kw: float | None, *, until: str = "") -> bool:
+        """Say whether every device by its own notes gives this power, until then; None: as usual.
+
+        Devices that hold no schedule know no end but that of their lease.
+        """
+        wanted = [] if power_kw is None else [(power_kw, until)]
         held = [*self.mqtt.held.values(), *self.http.held.values()]
-        return [tuple((each["target_kw"], each["end"]) for each in message["segments"]) for message in held]
+        schedules = [[(each["target_kw"], each["end"]) for each in message["segments"]] for message in held]
+        return (
+            len(held) == len(self.mqtt.manners) + self.http_count
+            and all(segments == wanted for segments in schedules)
+            and all(device.held_kw() == power_kw for device in self.sunspec.devices.values())
+        )
 
     def effects(self) -> dict[str, list[int]]:
-        """The versions that each device took up, in the order in which it did."""
+        """The versions that each device which holds schedules took up, in the order in which it did."""
         found: dict[str, list[int]] = {}
         for name, version in [*self.mqtt.taken, *self.http.changes]:
             found.setdefault(name, []).append(version)
         return found
 
+    def written(self) -> list[list[str]]:
+        """What each device that holds none was switched to, in order: on and off."""
+        return [
+            [what for what, _ in device.log if what in {"on", "off"}]
+            for device in self.sunspec.devices.values()
+        ]
+
 
 @contextmanager
-def running_fleet(folder: Path, *, mqtt: int, http: int) -> Iterator[Fleet]:
+def running_fleet(folder: Path, *, mqtt: int = 0, http: int = 0, modbus: int = 0) -> Iterator[Fleet]:
     """Run so many honest devices of each kind."""
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
         names = [f"mqtt-{number:05}" for number in range(mqtt)]
         devices = stack.enter_context(MqttDevices(broker, *names))
         server = stack.enter_context(http_device())
-        yield Fleet(broker=broker, mqtt=devices, http=server, http_count=http)
+        sunspec = stack.enter_context(sunspec_server())
+        for _ in range(modbus):
+            sunspec.add(sunspec_map(NEW_STORAGE))
+        yield Fleet(broker=broker, mqtt=devices, http=server, http_count=http, sunspec=sunspec)
 
 
 @contextmanager
@@ -86,6 +121,7 @@ def fleet_portal(fleet: Fleet, folder: Path) -> Iterator[Portal]:
         "MQTT_URL": f"mqtt://127.0.0.1:{fleet.broker}",
         "DEVICE_NETWORKS": "127.0.0.1/32",
         "DEVICE_PORTS": str(fleet.http.port),
+        "DEVICE_MODBUS_PORTS": str(fleet.sunspec.port),
         "DJANGO_SETTINGS_MODULE": "leapvpp.settings",  # the tests' own would open no port to devices
         "ENV_FILE": "none",
         "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",

@@ -55,7 +55,9 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("htmx:beforeRequest", (event) => {
   const focused = document.activeElement;
   const isTimed = !event.detail.requestConfig.triggeringEvent;
-  if (isTimed && event.detail.target.contains(focused) && focused.matches(":focus-visible")) {
+  const beside = event.detail.elt.getAttribute("hx-select-oob");
+  const isInside = event.detail.target.contains(focused) || (beside && focused.closest(beside));
+  if (isTimed && isInside && focused.matches(":focus-visible")) {
     event.preventDefault();
   }
 });
