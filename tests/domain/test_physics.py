@@ -157,6 +157,16 @@ def test_what_a_car_did_not_get_it_takes_later():
     assert later[comes_at + 470].energy_kwh == pytest.approx(usual.energy_kwh, abs=0.6)
 
 
+def test_a_car_that_comes_in_the_middle_of_a_run_waits():
+    one = machine("EV_CHARGER")
+    day = list(runs(one, orders(), range(1440)).values())
+    comes_at = next(n for n in range(60, 1440) if day[n].power_kw > 9 and day[n - 1].power_kw == 0)
+    held = orders(segment(comes_at - 30, comes_at, "1"), segment(comes_at, comes_at + 20, "2"))
+
+    found = runs(one, held, [comes_at - 5, comes_at + 10, comes_at + 21])
+    assert [round(each.power_kw) for each in found.values()] == [0, 0, 10]
+
+
 @pytest.mark.parametrize("kind", ["BATTERY", "LOAD"])
 def test_each_fault_is_what_it_says(kind):
     one = machine(kind)
