@@ -22,6 +22,7 @@ from devices.models import (
     DeviceKind,
     ScheduleSegment,
 )
+from devices.proving import with_proof_ids
 from dispatch.models import DispatchEvent
 from dispatch.reading import words
 from dispatch.reading.command_words import Standing, standing_of, what_it_is
@@ -282,12 +283,12 @@ def of_event(event_id: int) -> Q:
 
 
 def with_attempts(commands: QuerySet[Command]) -> QuerySet[Any]:
-    """Bring device, version, segments and the latest attempts along; two queries more."""
+    """Bring device, version, segments, proof and the latest attempts along; two queries more."""
     attempts = CommandAttempt.objects.order_by("-started_at", "-id")[:ATTEMPTS_SHOWN]
     segments = ScheduleSegment.objects.order_by("starts_at")
     first = CommandAttempt.objects.filter(command=OuterRef("pk")).order_by().values("command")
     return (
-        commands.select_related("device", "schedule")
+        with_proof_ids(commands.select_related("device", "schedule"))
         .annotate(first_try_at=first.annotate(at=Min("started_at")).values("at"))
         .prefetch_related(
             Prefetch("attempts", queryset=attempts, to_attr="tries"),
