@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8000
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run test check bench fmt lock
+.PHONY: run test torture check bench fmt lock
 
 run: .venv/run-ready .env
 	@PORT=$(PORT) exec $(BIN)/python manage.py up --demo
@@ -16,6 +16,10 @@ test: .venv/dev-ready
 	@if $(BIN)/python -m tests.ask_postgres $(POSTGRES_URL); then \
 		DATABASE_URL=$(POSTGRES_URL) $(PYTEST); \
 	else echo "No PostgreSQL answers at $(POSTGRES_URL): the tests ran on SQLite only."; fi
+
+# The trials of processes that die, stop or come twice, in full; hours. On PostgreSQL if DATABASE_URL says so.
+torture: .venv/dev-ready
+	TORTURE=1 $(BIN)/python -m pytest tests/processes/test_torture.py tests/processes/test_fleet.py
 
 check: .venv/dev-ready
 	$(BIN)/ruff check .

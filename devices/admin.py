@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from devices.alert_models import Alert, AlertMessage
 from devices.commanding import RetryRefused, retry_command
+from devices.discovery_models import FoundDevice
 from devices.driver_settings import blanked, completed, shown, wrong_settings
 from devices.mapping import change_mapping, request_plans
 from devices.models import (
@@ -404,8 +405,8 @@ class SimulatedDeviceAdmin(admin.ModelAdmin):
     list_select_related = ["device"]
     search_fields = ["device__external_id", "device__name"]
     ordering = ["device"]
-    fields = ["device", "fault", "accepted_version", "accepted_at", "message"]
-    readonly_fields = ["device", "accepted_version", "accepted_at", "message"]
+    fields = ["device", "fault", "accepted_version", "accepted_at", "message", "physics", "due_at"]
+    readonly_fields = ["device", "accepted_version", "accepted_at", "message", "physics", "due_at"]
 
     def save_model(self, request: HttpRequest, obj: SimulatedDevice, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         """Write the fault alone: the rest is the device's own."""
@@ -414,3 +415,25 @@ class SimulatedDeviceAdmin(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The driver makes them."""
         return False
+
+
+@admin.register(FoundDevice)
+class FoundDeviceAdmin(ReadOnly):
+    """Devices that announced themselves at the broker."""
+
+    list_display = ["device", "manufacturer", "model", "found_at", "gone_at", "dismissed_at"]
+    list_filter = [("dismissed_at", admin.EmptyFieldListFilter), ("gone_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["device"]
+    search_fields = ["device__external_id", "device__name", "manufacturer", "model"]
+    ordering = ["-found_at"]
+    actions = ["list_again"]
+
+    def has_administer_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the user may say what is mapped and what is not wanted."""
+        return request.user.has_perm("dispatch.administer")
+
+    @admin.action(description="List the selected devices as found again", permissions=["administer"])
+    def list_again(self, request: HttpRequest, queryset: QuerySet[FoundDevice]) -> None:
+        """Take back that they were dismissed."""
+        count = queryset.filter(dismissed_at__isnull=False).update(dismissed_at=None)
+        self.message_user(request, f"Devices listed again: {count}.")

@@ -18,6 +18,7 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from devices.alert_models import Alert, AlertKind, AlertMessage, Channel
+from devices.bulk import update_rows
 from devices.domain import alerts as domain
 from devices.domain.alerts import Doubtful, Facts, Held, Key, Kind, Line, Turns
 from devices.domain.proving import Verdict
@@ -158,8 +159,7 @@ def _write(found: Turns, *, now: datetime) -> None:
         batch_size=500,
     )
     Alert.objects.filter(pk__among=Ids(found.cleared)).update(cleared_at=now)
-    reworded = [Alert(pk=pk, text=text) for pk, text in found.reworded.items()]
-    Alert.objects.bulk_update(reworded, ["text"], batch_size=500)
+    update_rows(Alert, ["text"], ((text, pk) for pk, text in found.reworded.items()))
 
 
 def _tell(*, now: datetime) -> None:

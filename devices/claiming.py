@@ -13,7 +13,8 @@ from django.db.models import F, Q
 from devices.domain import retry
 from devices.domain.schedule import Segment, as_message
 from devices.domain.setpoints import has_lapsed, lapses_at
-from devices.drivers.base import Capabilities, Delivery, SetPoint
+from devices.drivers import driver_named
+from devices.drivers.base import Capabilities, Delivery, DriverError, SetPoint
 from devices.failing import note_failed
 from devices.models import (
     Command,
@@ -50,8 +51,10 @@ def claim(
     device which is withheld. Devices that were silent before come last. A device that holds no schedule is
     taken itself too, so that it is told one thing at a time.
     """
+    # What was made for another driver of the device waits for its new plan.
+    is_meant = Q() if abilities.holds_schedule else ~Q(kind=CommandKind.SCHEDULE)
     commands = lock_due(
-        which & may_leave(now=now) & may_be_tried(now=now),
+        which & is_meant & may_leave(now=now) & may_be_tried(now=now),
         now=now,
         limit=limit,
         expires_at__gt=now,
@@ -71,6 +74,26 @@ def claim(
     )
     by_command = {attempt.command_id: attempt for attempt in attempts}
     return [Try(command, until, by_command.get(command.pk)) for command in commands]
+
+
+def release_claims(*, now: datetime) -> int:
+    """Let what others hold be tried again at once, where devices know versions; return how much that was.
+
+    For workers that start, as after the death of all before them: the dead hold nothing, and what somebody
+    alive holds too is told twice without effect. Devices without a schedule stay with whoever speaks to them
+    until the lease is over.
+    """
+    held = Command.objects.filter(next_attempt_at__isnull=False, claimed_until__gt=now)
+    names = held.order_by().values_list("device__driver", flat=True).distinct()
+    knowing = [name for name in names if _knows_versions(name)]
+    return held.filter(device__driver__in=knowing).update(claimed_until=now)
+
+
+def _knows_versions(driver_name: str) -> bool:
+    try:
+        return driver_named(driver_name).capabilities.holds_schedule
+    except DriverError:
+        return False
 
 
 def lock_due(which: Q, *, now: datetime, limit: int | None, **conditions: object) -> list[Command]:

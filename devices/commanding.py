@@ -19,7 +19,6 @@ from django.db.models import Count, F, Q
 
 from devices import queue
 from devices.claiming import claim, deliveries_for, lock_due
-from devices.domain import breaker
 from devices.drivers.base import Answer
 from devices.failing import note_failed
 from devices.lanes import Flow, Traffic
@@ -39,14 +38,15 @@ from devices.queries import FIRST_TRY_TO_STOP, due_commands, lost_attempts, may_
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS: Final = 30
+WORKER_SECONDS: Final = 55
 RESTORING_SECONDS: Final = 15
 LOOKS_AGAIN_AFTER_SECONDS: Final = 0.2
 HEARD_LATE: Final = "The device accepted it after the try had ended."
-_IS_RESTING = Q(device__silent_tries__gte=breaker.OPENS_AFTER)
+_IS_SILENT = Q(device__silent_tries__gt=0)
 WHICH: Final = {
-    Flow.STOPS: FIRST_TRY_TO_STOP & ~_IS_RESTING,
-    Flow.USUAL: ~_IS_RESTING,
-    Flow.RESTING: _IS_RESTING,
+    Flow.STOPS: FIRST_TRY_TO_STOP & ~_IS_SILENT,
+    Flow.USUAL: ~_IS_SILENT,
+    Flow.SILENT: _IS_SILENT,
 }
 
 
@@ -61,8 +61,8 @@ def run_due_commands(*, now: datetime) -> int:
     2. Send what is due, until nothing is due and nothing on its way; while that lasts, what becomes due is
     sent too. What stops devices leaves first.
     3. Record answers as they come, and send more in their place.
-    Begins nothing after half a minute even if more is due, so that a worker's time limit is never met; what
-    is left is woken again. Time passes within the run: later commands count from `now` too.
+    Begins nothing after half a minute even if more is due, and no try that may last beyond a worker's time
+    limit; what is left is woken again. Time passes within the run: later commands count from `now` too.
     """
     _close_lost_attempts(now=now)
     _expire(now=now)
@@ -77,19 +77,19 @@ class _Run:
         self._began = time.monotonic()
         self._traffic = Traffic()
         self._tried = 0
+        self._due: dict[tuple[str, Flow], int] = {}
+        self._looked_at = -LOOKS_AGAIN_AFTER_SECONDS
 
     def finish(self) -> int:
         """Send and record until there is nothing to do; return how many commands were tried."""
-        has_room = True
         while True:
-            started = self._start_due(is_idle=has_room) if self._passed < RUN_SECONDS else 0
+            started = self._start_due() if self._passed < RUN_SECONDS else 0
             if not started and not self._traffic.is_under_way:
                 return self._tried
             arrived = self._traffic.arrived(within_seconds=0 if started else LOOKS_AGAIN_AFTER_SECONDS)
             for lane, results in arrived.items():
                 record(results, abilities=lane.abilities, now=self._now)
                 keep_measured(results, now=self._now)
-            has_room = not arrived
 
     @property
     def _passed(self) -> float:
@@ -99,31 +99,43 @@ class _Run:
     def _now(self) -> datetime:
         return self._began_at + timedelta(seconds=self._passed)
 
-    def _start_due(self, *, is_idle: bool) -> int:
-        """Start what is due and return how much that was; for a quarter of a minute, stops alone if any."""
-        due = self._due_by_driver()
-        if self._passed < RESTORING_SECONDS:
-            started = sum(self._start(name, Flow.STOPS, is_idle=True) for name, stops, *_ in due if stops)
-            if started:
-                return started
-        return sum(
-            self._start(name, flow, is_idle=is_idle)
-            for name, _, usual, resting in due
-            for flow, count in ((Flow.USUAL, usual), (Flow.RESTING, resting))
-            if count
-        )
+    def _start_due(self) -> int:
+        """Start what is due and return how much that was."""
+        is_old = self._passed - self._looked_at >= LOOKS_AGAIN_AFTER_SECONDS
+        if is_old:
+            self._look()
+        started = self._start_known()
+        if started or is_old or self._traffic.is_under_way:
+            return started
+        self._look()  # before it is said that nothing is left
+        return self._start_known()
 
-    def _due_by_driver(self) -> list[tuple[str, int, int, int]]:
+    def _start_known(self) -> int:
+        """Start what is known to be due; for a quarter of a minute, what stops devices alone if any."""
+        if self._passed < RESTORING_SECONDS and (started := self._start_all(Flow.STOPS)):
+            return started
+        return self._start_all(Flow.USUAL) + self._start_all(Flow.SILENT)
+
+    def _start_all(self, flow: Flow) -> int:
+        names = [name for (name, kind), count in self._due.items() if kind is flow and count]
+        return sum(self._start(name, flow) for name in names)
+
+    def _look(self) -> None:
+        """Count what is due; while answers come in often, that is known well enough from what was started."""
+        self._looked_at = self._passed
         due = due_commands(now=self._now).filter(may_be_tried(now=self._now)).order_by()
-        counts = [Count("pk", filter=which) for which in WHICH.values()]
-        named = dict(zip(("stops", "usual", "resting"), counts, strict=True))
-        return list(due.values("device__driver").annotate(**named).values_list("device__driver", *named))
+        counts = {flow.value: Count("pk", filter=which) for flow, which in WHICH.items()}
+        rows = due.values("device__driver").annotate(**counts).values_list("device__driver", *counts)
+        self._due = {
+            (name, flow): count for name, *each in rows for flow, count in zip(WHICH, each, strict=True)
+        }
 
-    def _start(self, driver_name: str, flow: Flow, *, is_idle: bool) -> int:
+    def _start(self, driver_name: str, flow: Flow) -> int:
         """Claim what a lane has room for, and send it on its way."""
         lane = self._traffic.lane(driver_name)
         limit = lane.free(flow)
-        if limit <= 0 or not (is_idle or lane.is_worth_filling(flow)):
+        is_too_late = self._passed + lane.lease.total_seconds() > WORKER_SECONDS
+        if limit <= 0 or is_too_late or not lane.is_worth_filling(flow):
             return 0
         now = self._now
         tries = claim(
@@ -134,6 +146,8 @@ class _Run:
             limit=limit,
             now=now,
         )
+        left = self._due[driver_name, flow] - len(tries)
+        self._due[driver_name, flow] = left if len(tries) == limit else 0
         if not tries:
             return 0
         deliveries = deliveries_for(tries, abilities=lane.abilities, now=now)

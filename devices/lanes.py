@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 BATCH_WITHOUT_DRIVER: Final = 500
 LEASE_MARGIN_SECONDS: Final = 5
+FILLED_AGAIN_AFTER_SECONDS: Final = 0.05
+SHORTEST_TRY_SECONDS: Final = 10.0
+LONGEST_TRY_SECONDS: Final = 40.0
+"""A worker's time limit leaves room for no more, whatever a driver says."""
 
 
 class Flow(Enum):
@@ -32,8 +36,8 @@ class Flow(Enum):
     STOPS = "stops"
     """What stops devices, tried for the first time."""
     USUAL = "usual"
-    RESTING = "resting"
-    """Devices that have answered nothing for so long that their breaker is open."""
+    SILENT = "silent"
+    """Devices that did not answer when they were tried last."""
 
 
 @dataclass(eq=False, slots=True)
@@ -71,6 +75,7 @@ class Lane:
             self.driver = error
         self._arrivals = arrivals
         self._on_their_way: Counter[Flow] = Counter()
+        self._sent_at = dict.fromkeys(Flow, -FILLED_AGAIN_AFTER_SECONDS)
 
     @property
     def abilities(self) -> Capabilities:
@@ -80,7 +85,8 @@ class Lane:
     @property
     def lease(self) -> timedelta:
         """How long one try may take until somebody else may try."""
-        longest = 10.0 if isinstance(self.driver, DriverError) else max(self.driver.timeout_seconds, 10.0)
+        allowed = 0 if isinstance(self.driver, DriverError) else self.driver.timeout_seconds
+        longest = min(max(allowed, SHORTEST_TRY_SECONDS), LONGEST_TRY_SECONDS)
         return timedelta(seconds=longest + LEASE_MARGIN_SECONDS)
 
     @property
@@ -91,23 +97,25 @@ class Lane:
     def free(self, flow: Flow) -> int:
         """Return how many more commands of a kind may be on their way.
 
-        A quarter of the turns is kept for what stops devices; devices that rest have few, beside the others'.
+        A quarter of the turns is kept for what stops devices; silent devices have few, beside the others'.
         """
         if isinstance(self.driver, DriverError):
             return BATCH_WITHOUT_DRIVER
         most = self.driver.concurrency
         under_way = self._on_their_way
-        if flow is Flow.RESTING:
-            return (most if self.is_inline else max(1, most // 8)) - under_way[flow]
+        if flow is Flow.SILENT:
+            return (most if self.is_inline else max(1, most // 4)) - under_way[flow]
         left = most - under_way[Flow.STOPS] - under_way[Flow.USUAL]
         if flow is Flow.STOPS or self.is_inline:
             return left
         return min(left, most - most // 4 - under_way[Flow.USUAL])
 
     def is_worth_filling(self, flow: Flow) -> bool:
-        """Say whether so much is free that it makes a batch, as each batch may be a connection."""
-        most = 1 if isinstance(self.driver, DriverError) else self.driver.concurrency
-        return self.free(flow) >= max(1, most // 8) or not self._on_their_way[flow]
+        """Say whether so much is free that it makes a batch, as each batch may be a connection; else soon."""
+        if isinstance(self.driver, DriverError) or self.is_inline:
+            return True
+        is_much = self.free(flow) >= self.driver.concurrency // 8
+        return is_much or time.monotonic() - self._sent_at[flow] >= FILLED_AGAIN_AFTER_SECONDS
 
     def carry_inline(self, deliveries: Sequence[Delivery]) -> Sequence[tuple[int, Result]]:
         """Return what came of deliveries that leave the machine by nobody."""
@@ -120,6 +128,7 @@ class Lane:
         given_up_at = time.monotonic() + self.lease.total_seconds()
         batch = Batch(self, flow, tries, given_up_at, set(range(len(tries))))
         self._on_their_way[flow] += len(tries)
+        self._sent_at[flow] = time.monotonic()
         # A daemon: a driver that never comes back must not keep the worker from ending.
         threading.Thread(
             target=self._carry, args=(batch, deliveries), name=f"commands by {self.name}", daemon=True

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from devices import alert_models as alert_models  # Django looks for models here
+from devices import discovery_models as discovery_models  # and here
 from devices import proof_models as proof_models  # and here
 from devices import telemetry_models as telemetry_models  # and here
 from devices.domain.schedule import Mode, Segment
@@ -387,10 +389,24 @@ class CommandAttempt(models.Model):
         return f"{self.command_id} at {self.started_at:%H:%M:%S}"
 
 
+class SimulatedFault(models.TextChoices):
+    """Stored names of `devices.domain.following.Fault`."""
+
+    SILENT = "SILENT", "Answers nothing and says nothing"
+    OFFLINE = "OFFLINE", "Is offline"
+    REJECT = "REJECT", "Refuses every schedule"
+    ERROR = "ERROR", "Answers with an error"
+    LIES = "LIES", "Acknowledges and does nothing"
+    WEAK = "WEAK", "Gives 60 % of what is asked"
+    STUCK = "STUCK", "Does not return to normal"
+    SOMEBODY_ELSE = "SOMEBODY_ELSE", "Is put back by somebody else in mid-run"
+
+
 class SimulatedDevice(models.Model):
     """What a simulated device holds: its side of the wire, never read by planning.
 
-    `fault`: "" | "SILENT" | "REJECT" | "ERROR".
+    `physics` is its `Condition`, empty before it was first stepped. `due_at`: when `devices.simulating` steps
+    it next; null for a device of another driver by now.
     """
 
     device = models.OneToOneField(Device, on_delete=models.CASCADE, related_name="simulated")
@@ -399,7 +415,15 @@ class SimulatedDevice(models.Model):
     accepted_at = models.DateTimeField(null=True, blank=True)
     accepted_count = models.PositiveIntegerField(default=0)
     refused_count = models.PositiveIntegerField(default=0)
-    fault = models.CharField(max_length=16, blank=True)
+    fault = models.CharField(max_length=16, blank=True, choices=SimulatedFault.choices)
+    physics = models.JSONField(default=dict, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
+
+    class Meta:
+        indexes = [
+            # Readers: devices.simulating and the dispatcher, what is to be stepped.
+            models.Index(fields=["due_at"], name="simulated_due", condition=Q(due_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"simulated {self.device_id}"

@@ -104,7 +104,8 @@ def _is_silence(result: Result) -> bool:
 
 
 def _record_schedules(results: Results, *, now: datetime) -> None:
-    accepted = [one for one, result in results if isinstance(result, Answer) and result.is_accepted]
+    answers = [(one, result) for one, result in results if isinstance(result, Answer) and result.is_accepted]
+    accepted = [one for one, _ in answers]
     others = [
         (one, result) for one, result in results if isinstance(result, DriverError) or not result.is_accepted
     ]
@@ -113,7 +114,21 @@ def _record_schedules(results: Results, *, now: datetime) -> None:
         CommandAttempt.objects.filter(pk__in=[one.attempt.pk for one in accepted if one.attempt]).update(
             outcome=AttemptOutcome.ACKNOWLEDGED, finished_at=now
         )
+        _keep_read_back([(one.command, answer) for one, answer in answers], now=now)
     _record_others(others, now=now)
+
+
+def _keep_read_back(accepted: Sequence[tuple[Command, Answer]], *, now: datetime) -> None:
+    """Keep what devices that took a schedule were found to hold, or why that is not known."""
+    told = [(command, answer) for command, answer in accepted if answer.proof or answer.detail]
+    if not told:
+        return
+    for command, answer in told:
+        command.detail, command.proof = answer.detail, answer.proof
+        command.proven_at = now if answer.proof else None
+    Command.objects.filter(state=CommandState.ACKNOWLEDGED).bulk_update(
+        [command for command, _ in told], ["detail", "proof", "proven_at"]
+    )
 
 
 def acknowledge(commands: Sequence[Command], *, detail: str, now: datetime) -> None:

@@ -20,7 +20,10 @@ from django.db import transaction
 from django.db.models import Case, Expression, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, JSONObject
 
+from devices.bulk import update_rows
 from devices.domain import proving as domain
+from devices.domain.delivered import Measured, baseline_kw, baseline_window
+from devices.domain.intervals import Energy
 from devices.domain.proving import Asked, Judgement, ReadBack, Said, Verdict
 from devices.domain.runs import Changes, InEffect, NormalBegins, OpenProof, RunBegins, changes
 from devices.domain.schedule import Mode
@@ -29,7 +32,7 @@ from devices.drivers.base import DriverError
 from devices.models import Command, CommandKind, CommandState, DeviceSchedule, ScheduleSegment, SegmentMode
 from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
-from devices.telemetry_models import Reading
+from devices.telemetry_models import PowerInterval, Reading
 from devices.watching import RUNS, claim_look
 from meters.among import Ids
 
@@ -38,7 +41,6 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY: Final = timedelta(seconds=10)
 """How often beginnings and ends are looked for; settling takes minutes, so this delays no verdict."""
 BATCH: Final = 1_000
-BASELINE_OVER: Final = timedelta(minutes=15)
 _JUDGED: Final = ["state", "how", "detail", "measured_kw", "is_changed_by_others", "proven_at"]
 
 
@@ -68,10 +70,10 @@ def follow_runs(*, now: datetime) -> Changes | None:
     _close(found.ended, detail="The run ended before it counted.")
     _close(found.overtaken, detail="The next run began before it was proven.")
     _lengthen(found.longer)
-    baselines = _baselines(found.runs)
+    usual = _baselines(found.runs)
     Proof.objects.bulk_create(
         [
-            *(_run(each, baseline_kw=baselines.get(each.device_id), now=now) for each in found.runs),
+            *(_run(each, usual_kw=usual.get(each.device_id), now=now) for each in found.runs),
             *(_normal(each, now=now) for each in found.normals),
         ],
         batch_size=500,
@@ -180,7 +182,7 @@ def _lengthen(longer: Mapping[int, InEffect]) -> None:
 
 
 def _baselines(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
-    """Return the mean power of devices over the quarter of an hour before they began, by device.
+    """Return the usual power of devices before they began, by device, where enough of it was measured.
 
     One that goes from run to run without rest keeps what it was before the first of them.
     """
@@ -193,19 +195,23 @@ def _baselines(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
             found[each.device_id] = each.continues.baseline_kw
     if not begins:
         return found
-    rows = Reading.objects.filter(
-        device_id__among=Ids(begins),
-        at__gte=min(begins.values()) - BASELINE_OVER,
-        at__lt=max(begins.values()),
+    earliest, _ = baseline_window(min(begins.values()))
+    rows = PowerInterval.objects.filter(
+        device_id__among=Ids(begins), minutes=1, starts_at__gte=earliest, starts_at__lt=max(begins.values())
     )
-    heard: defaultdict[int, list[Decimal]] = defaultdict(list)
-    for device_id, at, power_kw in rows.values_list("device_id", "at", "power_kw"):
-        if begins[device_id] - BASELINE_OVER <= at < begins[device_id]:
-            heard[device_id].append(power_kw)
-    return found | {pk: sum(values, Decimal(0)) / len(values) for pk, values in heard.items()}
+    measured: defaultdict[int, list[Measured]] = defaultdict(list)
+    for device_id, start, *energy in rows.values_list(
+        "device_id", "starts_at", "watt_milliseconds", "covered_milliseconds"
+    ):
+        measured[device_id].append(Measured(start, start + timedelta(minutes=1), Energy(*energy)))
+    for device_id, intervals in measured.items():
+        usual_kw = baseline_kw(intervals, begins_at=begins[device_id])
+        if usual_kw is not None:
+            found[device_id] = usual_kw
+    return found
 
 
-def _run(begun: RunBegins, *, baseline_kw: Decimal | None, now: datetime) -> Proof:
+def _run(begun: RunBegins, *, usual_kw: Decimal | None, now: datetime) -> Proof:
     segment = begun.segment
     return Proof(
         device_id=begun.device_id,
@@ -217,7 +223,7 @@ def _run(begun: RunBegins, *, baseline_kw: Decimal | None, now: datetime) -> Pro
         settles_at=domain.settles_at(since=begun.since, ramp_seconds=segment.ramp_seconds),
         ends_at=segment.ends_at,
         over_at=segment.over_at,
-        baseline_kw=None if baseline_kw is None else round(baseline_kw, 3),
+        baseline_kw=usual_kw,
         next_look_at=now,
     )
 
@@ -260,7 +266,7 @@ def _judge_batch(*, now: datetime) -> int:
     if not proofs:
         return 0
     heard = _hear(proofs, now=now)
-    moved: list[Proof] = []
+    moved: list[Sequence[object]] = []
     looks: defaultdict[datetime | None, list[int]] = defaultdict(list)
     for proof in proofs:
         asked = _asked(proof)
@@ -273,9 +279,9 @@ def _judge_batch(*, now: datetime) -> int:
         )
         is_changed = not asked.is_normal and proof.device_id in heard.changed
         if _move(proof, found, is_changed=is_changed, now=now):
-            moved.append(proof)
+            moved.append([*(getattr(proof, name) for name in _JUDGED), proof.pk])
         looks[domain.next_look_at(asked, found.verdict, now=now)].append(proof.pk)
-    Proof.objects.bulk_update(moved, _JUDGED, batch_size=250)
+    update_rows(Proof, _JUDGED, moved)
     for next_look_at, keys in looks.items():
         Proof.objects.filter(pk__among=Ids(keys)).update(next_look_at=next_look_at, judged_at=now)
     done = [proof.pk for proof in proofs if _is_done(proof)]

@@ -17,6 +17,7 @@ from devices.models import (
     ScheduleSegment,
     ScheduleState,
     SegmentMode,
+    SimulatedDevice,
     Withheld,
 )
 
@@ -60,11 +61,14 @@ def lost_attempts(*, now: datetime) -> QuerySet[CommandAttempt]:
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
-    """Return the names of the tasks that have work waiting at `now`; two indexed questions."""
+    """Return the names of the tasks that have work waiting at `now`; two or three indexed questions."""
+    names = []
     is_work = Q(expires_at__lte=now) | may_be_tried(now=now)
     if due_commands(now=now).filter(is_work).exists() or lost_attempts(now=now).exists():
-        return ("devices.tasks.run_due_commands",)
-    return ()
+        names.append("devices.tasks.run_due_commands")
+    if settings.SIMULATE and SimulatedDevice.objects.filter(due_at__lte=now).exists():
+        names.append("devices.tasks.simulate_devices")
+    return tuple(names)
 
 
 def falling_due(*, after: datetime, until: datetime) -> list[datetime]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import alert_sending, alerting, commanding, proving, pruning
+from devices import alert_sending, alerting, commanding, proving, pruning, simulating
 
 
 def run_due_commands() -> str:
     """Send every command that is due."""
     return f"{commanding.run_due_commands(now=timezone.now())} commands tried"
+
+
+def simulate_devices() -> str:
+    """Let simulated devices behave, and say what they measure."""
+    return f"{simulating.step_devices(now=timezone.now())} simulated devices stepped"
 
 
 def prove() -> str:

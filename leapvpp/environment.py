@@ -51,6 +51,18 @@ def names(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def topics(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """Return a comma list of the beginnings of MQTT topics; set and empty: none.
+
+    Raises ImproperlyConfigured on one that cannot begin a topic.
+    """
+    found = names(name, default)
+    for each in found:
+        if not each.isprintable() or any(sign in each for sign in "+#") or not all(each.split("/")):
+            raise ImproperlyConfigured(f"{name} has {each!r}. Set it to topics such as {', '.join(default)}.")
+    return found
+
+
 def flag(name: str, *, default: bool = False) -> bool:
     """Return a switch. Raises ImproperlyConfigured on a word that is neither yes nor no."""
     value = text(name, "true" if default else "false").lower()
@@ -255,6 +267,21 @@ def portal_url() -> str:
     """Return where the workers reach this portal's own web. Raises ImproperlyConfigured on nonsense."""
     default = f"http://127.0.0.1:{text('PORT', '8000')}"
     return server_url("PORTAL_URL", schemes=("http", "https")).rstrip("/") or default
+
+
+def listen_address(name: str) -> str:
+    """Return `host:port` to listen at, "" for none. Raises ImproperlyConfigured on anything else."""
+    address = text(name)
+    if address and not is_address(address):
+        raise ImproperlyConfigured(f"{name} is {address!r}. Set it to host:port, for example 127.0.0.1:9000.")
+    return address
+
+
+def is_address(address: str) -> bool:
+    """Say whether a text is `host:port`, an IPv6 address in brackets."""
+    host, _, port = address.rpartition(":")
+    is_host = bool(host) and (":" not in host or (host[0], host[-1]) == ("[", "]"))
+    return is_host and port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535
 
 
 def email_settings() -> dict[str, Any]:

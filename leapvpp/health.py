@@ -21,6 +21,7 @@ WORKER = "worker"
 COMMAND_WORKER = "command worker"
 DISPATCHER = "dispatcher"
 MQTT_LISTENER = "mqtt listener"
+OCPP_SERVER = "ocpp server"
 SILENT_AFTER = timedelta(seconds=30)
 POLL_STALE_AFTER = timedelta(seconds=180)
 
@@ -48,13 +49,15 @@ def signs(*, now: datetime) -> list[Sign]:
     """Return every sign, good or bad.
 
     The database; a heartbeat within 30 seconds of both workers, dispatcher and, with MQTT_URL, the
-    listener; and, while Leap is polled, a good answer to every search within 180 seconds.
+    listener, with OCPP_LISTEN the central system; and, while Leap is polled, a good answer to every search
+    within 180 seconds.
     """
     try:
         connection.ensure_connection()
         beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
         found = [Sign("database", "answers")]
         names = [WORKER, COMMAND_WORKER, DISPATCHER, *([MQTT_LISTENER] if settings.MQTT_URL else [])]
+        names += [OCPP_SERVER] if settings.OCPP_LISTEN else []
         found += [_process(name, beats.get(name), now=now) for name in names]
         return found + list(_polls(now=now))
     except DatabaseError:

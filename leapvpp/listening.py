@@ -1,4 +1,4 @@
-"""Hear what devices say at the MQTT broker, and have it written a batch at a time.
+"""Hear what devices say and announce at the MQTT broker, and have it written a batch at a time.
 
 Holds nothing that matters: an acknowledgement that is lost with this process is asked for again by the
 next try of its command, a status is kept at the broker, and telemetry comes again.
@@ -17,12 +17,15 @@ from itertools import islice
 from typing import Final
 
 import aiomqtt
+from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from devices.domain.discovery import Announcement
 from devices.domain.reports import Reading
 from devices.drivers.mqtt_broker import Broker, from_topic, in_words, subscribe, topic
 from devices.reporting import Report, read_report, record_reports
+from leapvpp.announcing import Announcements, ask_who_is_there, write_announcements
 from leapvpp.health import MQTT_LISTENER, note_heartbeat
 
 logger = logging.getLogger(__name__)
@@ -95,6 +98,8 @@ class Listener:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.inbox = Inbox()
+        self.announcements = Announcements(settings.MQTT_DISCOVERY)
+        self.client: aiomqtt.Client | None = None
         self.is_full = asyncio.Event()
         self.is_stopping = asyncio.Event()
         # One thread, and so one connection to the database.
@@ -121,6 +126,8 @@ class Listener:
                     timeout_seconds=CONNECT_SECONDS, most_waiting=MOST_KEPT
                 ) as client:
                     await subscribe(client, TOPICS, wants_retained=True)
+                    await self.announcements.subscribe(client)
+                    self.client = client
                     logger.info("Listening at %s", self.broker)
                     pause = FIRST_PAUSE_SECONDS
                     async for message in client.messages:
@@ -133,6 +140,7 @@ class Listener:
     def _take(self, message: aiomqtt.Message) -> None:
         place = from_topic(message.topic.value)
         if place is None:
+            self.announcements.take(message)
             return
         report = read_report(
             external_id=place[0], part=place[1], payload=message.payload, is_kept=message.retain
@@ -158,6 +166,7 @@ class Listener:
 
     async def _write(self) -> None:
         """Write one batch. One that fails for a fault of the database is kept; any other is not."""
+        await self._write_announcements()
         batch = self.inbox.first()
         is_over = await asyncio.get_running_loop().run_in_executor(self.pool, self.writer.write, batch)
         if is_over:
@@ -167,12 +176,36 @@ class Listener:
         if len(self.inbox) < BATCH:
             self.is_full.clear()
 
+    async def _write_announcements(self) -> None:
+        batch = self.announcements.first()
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        is_over, has_new = await loop.run_in_executor(self.pool, self.writer.write_announcements, batch)
+        if is_over:
+            self.announcements.done(batch)
+        if has_new and self.client is not None and not self.is_stopping.is_set():
+            await ask_who_is_there(self.client)
+
 
 class Writer:
     """Writes batches and signs of life, always from one thread."""
 
     def __init__(self) -> None:
         self.beaten_at = timezone.now() - BEAT_EVERY
+
+    def write_announcements(self, batch: Sequence[Announcement]) -> tuple[bool, bool]:
+        """Write what was announced; return whether the batch is dealt with and whether devices are new."""
+        try:
+            return True, write_announcements(batch, now=timezone.now())
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("The database does not answer: %s", error)
+            connection.close()
+            return False, False
+        except Error:
+            logger.exception("A batch of %s announcements cannot be written and is left out", len(batch))
+            connection.close()
+        return True, False
 
     def write(self, batch: Sequence[Report]) -> bool:
         """Write a batch and, when it is time, the heartbeat; return whether the batch is dealt with."""

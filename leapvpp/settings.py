@@ -27,9 +27,18 @@ LEAP_DISPATCH_LEVEL = environment.choice("LEAP_DISPATCH_LEVEL", ("first", "meter
 REDIS_URL = environment.server_url("REDIS_URL", schemes=("redis", "rediss"))
 PORTAL_URL = environment.portal_url()
 IS_DEMO = environment.flag("DEMO")
+SIMULATE = environment.flag("SIMULATE", default=IS_DEMO)
 MQTT_URL = environment.server_url("MQTT_URL", schemes=("mqtt", "mqtts"))
 MQTT_CA_FILE = environment.text("MQTT_CA_FILE")
+MQTT_DISCOVERY = environment.topics("MQTT_DISCOVERY", ("homeassistant", "leapvpp/discovery"))
 MQTT_VERIFY = environment.flag("MQTT_VERIFY", default=True)
+OCPP_LISTEN = environment.listen_address("OCPP_LISTEN")
+OCPP_CONTROL = Path(
+    environment.text("OCPP_CONTROL", str(STATE_DIR / f"ocpp-{OCPP_LISTEN.rpartition(':')[2]}.sock"))
+)
+OCPP_CERT_FILE = environment.text("OCPP_CERT_FILE")
+OCPP_KEY_FILE = environment.text("OCPP_KEY_FILE")
+OCPP_ALLOW_NO_PASSWORD = environment.flag("OCPP_ALLOW_NO_PASSWORD")
 WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2)
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO").upper()
 DATABASES = {"default": environment.database(BASE_DIR)}
@@ -159,12 +168,15 @@ DEVICE_DRIVERS = {
     "http": "devices.drivers.http.HttpDriver",
     "modbus": "devices.drivers.modbus.ModbusDriver",
     "mqtt": "devices.drivers.mqtt.MqttDriver",
+    "ocpp": "devices.drivers.ocpp.OcppDriver",
 }
 # Where drivers may connect to, as devices' addresses are typed by people.
 DEVICE_NETWORKS = environment.device_networks()
 DEVICE_PORTS = environment.device_ports()
 DEVICE_MODBUS_PORTS = environment.device_ports("DEVICE_MODBUS_PORTS", default=("502",))
-DEVICE_CLOSED_PORTS = environment.service_ports(environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL)
+DEVICE_CLOSED_PORTS = environment.service_ports(
+    environment.text("DATABASE_URL"), REDIS_URL, MQTT_URL, f"tcp://{OCPP_LISTEN}"
+)
 DEVICE_HTTP_SECRETS = environment.signing_secrets("DEVICE_HTTP_SECRETS")
 
 # Days for which what devices measure is kept.

@@ -10,7 +10,9 @@ for name in ["LEAP_API_BASE_URL", "LEAP_DISPATCH_LEVEL", "REDIS_URL", "EMAIL_URL
     os.environ.pop(name, None)
 for name in ["DEVICE_NETWORKS", "DEVICE_PORTS", "DEVICE_MODBUS_PORTS", "DEVICE_HTTP_SECRETS"]:
     os.environ.pop(name, None)
-for name in ["MQTT_URL", "MQTT_CA_FILE", "MQTT_VERIFY"]:
+for name in ["DEMO", "SIMULATE", "MQTT_URL", "MQTT_CA_FILE", "MQTT_VERIFY", "MQTT_DISCOVERY"]:
+    os.environ.pop(name, None)
+for name in ["OCPP_LISTEN", "OCPP_CONTROL", "OCPP_CERT_FILE", "OCPP_KEY_FILE", "OCPP_ALLOW_NO_PASSWORD"]:
     os.environ.pop(name, None)
 for name in ["ALERT_EMAILS", "ALERT_EMAIL_FROM", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET"]:
     os.environ.pop(name, None)

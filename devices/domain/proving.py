@@ -127,8 +127,14 @@ def _without_proof(asked: Asked, *, last_said_at: datetime | None, now: datetime
     silent_since = max(asked.settles_at, last_said_at or asked.settles_at)
     if now < silent_since + SILENT_AFTER:
         return Judgement(Verdict.AWAITED, f"Counts from {clock(max(asked.settles_at, asked.since))}.")
-    since = f"Said nothing since {clock(last_said_at)}." if last_said_at else "Never said what it takes."
-    return Judgement(Verdict.UNKNOWN, since)
+    return Judgement(Verdict.UNKNOWN, _silence(last_said_at, now=now))
+
+
+def _silence(last_said_at: datetime | None, *, now: datetime) -> str:
+    if last_said_at is None:
+        return "Never said what it takes."
+    day = "" if now - last_said_at < timedelta(hours=12) else f"{last_said_at.astimezone(UTC):%Y-%m-%d} "
+    return f"Said nothing since {day}{clock(last_said_at)}."
 
 
 @dataclass(frozen=True, slots=True)

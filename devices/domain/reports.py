@@ -84,7 +84,7 @@ def read_acknowledgement(payload: bytes) -> Acknowledgement | None:
     return Acknowledgement(
         version=message.version,
         is_accepted=message.status == "accepted",
-        detail=_shown(message.detail or ""),
+        detail=shown(message.detail or ""),
     )
 
 
@@ -144,7 +144,7 @@ def _read(decoder: msgspec.json.Decoder[Message], payload: bytes) -> Message | N
         return None
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Return a device's words as one printable line; no database stores NUL, no log a line break."""
     line = "".join(sign if sign.isprintable() else " " for sign in text)
     return " ".join(line.split())[:LONGEST_DETAIL]

@@ -121,7 +121,9 @@ class HttpDriver(Driver):
         """Return this process's connections: neither threads nor sockets outlive a fork."""
         with self._opening:
             if self._line is None or self._line.process_id != os.getpid():
-                self._line = _Line(look_up=self._look_up, connections=self.concurrency)
+                # Devices that did not answer last time have turns beside the others'.
+                connections = self.concurrency + self.concurrency // 4
+                self._line = _Line(look_up=self._look_up, connections=connections)
             return self._line
 
     async def _carry_all(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any, ClassVar
 
 from django.db import transaction
 from django.utils import timezone
 
 from devices.domain.schedule import ScheduleMessage
-from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result
-from devices.models import Device, SimulatedDevice
+from devices.drivers.base import Answer, Capabilities, Delivery, Driver, DriverError, Result
+from devices.models import Device, SimulatedDevice, SimulatedFault
 
 
 class SimulatorDriver(Driver):
@@ -19,8 +20,14 @@ class SimulatorDriver(Driver):
     Unlike a driver that leaves the machine it works in the database, so it never runs in threads.
     """
 
+    capabilities: ClassVar[Capabilities] = Capabilities(holds_schedule=True, telemetry=True)
     concurrency = 500
     works_in_database = True
+
+    def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
+        """See `Driver.check_settings`; `says_charge: false` keeps a battery's charge to itself."""
+        is_known = isinstance(settings.get("says_charge", True), bool)
+        return [] if is_known else ["“says_charge” must be true or false."]
 
     def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
         """Carry one message; see `Driver.deliver`."""
@@ -55,7 +62,11 @@ class SimulatorDriver(Driver):
 
 def _lock(device_ids: Sequence[int]) -> dict[int, SimulatedDevice]:
     """Return the devices' rows by device id, made where missing, held to the end of the transaction."""
-    rows = SimulatedDevice.objects.select_for_update().filter(device_id__in=device_ids).order_by("device_id")
+    rows = (
+        SimulatedDevice.objects.select_for_update(no_key=True)
+        .filter(device_id__in=device_ids)
+        .order_by("device_id")
+    )
     found = {row.device_id: row for row in rows}
     missing = [device_id for device_id in device_ids if device_id not in found]
     if not missing:
@@ -68,12 +79,12 @@ def _lock(device_ids: Sequence[int]) -> dict[int, SimulatedDevice]:
 
 def _take(device: SimulatedDevice, message: ScheduleMessage, *, now: datetime) -> Result:
     """Be the device: keep a newer version, refuse an older one, and be as faulty as it was told to be."""
-    if device.fault == "SILENT":
+    if device.fault in {SimulatedFault.SILENT, SimulatedFault.OFFLINE}:
         return DriverError("The device did not answer.", permanent=False)
-    if device.fault == "ERROR":
+    if device.fault == SimulatedFault.ERROR:
         return DriverError("The device answered with an error.", permanent=False)
     version = message["version"]
-    if device.fault == "REJECT" or version < device.accepted_version:
+    if device.fault == SimulatedFault.REJECT or version < device.accepted_version:
         device.refused_count += 1
         return Answer(is_accepted=False, detail=_refusal(device, version=version))
     if version > device.accepted_version:
@@ -85,6 +96,6 @@ def _take(device: SimulatedDevice, message: ScheduleMessage, *, now: datetime) -
 
 
 def _refusal(device: SimulatedDevice, *, version: int) -> str:
-    if device.fault == "REJECT":
+    if device.fault == SimulatedFault.REJECT:
         return "The device refuses every schedule."
     return f"Version {version} is older than version {device.accepted_version}, which was accepted."

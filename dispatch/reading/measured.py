@@ -92,13 +92,12 @@ def read_device_power(device_id: int, *, now: datetime, zone: tzinfo) -> Power:
         for segment in run.segments
         if (kw := _planned_power(segment, run)) is not None
     )
-    newest = f"Actual {words.power(actual[-1][2])}" if actual else "Actual"
     return Power(
         plot=Plot(
             start=start,
             end=end,
             zone=zone,
-            lines=(Line("plan", "Plan", plan), Line("actual", newest, actual)),
+            lines=(Line("plan", "Plan", "", plan), Line("actual", "Actual", _power(actual[-1][2]), actual)),
             shaded=tuple((run.begins_at, run.ends_at) for run in runs),
         ),
         notes=_device_notes(runs),
@@ -108,7 +107,7 @@ def read_device_power(device_id: int, *, now: datetime, zone: tzinfo) -> Power:
                 f"{words.day(one.start, zone=zone)}, {words.window(one.start, one.end, zone=zone)}",
                 _power(_at(plan, one.start)),
                 _power(one.energy.mean_kw),
-                f"{one.energy.kwh:.3f} kWh",
+                f"{one.energy.kwh:.3f} kWh".replace("-", "−"),
                 f"{one.energy.covered_milliseconds / 9_000:.0f} %",
             )
             for one in reversed(shown)
@@ -151,9 +150,9 @@ def read_event_power(event_id: int, *, now: datetime, zone: tzinfo) -> Power:
             end=end,
             zone=zone,
             lines=(
-                Line("plan", "Plan", plan),
-                Line("award", f"Award {words.power(event.energy_kw)}", award),
-                Line("actual", "Delivered" if mean is None else f"Delivered {words.power(mean)}", actual),
+                Line("plan", "Plan", "", plan),
+                Line("award", "Award", _power(event.energy_kw), award),
+                Line("actual", "Delivered", _power(mean), actual),
             ),
             shaded=((event.starts_at, event.ends_at),),
         ),
@@ -283,6 +282,7 @@ def _event_notes(
             "A load delivers what it takes less than in the quarter of an hour before its run; "
             "the settlement’s baseline may be another."
         )
+    notes.append("The figure at the line is the mean since the event began.")
     most = max(counted.values(), default=0)
     if most < devices:
         notes.append(f"{devices - most:,} of {devices:,} devices are not counted: too little is measured.")
@@ -303,7 +303,7 @@ def _mean(values: Iterable[Decimal]) -> Decimal | None:
 
 
 def _power(kw: Decimal | None) -> str:
-    return "" if kw is None else words.power(kw)
+    return "" if kw is None else words.power(kw).replace("-", "−")
 
 
 def _floor(at: datetime) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
 import pygal
@@ -24,6 +24,9 @@ LINE_HEIGHT: Final = 15
 """Pixels between labels."""
 
 LEVELS: Final = 4
+HEADROOM: Final = Decimal("1.1")
+NARROW: Final = 500
+"""Pixels up to which labels have no figures and fewer hours are written."""
 LABEL_PIXELS: Final = 7
 """As wide as a letter of a label, nearly."""
 
@@ -38,10 +41,10 @@ _STYLE: Final = Style(
 )
 # The portal's own colours, light and dark; as in portal.css.
 _CSS: Final = """inline:
-svg { --ink-3: #5c677c; --line: #e2e5eb; --edge: #868fa0; --shade: #dcf3ee; --surface: #fff;
+svg { --ink-3: #5c677c; --line: #e2e5eb; --edge: #868fa0; --shade: #dcf3ee;
   --award: #2d3f9f; --plan: #434e63; --actual: #00594e; }
 @media (prefers-color-scheme: dark) {
-  svg { --ink-3: #939eb0; --line: #252d3a; --edge: #6d788b; --shade: #0f302b; --surface: #141a23;
+  svg { --ink-3: #939eb0; --line: #252d3a; --edge: #6d788b; --shade: #0f302b;
     --award: #aab8ff; --plan: #b8c1cf; --actual: #62dfc2; }
 }
 text { fill: var(--ink-3); font-variant-numeric: tabular-nums; }
@@ -50,17 +53,20 @@ text { fill: var(--ink-3); font-variant-numeric: tabular-nums; }
 .axis.x path { stroke: none; }
 .axis path.major { stroke: var(--edge); }
 path.line { fill: none; }
-.text-overlay text { font-weight: 620; text-anchor: start;
-  stroke: var(--surface); stroke-width: 3px; paint-order: stroke; }
+.text-overlay text { font-weight: 620; text-anchor: start; }
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of steps; what touches is one stroke, else there is a gap. `name`: award, plan or actual."""
+    """A line of steps; what touches is one stroke, else there is a gap. `name`: award, plan or actual.
+
+    `label` stands at the right, with its `figure` where there is room.
+    """
 
     name: str
     label: str
+    figure: str
     steps: tuple[Stretch, ...]
 
 
@@ -81,12 +87,16 @@ _DASHES: Final = {"plan": "2 3"}
 def draw(plot: Plot, *, width: int, height: int) -> bytes:
     """Return the SVG."""
     lines = [line for line in plot.lines if line.steps]
-    levels = _levels(kw for line in lines for _, _, kw in line.steps)
-    labels = _apart(lines, least=(levels[-1] - levels[0]) * LINE_HEIGHT / (height - 60))
-    named = [line.name for line in lines], [line.name for line, _, _ in labels]
+    values = [kw for line in lines for _, _, kw in line.steps]
+    levels = _levels(values)
+    low, high = float(min([levels[0], *(kw * HEADROOM for kw in values)])), float(levels[-1])
+    is_wide = width > NARROW
+    texts = [f"{line.label} {line.figure}".strip() if is_wide else line.label for line in lines]
+    labels = _apart(lines, texts, least=Decimal((high - low) * LINE_HEIGHT / (height - 60)))
+    names = [line.name for line in lines], [line.name for line, _, _ in labels]
     chart = pygal.DateTimeLine(
         js=[],
-        css=["file://graph.css", _CSS, _colours(*named, windows=len(plot.shaded))],
+        css=["file://graph.css", _CSS, _colours(*names, windows=len(plot.shaded))],
         style=_STYLE,
         no_prefix=True,
         width=width,
@@ -94,27 +104,27 @@ def draw(plot: Plot, *, width: int, height: int) -> bytes:
         margin_top=12,
         margin_bottom=4,
         margin_left=4,
-        margin_right=_room(lines, plot, width=width),
+        margin_right=12 + LABEL_PIXELS * max((len(text) for text in texts), default=0),
         show_legend=False,
         show_dots=False,
         dots_size=0,
         print_labels=True,
         allow_interruptions=True,
-        range=(float(levels[0]), float(levels[-1])),
+        range=(low, high),
         xrange=(plot.start.timestamp(), plot.end.timestamp()),
         y_labels=[float(level) for level in levels],
         y_labels_major=[0.0],
-        value_formatter=lambda value: _level(value, top=float(levels[-1])),
-        x_labels=_hours(plot, most=12 if width > 500 else 5),
+        value_formatter=lambda value: _level(value, top=high),
+        x_labels=_hours(plot, most=12 if is_wide else 5),
         x_value_formatter=lambda at: words.clock(at, zone=plot.zone),
         truncate_label=-1,
     )
     for start, end in plot.shaded:
-        chart.add("", _box(max(start, plot.start), min(end, plot.end), levels))
+        chart.add("", _box(max(start, plot.start), min(end, plot.end), low, high))
     for line in lines:
         chart.add("", _points(line.steps))
-    for line, at, kw in labels:
-        chart.add("", [{"value": (at, float(kw)), "label": line.label}], show_dots=True)
+    for _, text, kw in labels:
+        chart.add("", [{"value": (plot.end, float(kw)), "label": text}], show_dots=True)
     return _without_script(chart)
 
 
@@ -134,16 +144,6 @@ def _colours(names: Sequence[str], labels: Sequence[str], *, windows: int) -> st
     return "inline:" + "\n".join(rules)
 
 
-def _room(lines: Sequence[Line], plot: Plot, *, width: int) -> int:
-    """Return how many pixels labels need to the right of the plot."""
-    most = 12.0
-    for line in lines:
-        share = (plot.end - line.steps[-1][1]) / (plot.end - plot.start)
-        wanted = len(line.label) * LABEL_PIXELS
-        most = max(most, (wanted - share * (width - 60)) / (1 - share) if share < 1 else 0)
-    return round(min(most, width / 3))
-
-
 def _without_script(chart: Any) -> bytes:
     """Return the drawing without what pygal adds for a script that is not there, and without tooltips."""
     root = chart.render_tree()
@@ -155,23 +155,20 @@ def _without_script(chart: Any) -> bytes:
     return text
 
 
-def _levels(values: Iterable[Decimal]) -> list[Decimal]:
-    """Return round levels from below the least to above the greatest, zero among them."""
+def _levels(values: Sequence[Decimal]) -> list[Decimal]:
+    """Return round levels, zero among them, the highest above all; the lowest need not be below all."""
     known = [*values, Decimal(0)]
     least, greatest = min(known), max(known)
     rough = max(greatest - least, Decimal("0.4")) / LEVELS
-    step = next(
-        each
-        for factor in ("1", "2", "2.5", "5", "10")
-        if (each := Decimal(factor).scaleb(rough.adjusted())) >= rough
-    )
-    first = (least / step).to_integral_value(rounding=ROUND_FLOOR)
+    steps = [Decimal(factor).scaleb(rough.adjusted()) for factor in ("1", "2", "2.5", "5", "10")]
+    step = next(each for each in steps if each >= rough)
+    first = (least / step).to_integral_value(rounding=ROUND_CEILING)
     last = max((greatest / step).to_integral_value(rounding=ROUND_CEILING), first + 1)
     return [step * number for number in range(int(first), int(last) + 1)]
 
 
 def _level(value: float, *, top: float) -> str:
-    text = words.number(Decimal(str(round(value, 3))))
+    text = words.number(Decimal(str(round(value, 3)))).replace("-", "−")
     return f"{text} kW" if value == top else text
 
 
@@ -192,8 +189,7 @@ def _hours(plot: Plot, *, most: int) -> list[datetime]:
     return found
 
 
-def _box(start: datetime, end: datetime, levels: Sequence[Decimal]) -> list[tuple[datetime, float]]:
-    low, high = float(levels[0]), float(levels[-1])
+def _box(start: datetime, end: datetime, low: float, high: float) -> list[tuple[datetime, float]]:
     return [(start, low), (start, high), (end, high), (end, low)]
 
 
@@ -206,12 +202,10 @@ def _points(steps: Iterable[Stretch]) -> list[tuple[datetime, float | None]]:
     return points
 
 
-def _apart(lines: Sequence[Line], *, least: Decimal) -> list[tuple[Line, datetime, Decimal]]:
-    """Return where each line's label stands: at its end, and no nearer to another than a label is high."""
-    placed: list[tuple[Line, datetime, Decimal]] = []
-    for line in sorted(lines, key=lambda line: -line.steps[-1][2]):
-        _, at, kw = line.steps[-1]
-        if placed:
-            kw = min(kw, placed[-1][2] - least)
-        placed.append((line, at, kw))
+def _apart(lines: Sequence[Line], texts: Sequence[str], *, least: Decimal) -> list[tuple[Line, str, Decimal]]:
+    """Return at which height each line's label stands: its end's, and no nearer to another than `least`."""
+    placed: list[tuple[Line, str, Decimal]] = []
+    for line, text in sorted(zip(lines, texts, strict=True), key=lambda pair: -pair[0].steps[-1][2]):
+        kw = line.steps[-1][2]
+        placed.append((line, text, min(kw, placed[-1][2] - least) if placed else kw))
     return placed

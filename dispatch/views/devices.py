@@ -20,6 +20,7 @@ from devices.registering import register_devices
 from dispatch import overrides
 from dispatch.models import OverrideAction, OverrideScope
 from dispatch.reading import devices as reading
+from dispatch.reading.found import read_found
 from dispatch.reading.overrides import read_reach
 from dispatch.reading.then import device_then
 from dispatch.reading.zones import page_zone, zone_name, zone_named
@@ -33,7 +34,8 @@ _PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9])?")
 def device_list(request: HttpRequest) -> HttpResponse:
     """List devices."""
     zone = page_zone(request)
-    context = {"list": reading.read_list(request.GET, now=timezone.now(), zone=zone), "zone": zone}
+    shown = reading.read_list(request.GET, now=timezone.now(), zone=zone)
+    context = {"list": shown, "found": read_found(), "zone": zone}
     return render(request, "dispatch/devices.html", context)
 
 

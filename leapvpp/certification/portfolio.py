@@ -97,6 +97,7 @@ def _device(name: str, *, label: str) -> Device:
         name=f"Certification: {name}",
         kind=DeviceKind.BATTERY if is_battery else DeviceKind.LOAD,
         driver="simulator",
+        settings={"says_charge": False},
         rated_power_kw=RATED_KW,
         energy_capacity_kwh=RATED_KW * 24 if is_battery else None,
         may_export=is_battery,

@@ -28,7 +28,14 @@ FAULTS = {
     "bowery-residences-thermostat-2": "SILENT",
     "katy-steel-service-line-1": "REJECT",
     "12-elm-street-worcester-wall": "ERROR",
+    "flushing-commons-hvac-2": "OFFLINE",
+    "pacific-crest-mall-hvac-2": "LIES",
+    "19-birch-lane-lowell-wall": "LIES",
+    "26-maple-avenue-quincy-wall": "WEAK",
+    "33-oak-terrace-salem-wall": "SOMEBODY_ELSE",
+    "40-mill-road-worcester-wall": "STUCK",
 }
+"""What is wrong with some: they keep schedules from them, or take them and do something else."""
 
 
 @dataclass(slots=True)

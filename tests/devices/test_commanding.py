@@ -6,13 +6,16 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from devices import commanding, queries
+from devices.claiming import release_claims
 from devices.commanding import RetryRefused, retry_command, run_due_commands
 from devices.domain.schedule import as_message
+from devices.drivers.base import Capabilities
 from devices.drivers.simulator import SimulatorDriver
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, SimulatedDevice
 from devices.scheduling import release, replace_schedules, withheld, withhold
 from devices.tasks import run_due_commands as task
 from tests.builders import NOW, at, device, segment
+from tests.devices.drivers import DyingDriver
 
 pytestmark = pytest.mark.django_db
 
@@ -138,6 +141,17 @@ def test_a_killed_worker_leaves_a_lost_attempt_and_the_command_is_taken_up_again
     outcomes = CommandAttempt.objects.order_by("pk").values_list("outcome", flat=True)
     assert list(outcomes) == ["LOST", "ACKNOWLEDGED"]
     assert battery.simulated.accepted_count == 1
+
+
+@pytest.mark.parametrize(("knows_versions", "tried"), [(True, 1), (False, 0)])
+def test_workers_that_start_take_up_what_the_dead_held(knows_versions, tried, settings, monkeypatch):
+    settings.DEVICE_DRIVERS = {"simulator": "tests.devices.drivers.DyingDriver"}
+    monkeypatch.setattr(DyingDriver, "capabilities", Capabilities(holds_schedule=knows_versions))
+    plan(device())
+    with pytest.raises(SystemExit):
+        run_due_commands(now=NOW)
+    assert release_claims(now=seconds(1)) == tried
+    assert bool(queries.waiting(now=seconds(1))) is knows_versions
 
 
 def test_an_older_version_still_under_way_changes_nothing_of_the_newer(monkeypatch):

@@ -65,7 +65,7 @@ def test_a_run_and_the_return_from_it_are_proven_by_what_the_device_says():
 
 def test_a_load_is_judged_by_what_it_took_before_it_prepared():
     load = device()
-    says(load, (-40, "9"), (-24, "4.0"), (-16, "4.2"), (-10, "6"))
+    says(load, (-40, "9"), *[(minute, "4.1") for minute in range(-30, -15, 4)], (-14, "6"))
     told(load, segments=[segment(0, 60, "2.5", precondition_from=at(-15), recover_until=at(75))], minute=-50)
     says(load, (3, "1.6"))
     assert looked(4) == [("RUN", "PROVEN", "Takes 1.6 kW, 2.5 kW less than before.")]
@@ -77,7 +77,7 @@ def test_a_load_is_judged_by_what_it_took_before_it_prepared():
 
 def test_the_same_planned_anew_goes_on_and_another_target_begins_anew_with_the_same_baseline():
     load = device()
-    says(load, (-10, "4.1"))
+    says(load, (-10, "4.1"), (-5, "4.1"))
     told(load, segments=[segment(0, 60, "2.5")])
     says(load, (3, "1.6"))
     looked(4)
@@ -151,10 +151,10 @@ def test_devices_that_cannot_prove_have_no_proofs_and_nothing_waits():
 def test_a_fleet_costs_as_many_statements_as_a_few_devices():
     def fleet(count: int, minute: float) -> int:
         some = [device() for _ in range(count)]
-        rows = [DeviceReading(one.pk, at(minute - 1), Decimal(4)) for one in some]
+        rows = [DeviceReading(one.pk, at(minute - 9 + n), Decimal(4)) for one in some for n in (0, 4, 8)]
         record_readings(rows, now=at(minute))
         told(*some, segments=[segment(minute, minute + 60, "2.5")], minute=minute - 1)
-        rows = [replace(row, at=at(minute + 3), power_kw=Decimal("1.5")) for row in rows]
+        rows = [replace(row, at=at(minute + 3), power_kw=Decimal("1.5")) for row in rows[::3]]
         record_readings(rows, now=at(minute + 4))
         with CaptureQueriesContext(connection) as queries:
             prove(now=at(minute + 4))

@@ -326,7 +326,7 @@ def test_the_slow_and_the_dead_keep_nobody_waiting(peers, began, settings):
     assert all(value(row).state == "ACKNOWLEDGED" for row in slow + others)
 
 
-def test_devices_that_never_answer_rest_and_take_no_turn_of_others(peers, began):
+def test_devices_that_do_not_answer_take_no_turn_of_others_and_rest(peers, began):
     driver = driver_named("values")
     silent = [one_of(peers, f"dead {number}", "dead", silent_tries=5) for number in range(40)]
     fine = one_of(peers, "fine")
@@ -343,7 +343,7 @@ def test_devices_that_never_answer_rest_and_take_no_turn_of_others(peers, began)
     watching.start()
     run_due_commands(now=began)
     watching.join()
-    assert most[0] <= driver.concurrency // 8
+    assert most[0] <= driver.concurrency // 4
 
     one = silent[0]
     plan(one, now=began + seconds(1), segments=((0, 60, "4"),))
@@ -391,8 +391,33 @@ def test_statements_do_not_grow_with_the_number_of_set_points(peers, began):
         peers.letting_go.clear()
         with CaptureQueriesContext(connection) as claiming:
             run = commanding._Run(began_at=began)
-            assert run._start_due(is_idle=True) == size
+            assert run._start_due() == size
         run.finish()
         counts.append((len(planning), len(claiming)))
     assert counts[0] == counts[1]
     assert DeviceSchedule.objects.filter(state="ACKNOWLEDGED").count() == 10
+
+
+def test_after_a_long_absence_a_value_is_told_anew_and_nobody_is_said_to_have_changed_it(peers, began):
+    row = one_of(peers)
+    plan(row, now=began)
+    run_due_commands(now=began)
+    peers.values.clear()  # it has lapsed on the device
+    run_due_commands(now=began + minutes(10))
+    assert CommandAttempt.objects.filter(outcome="ACKNOWLEDGED").count() == 2
+    assert (value(row).state, value(row).detail, value(row).renewed_at) == ("ACKNOWLEDGED", "", None)
+
+
+def test_five_tries_in_a_row_without_an_answer_make_a_device_rest(peers, began):
+    row = one_of(peers, fault="dead")
+    peers.letting_go.set()
+    plan(row, now=began)
+    now = began
+    for _ in range(5):
+        assert Device.objects.get().rests_until is None
+        run_due_commands(now=now)
+        tried, now = now, value(row).next_attempt_at
+    assert Device.objects.get().rests_until >= tried + seconds(30)
+    peers.faults["one"] = ""
+    run_due_commands(now=now)
+    assert (Device.objects.get().silent_tries, Device.objects.get().rests_until) == (0, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from devices.domain.alerts import Doubtful, Facts, Held, Kind, Line, subject_of, text_of, turns, wrong_now
@@ -18,7 +20,7 @@ def facts(*doubtful: Doubtful, **known) -> Facts:
 
 def doubt(verdict: str = "DEVIATES", **fields) -> Doubtful:
     """A proof since minute 0 that is not proven."""
-    values = {"is_normal": False, "found_changed": "", "was_proven": False} | fields
+    values: dict[str, Any] = {"is_normal": False, "found_changed": "", "was_proven": False} | fields
     return Doubtful(
         device_id=ONE, verdict=Verdict(verdict), sentence="Gives 3.1 of 4.5 kW.", since=at(0), **values
     )

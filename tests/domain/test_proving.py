@@ -133,6 +133,7 @@ CASES = [
         "Gives 4.2 of 4.5 kW.",
     ),
     (TOLD_TO_GIVE, [(2, "-4.5")], 10, "UNKNOWN", "Said nothing since 20:02 UTC."),
+    (TOLD_TO_GIVE, [(-900, "0")], 10, "UNKNOWN", "Said nothing since 2026-07-14 05:00 UTC."),
     (TOLD_TO_GIVE, [], 10, "UNKNOWN", "Never said what it takes."),
     (TOLD_TO_GIVE, [], 6, "AWAITED", "Counts from 20:02 UTC."),
     # back to normal

@@ -42,7 +42,7 @@ def test_the_portfolio_is_what_it_says_and_made_once(environment):
     assert Meter.objects.filter(participation="IDLE").count() == 1
     assert Meter.objects.filter(archived_at__isnull=False).count() == 1
     assert Device.objects.filter(meters__transmission_region="ERCOT").exists()
-    assert SimulatedDevice.objects.exclude(fault="").count() == 5
+    assert SimulatedDevice.objects.exclude(fault="").count() == 11
     assert User.objects.get(username=user).check_password(password)
 
     assert prepare(now=NOW) == (user, password)

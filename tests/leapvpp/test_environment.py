@@ -69,6 +69,7 @@ REFUSED = {
     "queue of another kind": ({"REDIS_URL": "http://localhost"}, "REDIS_URL is not understood"),
     "broker of another kind": ({"MQTT_URL": "tcp://localhost"}, "MQTT_URL is not understood"),
     "broker at no port": ({"MQTT_URL": "mqtt://localhost:many"}, "MQTT_URL is not understood"),
+    "chargers at no port": ({"OCPP_LISTEN": "::1:9000"}, "OCPP_LISTEN is '::1:9000'. Set it to host:port"),
     "a network that is none": (
         {"DEVICE_NETWORKS": "10.0.0.0/33"},
         "DEVICE_NETWORKS names '10.0.0.0/33'. Set it",
@@ -107,6 +108,7 @@ ACCEPTED = {
     "helping servers": {
         "REDIS_URL": "redis://127.0.0.1:6379/0",
         "MQTT_URL": "mqtt://127.0.0.1:1883",
+        "OCPP_LISTEN": "[::1]:9000",
         "EMAIL_URL": "smtp+tls://user:password@mail.example.com:587",
     },
     "PostgreSQL": {"DATABASE_URL": "postgres://me@127.0.0.1:5432/portal"},
@@ -133,9 +135,13 @@ def test_sense_is_accepted(changes, read_settings):
 
 
 def test_the_ports_of_the_database_and_the_helpers_are_closed_to_drivers(read_settings):
-    helpers = {"REDIS_URL": "redis://cache", "MQTT_URL": "mqtts://broker:9883"}
+    helpers = {
+        "REDIS_URL": "redis://cache",
+        "MQTT_URL": "mqtts://broker:9883",
+        "OCPP_LISTEN": "10.0.0.5:9100",
+    }
     read = read_settings(helpers | {"DATABASE_URL": "postgres://me@10.0.0.5/portal"})
-    assert read["DEVICE_CLOSED_PORTS"] == (5432, 6379, 9883)
+    assert read["DEVICE_CLOSED_PORTS"] == (5432, 6379, 9100, 9883)
 
 
 def test_the_command_line_says_the_sentence_without_a_traceback():

@@ -66,6 +66,14 @@ def test_with_a_broker_the_listener_must_be_seen_too(client, settings):
     assert client.get("/readyz").status_code == 200
 
 
+def test_with_chargers_the_central_system_must_be_seen_too(client, settings):
+    beat()
+    settings.OCPP_LISTEN = "127.0.0.1:9000"
+    assert client.get("/readyz").json()["checks"]["ocpp server"] == {"ok": False, "detail": "never seen"}
+    note_heartbeat(name="ocpp server", now=timezone.now())
+    assert client.get("/readyz").status_code == 200
+
+
 def test_a_scraper_reads_figures_with_a_viewers_key(client):
     beat()
     answer = client.get("/metrics", headers={**bearer("viewer"), "accept": "text/plain;version=0.0.4"})

@@ -30,6 +30,7 @@ ADMINS_ONLY = {
     "api:meter-list",
     "api:meter-detail",
     "api:meter-import",
+    "dispatch:device-dismiss",
     "dispatch:device-import",
     "dispatch:meter-import",
     "dispatch:meter-map",

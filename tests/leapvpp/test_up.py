@@ -26,12 +26,17 @@ def test_a_taken_port_is_refused_with_a_sentence(monkeypatch):
             call_command("up")
 
 
-WHAT_RUNS = {"portal": (False, "", 4), "demo": (True, "", 5), "with a broker": (False, "mqtt://127.0.0.1", 5)}
+WHAT_RUNS = {
+    "portal": (False, "", "", 4),
+    "demo": (True, "", "", 5),
+    "with a broker": (False, "mqtt://127.0.0.1", "", 5),
+    "with chargers": (False, "", "127.0.0.1:9000", 5),
+}
 
 
-@pytest.mark.parametrize(("demo", "mqtt_url", "names"), WHAT_RUNS.values(), ids=WHAT_RUNS)
-def test_what_runs(demo, mqtt_url, names, settings):
-    settings.MQTT_URL = mqtt_url
+@pytest.mark.parametrize(("demo", "mqtt_url", "ocpp_listen", "names"), WHAT_RUNS.values(), ids=WHAT_RUNS)
+def test_what_runs(demo, mqtt_url, ocpp_listen, names, settings):
+    settings.MQTT_URL, settings.OCPP_LISTEN = mqtt_url, ocpp_listen
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found = {program.name: program for program in programs(listener, demo=demo)}
         assert len(found) == names

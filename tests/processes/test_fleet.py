@@ -5,7 +5,6 @@ What counts is what the devices noted themselves: what each was told, in what or
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,16 +17,14 @@ import pytest
 from tests.bodies import group_body, text, timeslot
 from tests.processes.fleet import KEY, Fleet, fleet_portal, running_fleet
 from tests.processes.running import PATIENCE_SECONDS, Portal, wait_until
+from tests.processes.sizes import size
 
-SMALL = {"mqtt": 100, "http": 10, "modbus": 10}
-WHOLE = {"mqtt": 1000, "http": 20, "modbus": 20}
+SIZES = size({"mqtt": 100, "http": 10, "modbus": 10}, full={"mqtt": 1000, "http": 20, "modbus": 20})
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory) -> Iterator[Fleet]:
-    with running_fleet(
-        tmp_path_factory.mktemp("fleet"), **(WHOLE if os.environ.get("TORTURE") else SMALL)
-    ) as running:
+    with running_fleet(tmp_path_factory.mktemp("fleet"), **SIZES) as running:
         yield running
 
 
@@ -38,15 +35,15 @@ def portal(fleet, tmp_path_factory) -> Iterator[Portal]:
 
 
 def test_a_fleet_takes_a_dispatch_an_update_and_a_cancellation_under_load(fleet, portal, capsys):
-    size = len(fleet.meter_ids)
+    count = len(fleet.meter_ids)
     start = datetime.now(UTC).replace(microsecond=0)
     end, later = text(start + timedelta(hours=1)), text(start + timedelta(hours=2))
     slot = timeslot(
-        str(uuid4()), level="group", energy_kw=size, nomination_kw=None, start_time=text(start), end_time=end
+        str(uuid4()), level="group", energy_kw=count, nomination_kw=None, start_time=text(start), end_time=end
     )
     steps = [
         ("dispatch", slot, {"power_kw": 1, "until": end}),
-        ("update", slot | {"energy_kw": 2 * size, "end_time": later}, {"power_kw": 2, "until": later}),
+        ("update", slot | {"energy_kw": 2 * count, "end_time": later}, {"power_kw": 2, "until": later}),
         ("cancellation", slot | {"cancelled": True}, {"power_kw": None}),
     ]
     with load(portal):
@@ -57,10 +54,10 @@ def test_a_fleet_takes_a_dispatch_an_update_and_a_cancellation_under_load(fleet,
             assert answer.status_code == 202
             wait_until(lambda wanted=wanted: fleet.all_follow(**wanted), what=f"the {what}")
             with capsys.disabled():
-                print(f"\n{what}: {size} devices follow after {time.monotonic() - began:.2f} s")  # noqa: T201
+                print(f"\n{what}: {count} devices follow after {time.monotonic() - began:.2f} s")  # noqa: T201
     wait_until(lambda: all_acknowledged(portal), what="the acknowledgement of all")
     effects = fleet.effects()
-    assert len(effects) == size - len(fleet.sunspec.devices)
+    assert len(effects) == count - len(fleet.sunspec.devices)
     assert all(versions == [1, 2, 3] for versions in effects.values()), effects
     assert all(switches[-1] == "off" for switches in fleet.written()), fleet.written()
 

@@ -162,6 +162,7 @@ def _device(room: Room, *, site: Site, now: datetime) -> Device:
         name=f"{room.name} in the showroom",
         kind=room.kind,
         driver="simulator",
+        settings={"says_charge": False},  # what it has is part of the scenario
         site=site,
         rated_power_kw=Decimal(room.rated_kw),
         energy_capacity_kwh=None if room.energy_kwh is None else Decimal(room.energy_kwh),

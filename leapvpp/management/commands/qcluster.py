@@ -7,10 +7,13 @@ from importlib import import_module
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import connections
+from django.utils import timezone
 from django_q.conf import Conf
 from django_q.management.commands import qcluster
 
-from leapvpp.queue import CLUSTERS
+from devices.claiming import release_claims
+from leapvpp.queue import CLUSTERS, COMMANDS
 
 
 class Command(qcluster.Command):
@@ -24,6 +27,8 @@ class Command(qcluster.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         """Load the tasks before the cluster forks, and keep them out of the collector's way.
 
+        Commands that the workers before this cluster took with them are tried again at once.
+
         Raises: CommandError for a cluster that there is not; and for --name, which comes too late here.
         """
         found = {cluster.name: cluster for cluster in CLUSTERS}.get(Conf.CLUSTER_NAME)
@@ -32,6 +37,9 @@ class Command(qcluster.Command):
             raise CommandError(f"Name the cluster with Q_CLUSTER_NAME={names}.")
         for name in found.tasks:
             import_module(name)
+        if found is COMMANDS:
+            release_claims(now=timezone.now())
+            connections.close_all()  # the cluster forks
         gc.collect()
         gc.freeze()
         super().handle(*args, **options)

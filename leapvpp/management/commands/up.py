@@ -138,7 +138,7 @@ def migrate() -> None:
 
 
 def programs(listener: socket.socket, *, demo: bool) -> list[Program]:
-    """Return what to run: web on the held socket, workers, dispatcher, and what MQTT and the demo need."""
+    """Return what to run: web on the held socket, workers, dispatcher, and what is set beside them."""
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     found = [
         Program(name="web", argv=web_command(listener.fileno()), pass_fds=(listener.fileno(),)),
@@ -147,6 +147,8 @@ def programs(listener: socket.socket, *, demo: bool) -> list[Program]:
     ]
     if settings.MQTT_URL:
         found.append(Program(name="mqtt listener", argv=[*manage, "mqtt_listener"]))
+    if settings.OCPP_LISTEN:
+        found.append(Program(name="ocpp server", argv=[*manage, "ocpp_server"]))
     if demo:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         found.append(Program(name="demo", argv=[*manage, "demo_feed", "--url", address]))

@@ -1,0 +1,167 @@
+"""The central system's only way to the database: one thread, whole batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from django.db import Error, InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from devices.domain.metering import Metered
+from devices.drivers.ocpp import ChargerSettings, read_settings
+from devices.models import Device
+from devices.reporting import Report, Status, record_reports
+from devices.telemetry import DeviceReading, record_readings
+from leapvpp.health import OCPP_SERVER, note_heartbeat
+
+logger = logging.getLogger(__name__)
+
+DRIVER: Final = "ocpp"
+BEAT_EVERY = timedelta(seconds=5)
+MISSED_AFTER: Final = timedelta(minutes=2)
+"""How long after the start chargers may take to come back before those that did not are offline."""
+LOOK_FOR_MISSING_EVERY: Final = timedelta(minutes=1)
+BATCH: Final = 500
+MOST_READINGS: Final = 20_000
+
+
+class Away(Exception):
+    """The database does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A registered charger; `version` is the newest that was made for it."""
+
+    device_id: int
+    external_id: str
+    version: int
+    settings: ChargerSettings | None
+
+    def is_let_in_as(self, now_known: Known | None) -> bool:
+        """Say whether what is known now would let the same charger in with the same password."""
+        if now_known is None or self.settings is None or now_known.settings is None:
+            return False
+        return (self.device_id, self.settings.password) == (now_known.device_id, now_known.settings.password)
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What waits to be written: of each charger whether it is there, and readings up to a limit."""
+
+    presence: dict[str, bool] = field(default_factory=dict)
+    readings: dict[tuple[int, datetime], Metered] = field(default_factory=dict)
+    dropped: int = 0
+
+    def note_presence(self, external_id: str, *, is_online: bool) -> None:
+        """Keep whether a charger is there, in place of what waited."""
+        self.presence[external_id] = is_online
+
+    def note_reading(self, device_id: int, metered: Metered) -> None:
+        """Keep a reading; drop it when too many wait."""
+        if len(self.readings) >= MOST_READINGS:
+            self.dropped += 1
+            return
+        self.readings[device_id, metered.at] = metered
+
+    def take(self) -> tuple[dict[str, bool], dict[tuple[int, datetime], Metered]]:
+        """Take out a batch to write."""
+        presence = {name: self.presence.pop(name) for name in list(self.presence)[:BATCH]}
+        readings = {key: self.readings.pop(key) for key in list(self.readings)[:BATCH]}
+        return presence, readings
+
+    def put_back(self, presence: dict[str, bool], readings: dict[tuple[int, datetime], Metered]) -> None:
+        """Put back what could not be written, behind what was said anew meanwhile."""
+        self.presence = presence | self.presence
+        for key, metered in readings.items():
+            if len(self.readings) < MOST_READINGS:
+                self.readings.setdefault(key, metered)
+
+
+class Writer:
+    """Reads and writes rows, always from one thread."""
+
+    def __init__(self) -> None:
+        self.began_at = timezone.now()
+        self.beaten_at = self.began_at - BEAT_EVERY
+        self.looked_at = self.began_at
+
+    def look_up(self, names: Collection[str]) -> dict[str, Known]:
+        """Return the registered chargers of these names, in one query.
+
+        Raises:
+            Away: the database does not answer.
+        """
+        rows = Device.objects.filter(driver=DRIVER, external_id__in=names)
+        try:
+            values = list(rows.values_list("external_id", "pk", "schedule_version", "settings"))
+        except Error as error:
+            connection.close()
+            raise Away from error
+        return {
+            name: Known(device_id, name, version, _settings(settings))
+            for name, device_id, version, settings in values
+        }
+
+    def write(
+        self,
+        presence: dict[str, bool],
+        readings: dict[tuple[int, datetime], Metered],
+        *,
+        connected: Collection[str],
+    ) -> bool:
+        """Write a batch and, when it is time, the heartbeat; return whether the batch is dealt with."""
+        now = timezone.now()
+        try:
+            if presence:
+                reports = [Report(name, Status(is_online)) for name, is_online in presence.items()]
+                record_reports(reports, driver_name=DRIVER, now=now)
+            if readings:
+                record_readings(_as_readings(readings), now=now)
+            if now - self.beaten_at >= BEAT_EVERY:
+                note_heartbeat(name=OCPP_SERVER, now=now)
+                self.beaten_at = now
+            self._note_missing(connected, now=now)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("The database does not answer: %s", error)
+            connection.close()
+            return False
+        except Error:
+            logger.exception("%s reports of chargers cannot be written", len(presence) + len(readings))
+            connection.close()
+        return True
+
+    def _note_missing(self, connected: Collection[str], *, now: datetime) -> None:
+        """Note as offline who was there when an earlier central system was killed, and never came back."""
+        if now - self.looked_at < LOOK_FOR_MISSING_EVERY or now - self.began_at < MISSED_AFTER:
+            return
+        self.looked_at = now
+        there = Device.objects.filter(driver=DRIVER, is_online=True)
+        missing = [pk for pk, name in there.values_list("pk", "external_id") if name not in connected]
+        if missing:
+            Device.objects.filter(pk__in=missing).update(is_online=False)
+
+
+def _settings(stored: object) -> ChargerSettings | None:
+    try:
+        return read_settings(stored) if isinstance(stored, dict) else None
+    except msgspec.ValidationError:
+        return None
+
+
+def _as_readings(readings: dict[tuple[int, datetime], Metered]) -> Sequence[DeviceReading]:
+    return [
+        DeviceReading(
+            device_id=device_id,
+            at=at,
+            power_kw=metered.power_kw,
+            energy_kwh=metered.energy_kwh,
+            state_of_charge_percent=metered.charge_percent,
+        )
+        for (device_id, at), metered in readings.items()
+    ]
