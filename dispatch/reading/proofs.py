@@ -50,7 +50,7 @@ def latest_run_state(device: str, *, start: datetime, end: datetime) -> Subquery
     return Subquery(proofs.order_by("-since", "-id").values("state")[:1])
 
 
-def open_run_state(device: str) -> Subquery:
-    """Select the state of the run that a device is in now, if it is looked at; `device` names its id."""
-    proofs = Proof.objects.filter(device_id=OuterRef(device), is_open=True, kind=ProofKind.RUN)
-    return Subquery(proofs.values("state")[:1])
+def devices_running(*states: ProofState) -> QuerySet[Any]:
+    """Select the ids of the devices whose run is looked at now, in these states or in any."""
+    proofs = Proof.objects.filter(is_open=True, kind=ProofKind.RUN)
+    return (proofs.filter(state__in=states) if states else proofs).values("device_id")
