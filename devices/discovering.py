@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from devices.discovery_models import FoundConfig, FoundDevice
 from devices.domain.discovery import Announcement, Found
@@ -39,17 +39,20 @@ def waiting_devices() -> QuerySet[FoundDevice]:
 def record_announcements(announcements: Sequence[Announcement], *, now: datetime) -> int:
     """Write what was announced, each topic once, and return how many devices are new.
 
-    A constant number of statements.
+    A constant number of statements, always in the same order: other listeners write the same.
     1. What was taken back: who announces nothing more has gone, and is offline.
     2. Who is new becomes a device, as long as not too many wait.
     3. Who announces something else than before is changed, where nobody else wrote.
     """
-    _take_back([each.topic for each in announcements if each.found is None], now=now)
     wanted = _together(announcements)
-    rows = Device.objects.select_for_update(no_key=True).filter(external_id__in=wanted).order_by("pk")
+    taken_back = [each.topic for each in announcements if each.found is None]
+    theirs = FoundConfig.objects.filter(topic__in=taken_back).values_list("found__device_id", flat=True)
+    concerned = Q(external_id__in=wanted) | Q(pk__in=set(theirs))
+    rows = Device.objects.select_for_update(no_key=True).filter(concerned).order_by("pk")
     known = {device.external_id: device for device in rows}
+    _take_back(taken_back, now=now)
     new = _add({name: found for name, found in wanted.items() if name not in known}, now=now)
-    devices = list(known.values()) + new
+    devices = [each for each in (*known.values(), *new) if each.external_id in wanted]
     held = {each.device_id: each for each in FoundDevice.objects.filter(device__in=devices)}
     found = {each.external_id: held[each.pk] for each in devices if each.pk in held}
     _follow({name: wanted[name] for name in found if name in known}, found=found, known=known, now=now)
@@ -102,7 +105,7 @@ def _add(wanted: Mapping[str, Found], *, now: datetime) -> list[Device]:
     if not wanted:
         return []
     room = max(0, MOST_WAITING - waiting_devices().count())
-    names = list(wanted)[:room]
+    names = sorted(wanted)[:room]
     if left := len(wanted) - len(names):
         logger.warning(
             "%s devices announced at the broker are left out: %s wait to be mapped or dismissed",
@@ -182,7 +185,7 @@ def _remember_topics(announcements: Sequence[Announcement], *, found: Mapping[st
     for found_id in topics.values():
         counts[found_id] = counts.get(found_id, 0) + 1
     new = []
-    for topic, found_id in rows.items():
+    for topic, found_id in sorted(rows.items()):
         if topic not in topics and counts.get(found_id, 0) < MOST_CONFIGS:
             counts[found_id] = counts.get(found_id, 0) + 1
             new.append(FoundConfig(topic=topic, found_id=found_id))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import transaction
 
@@ -48,7 +48,7 @@ class _Simulated:
 
 
 def step_devices(*, now: datetime) -> int:
-    """Step every simulated device that is due up to the latest half minute, and return how many were.
+    """Step every simulated device that is due, up to the latest half minute, and return how many were.
 
     Ends after a third of a minute even if more is due: what is left is woken again.
     """
@@ -87,6 +87,7 @@ def _add_missing(*, now: datetime) -> None:
     SimulatedDevice.objects.bulk_create(
         [SimulatedDevice(device_id=pk, due_at=now) for pk in missing], ignore_conflicts=True
     )
+    SimulatedDevice.objects.filter(device__driver=DRIVER, due_at__isnull=True).update(due_at=now)
 
 
 @transaction.atomic
@@ -154,18 +155,21 @@ def _simulated(row: SimulatedDevice, *, at: datetime) -> _Simulated:
 
 
 def _condition(row: SimulatedDevice, *, machine: Machine, at: datetime) -> Condition:
-    if not row.physics:
+    held = physics.read_condition(row.physics)
+    if held is None:
         new = physics.begin(machine, at=at)
         percent = row.device.state_of_charge_percent
         return new if percent is None else physics.charged_to(machine, new, percent=float(percent))
-    held = physics.read_condition(row.physics)
     if at - held.at <= LONGEST_PAUSE:
         return held
     return physics.begin(machine, at=at, energy_kwh=held.energy_kwh)
 
 
 def _zone(device: Device) -> tzinfo:
-    return ZoneInfo(device.site.timezone) if device.site else UTC
+    try:
+        return ZoneInfo(device.site.timezone) if device.site else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC  # no place of one device may keep all others from being stepped
 
 
 def _step(one: _Simulated, *, until: datetime) -> list[DeviceReading]:

@@ -100,6 +100,7 @@ class Listener:
         self.inbox = Inbox()
         self.announcements = Announcements(settings.MQTT_DISCOVERY)
         self.client: aiomqtt.Client | None = None
+        self.asking: asyncio.Task[None] | None = None
         self.is_full = asyncio.Event()
         self.is_stopping = asyncio.Event()
         # One thread, and so one connection to the database.
@@ -185,7 +186,7 @@ class Listener:
         if is_over:
             self.announcements.done(batch)
         if has_new and self.client is not None and not self.is_stopping.is_set():
-            await ask_who_is_there(self.client)
+            self.asking = asyncio.create_task(ask_who_is_there(self.client))
 
 
 class Writer:

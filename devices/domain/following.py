@@ -34,13 +34,14 @@ class Doing:
     """What is asked of a device at a moment; `target_kw` None is the maximum.
 
     `mode`: normal, prepare, curtail, discharge, export or idle. `share`: how much of it, from 0 to 1, while
-    it ramps or recovers. `is_gradual`: that changes by and by.
+    it ramps or recovers. `is_gradual`: that changes by and by. `since`: when the run began, as planned.
     """
 
     mode: str = "normal"
     target_kw: float | None = None
     share: float = 1.0
     is_gradual: bool = False
+    since: datetime | None = None
 
     @property
     def is_running(self) -> bool:
@@ -53,9 +54,10 @@ NORMAL: Final = Doing()
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One segment, with `[ramps_from, full_at)` of the run it is in."""
+    """One segment, with the begin and `[ramps_from, full_at)` of the run it is in."""
 
     prepares_from: datetime
+    run_from: datetime
     start: datetime
     end: datetime
     recovered_at: datetime
@@ -102,11 +104,11 @@ def _within(task: _Task, at: datetime, *, is_stuck: bool) -> Doing:
         return Doing("prepare")
     if at >= task.end:
         left = 1.0 if is_stuck else (task.recovered_at - at) / (task.recovered_at - task.end)
-        return Doing(task.mode, task.target_kw, left, is_gradual=True)
+        return Doing(task.mode, task.target_kw, left, is_gradual=True, since=task.run_from)
     if at < task.full_at:
         share = (at - task.ramps_from) / (task.full_at - task.ramps_from)
-        return Doing(task.mode, task.target_kw, share, is_gradual=True)
-    return Doing(task.mode, task.target_kw)
+        return Doing(task.mode, task.target_kw, share, is_gradual=True, since=task.run_from)
+    return Doing(task.mode, task.target_kw, since=task.run_from)
 
 
 def read_orders(message: Mapping[str, Any], *, since: datetime | None, fault: Fault | None) -> Orders:
@@ -137,10 +139,12 @@ def _task(segment: Mapping[str, Any], earlier: Sequence[_Task]) -> _Task:
     start, end = datetime.fromisoformat(segment["start"]), datetime.fromisoformat(segment["end"])
     recovered_at = datetime.fromisoformat(segment.get("recover_until") or segment["end"])
     ramps_from, full_at = start, start + timedelta(seconds=segment.get("ramp_seconds") or 0)
-    if earlier and earlier[-1].end == start and full_at == start:
-        ramps_from, full_at = earlier[-1].ramps_from, earlier[-1].full_at
+    before = earlier[-1] if earlier and earlier[-1].end == start else None
+    if before and full_at == start:
+        ramps_from, full_at = before.ramps_from, before.full_at
     return _Task(
         prepares_from=datetime.fromisoformat(segment.get("precondition_from") or segment["start"]),
+        run_from=before.run_from if before else start,
         start=start,
         end=end,
         recovered_at=recovered_at,

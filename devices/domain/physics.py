@@ -63,9 +63,12 @@ class Condition:
         return stored
 
 
-def read_condition(stored: Mapping[str, Any]) -> Condition:
-    """Return what `as_stored` made."""
-    return msgspec.convert(stored, Condition)
+def read_condition(stored: Mapping[str, Any]) -> Condition | None:
+    """Return what `as_stored` made; None for what it did not, or not as it does now."""
+    try:
+        return msgspec.convert(stored, Condition)
+    except msgspec.ValidationError:
+        return None
 
 
 def seed_of(external_id: str) -> int:
@@ -303,7 +306,10 @@ class _Battery:
 
 
 class _Charger:
-    """Cars come, need energy and leave, three times a day; curtailed, they take it later if they stay."""
+    """Cars come, need energy and leave, three times a day; curtailed, they take it later if they stay.
+
+    One that comes in the middle of a run waits for its end: it was not there to take less than before.
+    """
 
     ROUND = timedelta(hours=8)
 
@@ -333,8 +339,10 @@ class _Charger:
         if level <= NOTHING_LEFT or not comes_at <= at < leaves_at:
             return _Decision(0.0, 0.0)
         usual = self.machine.rated_kw * (0.96 + 0.02 * _noise(self.machine, at))
-        is_curtailed = doing.is_running and doing.mode != "idle"
-        power = usual - _asked_kw(doing, most=usual) if is_curtailed else usual
+        power = usual
+        if doing.is_running and doing.mode != "idle":
+            waits = doing.since is not None and comes_at > doing.since
+            power = usual * (1 - doing.share) if waits else usual - _asked_kw(doing, most=usual)
         return _Decision(level, power, _after(at, hours=level / power) if power > 0 else None)
 
     def _session(self, at: datetime) -> tuple[datetime, datetime, float]:

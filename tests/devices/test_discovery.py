@@ -120,7 +120,7 @@ def test_only_so_many_wait_and_dismissing_makes_room(monkeypatch, caplog):
     first = Device.objects.earliest("pk")
 
     assert dismiss(device_id=first.pk, now=NOW) and not dismiss(device_id=first.pk, now=NOW)
-    assert announce(Found(first.external_id), Found("more")) == 1
+    assert announce(Found(first.external_id), Found("more"), Found("and more")) == 1
     assert (waiting_devices().count(), Device.objects.count()) == (3, 4)
 
 

@@ -158,3 +158,6 @@ def test_it_waits_only_when_it_is_told_to_and_something_is_simulated(settings):
     Device.objects.update(driver="mqtt")
     step_devices(now=at(0))
     assert (waiting(now=at(99)), powers(one)) == ((), [])
+    Device.objects.update(driver="simulator")
+    step_devices(now=at(100))
+    assert len(powers(one)) == 1

@@ -60,11 +60,12 @@ def mean_kw(one, told, first, last):
     kind=st.sampled_from(KINDS),
     name=st.text(max_size=8),
     kw=st.sampled_from([None, "0", "3.7", "25"]),
+    rated=st.sampled_from([10.0, 0.0, 0.7, 900.0]),
     fault=st.sampled_from([None, *Fault]),
     cuts=st.lists(st.floats(0.001, 239), max_size=12),
 )
-def test_how_time_is_cut_into_steps_makes_no_difference(kind, name, kw, fault, cuts):
-    one = machine(kind, name)
+def test_how_time_is_cut_into_steps_makes_no_difference(kind, name, kw, rated, fault, cuts):
+    one = machine(kind, name, rated_kw=rated)
     told = orders(
         shaped(kind, kw, precondition_from=at(11.2), ramp_seconds=95, recover_until=at(90)), fault=fault
     )
@@ -86,6 +87,7 @@ def test_what_is_stored_goes_on_where_it_was(kind):
     before = runs(one, told, [40])[40]
 
     assert read_condition(before.as_stored()) == before
+    assert read_condition({}) is None and read_condition({**before.as_stored(), "level": "full"}) is None
 
 
 @pytest.mark.parametrize("kind", ["BATTERY", "THERMOSTAT", "HVAC", "WATER_HEATER", "GENERATOR", "LOAD"])
@@ -153,6 +155,16 @@ def test_what_a_car_did_not_get_it_takes_later():
 
     usual, later = runs(one, orders(), [comes_at + 470])[comes_at + 470], runs(one, held, [comes_at + 470])
     assert later[comes_at + 470].energy_kwh == pytest.approx(usual.energy_kwh, abs=0.6)
+
+
+def test_a_car_that_comes_in_the_middle_of_a_run_waits():
+    one = machine("EV_CHARGER")
+    day = list(runs(one, orders(), range(1440)).values())
+    comes_at = next(n for n in range(60, 1440) if day[n].power_kw > 9 and day[n - 1].power_kw == 0)
+    held = orders(segment(comes_at - 30, comes_at, "1"), segment(comes_at, comes_at + 20, "2"))
+
+    found = runs(one, held, [comes_at - 5, comes_at + 10, comes_at + 21])
+    assert [round(each.power_kw) for each in found.values()] == [0, 0, 10]
 
 
 @pytest.mark.parametrize("kind", ["BATTERY", "LOAD"])
