@@ -117,14 +117,13 @@ def _alerts() -> list[Need]:
     if not row["devices"]:
         return []
     is_bad = bool(row["unrestored"])
+    still = words.counted(row["unrestored"], one="device is", many="devices are")
     return [
         Need(
             icon="bad" if is_bad else "warn",
             kind="bad" if is_bad else "warn",
             title=f"{words.counted(row['devices'], one='device')} with an alert",
-            text="Not back to normal after their run."
-            if is_bad
-            else "Not verified, or offline before a run.",
+            text=f"{still} not back to normal." if is_bad else "Not verified, or offline before a run.",
             verb="See",
             href="/alerts/",
             since=row["since"],
