@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from devices.models import (
 )
 from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
-from devices.watching import ALERTS, claim_look
+from devices.watching import ALERTS, claim_look, hold_look
 from meters.among import Ids
 
 logger = logging.getLogger(__name__)
@@ -44,18 +44,16 @@ MOST_IN_PAYLOAD: Final = 100
 LONGEST_NOTE: Final = 500
 
 
-@transaction.atomic
 def watch_alerts(*, now: datetime) -> Turns | None:
     """Raise what is wrong and clear what is not any more; None if that was looked at just before.
 
-    1. Compare what is known of the devices with the open alerts, and write the difference.
-    2. Write messages about what nobody was told yet, at most one a minute of a kind and channel.
+    1. Find what is wrong, outside of the transaction that writes.
+    2. Compare it with the open alerts and write the difference, one look at a time.
+    3. Write messages about what nobody was told yet, at most one a minute of a kind and channel.
     """
     if not claim_look(ALERTS, again_at=now + LOOK_EVERY, now=now):
         return None
-    found = domain.turns(domain.wrong_now(_facts(now=now), now=now), _held())
-    _write(found, now=now)
-    _tell(now=now)
+    found = _write(domain.wrong_now(_facts(now=now), now=now), now=now)
     if found.raised or found.cleared:
         logger.info("Alerts raised: %s, cleared: %s", len(found.raised), len(found.cleared))
     return found
@@ -150,16 +148,37 @@ def _held() -> dict[Key, Held]:
     return {(device_id, Kind(kind)): Held(pk, text) for device_id, kind, pk, text in rows}
 
 
-def _write(found: Turns, *, now: datetime) -> None:
+@transaction.atomic
+def _write(wrong: Mapping[Key, str], *, now: datetime) -> Turns:
+    hold_look(ALERTS)
+    found = domain.turns(wrong, _held())
+    back = _cleared_lately(found, now=now)
+    Alert.objects.filter(pk__among=Ids(back.values())).update(cleared_at=None)
+    update_rows(Alert, ["text"], ((found.raised[key], pk) for key, pk in back.items()))
     Alert.objects.bulk_create(
         (
             Alert(device_id=device_id, kind=kind.value, text=text, raised_at=now)
             for (device_id, kind), text in found.raised.items()
+            if (device_id, kind) not in back
         ),
         batch_size=500,
     )
     Alert.objects.filter(pk__among=Ids(found.cleared)).update(cleared_at=now)
     update_rows(Alert, ["text"], ((text, pk) for pk, text in found.reworded.items()))
+    _tell(now=now)
+    return found
+
+
+def _cleared_lately(found: Turns, *, now: datetime) -> dict[Key, int]:
+    """Return the rows of alerts that come back soon after they cleared."""
+    rows = Alert.objects.filter(
+        device_id__among=Ids({device_id for device_id, _ in found.raised}),
+        cleared_at__gt=now - domain.SAME_WITHIN,
+    ).order_by("pk")
+    cleared = {
+        (device_id, Kind(kind)): pk for device_id, kind, pk in rows.values_list("device_id", "kind", "pk")
+    }
+    return {key: pk for key, pk in cleared.items() if key in found.raised}
 
 
 def _tell(*, now: datetime) -> None:

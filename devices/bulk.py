@@ -118,14 +118,16 @@ def as_table(
     parts = ", ".join(
         f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(columns)
     )
-    as_text = json.dumps([[_in_json(value) for value in row] for row in rows])
+    times = {value for row in rows for value in row if isinstance(value, datetime)}
+    texts = {value: connection.ops.adapt_datetimefield_value(value) for value in times}
+    as_text = json.dumps([[_in_json(value, texts) for value in row] for row in rows])
     return f"(SELECT {parts} FROM json_each(%s)) AS {table}", [as_text]  # noqa: S608 - names are ours
 
 
-def _in_json(value: object) -> object:
+def _in_json(value: object, texts: Mapping[datetime, str | None]) -> object:
     """Return a value as SQLite would hold it."""
     if isinstance(value, datetime):
-        return connection.ops.adapt_datetimefield_value(value)
+        return texts[value]
     return str(value) if isinstance(value, Decimal) else value
 
 

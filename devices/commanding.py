@@ -21,7 +21,7 @@ from devices import queue
 from devices.claiming import claim, deliveries_for, lock_due
 from devices.drivers.base import Answer
 from devices.failing import note_failed
-from devices.lanes import Flow, Traffic
+from devices.lanes import Flow, Lane, Traffic
 from devices.models import (
     OPEN_COMMAND_STATES,
     AttemptOutcome,
@@ -32,7 +32,7 @@ from devices.models import (
     DeviceSchedule,
     ScheduleState,
 )
-from devices.outcomes import acknowledge, keep_measured, note_answered, record, refuse
+from devices.outcomes import Results, acknowledge, keep_measured, note_answered, record, refuse
 from devices.queries import FIRST_TRY_TO_STOP, due_commands, lost_attempts, may_be_tried, may_leave
 
 logger = logging.getLogger(__name__)
@@ -88,8 +88,7 @@ class _Run:
                 return self._tried
             arrived = self._traffic.arrived(within_seconds=0 if started else LOOKS_AGAIN_AFTER_SECONDS)
             for lane, results in arrived.items():
-                record(results, abilities=lane.abilities, now=self._now)
-                keep_measured(results, now=self._now)
+                self._record(lane, results)
 
     @property
     def _passed(self) -> float:
@@ -98,6 +97,10 @@ class _Run:
     @property
     def _now(self) -> datetime:
         return self._began_at + timedelta(seconds=self._passed)
+
+    def _record(self, lane: Lane, results: Results) -> None:
+        record(results, abilities=lane.abilities, now=self._now)
+        keep_measured(results, now=self._now)
 
     def _start_due(self) -> int:
         """Start what is due and return how much that was."""
@@ -154,7 +157,7 @@ class _Run:
         self._tried += len(tries)
         if lane.is_inline:
             results = [(tries[position], result) for position, result in lane.carry_inline(deliveries)]
-            record(results, abilities=lane.abilities, now=self._now)
+            self._record(lane, results)
         else:
             self._traffic.send(lane, flow, tries, deliveries)
         logger.info("Commands tried: %s by %s", len(tries), driver_name)
@@ -177,17 +180,18 @@ def retry_command(*, command_id: int, now: datetime) -> None:
 @transaction.atomic
 def retry_commands(*, command_ids: Collection[int], now: datetime) -> int:
     """Try commands again at once, those of them that may be, and return how many. Two statements."""
-    Device.objects.filter(commands__in=command_ids).update(rests_until=None)
     current = DeviceSchedule.objects.filter(superseded_at__isnull=True)
     # Not by a join: the state must be looked at again after waiting for whoever supersedes a command.
-    changed = Command.objects.filter(
+    wanted = Command.objects.filter(
         may_leave(now=now),
         pk__in=command_ids,
         state__in=OPEN_COMMAND_STATES,
         due_at__lte=now,
         expires_at__gt=now,
         schedule__in=current,
-    ).update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
+    )
+    Device.objects.filter(pk__in=wanted.values("device")).update(rests_until=None)
+    changed = wanted.update(state=CommandState.PENDING, next_attempt_at=now, finished_at=None)
     if changed:
         queue.wake_commands()
     return changed

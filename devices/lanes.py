@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_WITHOUT_DRIVER: Final = 500
 LEASE_MARGIN_SECONDS: Final = 5
-FILLED_AGAIN_AFTER_SECONDS: Final = 0.05
+FILLED_AGAIN_AFTER_SECONDS: Final = 0.2
 SHORTEST_TRY_SECONDS: Final = 10.0
 LONGEST_TRY_SECONDS: Final = 40.0
 """A worker's time limit leaves room for no more, whatever a driver says."""

@@ -55,7 +55,10 @@ def record(results: Results, *, abilities: Capabilities, now: datetime) -> None:
     in_time = [(one, result) for one, result in results if one.command.device_id not in late]
     _note_presence(in_time, now=now)
     Device.objects.filter(pk__in=[one.command.device_id for one, _ in in_time]).update(busy_until=None)
-    _record_set_points(results, abilities=abilities, now=now)
+    _record_set_points(in_time, abilities=abilities, now=now)
+    for one, result in results:
+        _end(one, result, now=now)
+    _end_attempts([one for one, _ in results])
     _send_again(late, now=now)
 
 
@@ -222,8 +225,6 @@ def _record_set_points(results: Results, *, abilities: Capabilities, now: dateti
     owned = _owned(results)
     mine = [(one, result) for one, result in results if one.command.pk in owned]
     was = {one.command.pk: (one.command.state, one.command.proof) for one, _ in mine}
-    for one, result in results:
-        _end(one, result, now=now)
     for one, result in mine:
         one.command.claimed_until = None
         if one.command.kind == CommandKind.CLEAR:
@@ -241,7 +242,6 @@ def _record_set_points(results: Results, *, abilities: Capabilities, now: dateti
     _schedules_failed([one.schedule_id for one in turned if one.state == CommandState.FAILED], now=now)
     _store(moved, _TOLD)
     _store([command for command in moved if command.proof != was[command.pk][1]], ["proof"])
-    _end_attempts([one for one, _ in results])
     _note_failed_renewals([(one, result) for one, result in mine if one.attempt is None], now=now)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, Expression, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, JSONObject
 
 from devices.bulk import update_rows
@@ -59,28 +59,36 @@ def prove(*, now: datetime) -> int:
     return judged
 
 
-@transaction.atomic
 def follow_runs(*, now: datetime) -> Changes | None:
-    """Begin and end proofs by what devices are to do now; None if that was looked at just before."""
+    """Begin and end proofs by what devices are to do now; None if that was looked at just before.
+
+    What there is to do is read outside of the transaction that writes: on SQLite that would hold up everybody
+    else. Whoever looks too slowly and meets the next look writes nothing twice.
+    """
     if not claim_look(RUNS, again_at=now + LOOK_EVERY, now=now):
         return None
     in_effect, open_proofs = _in_effect(now=now), _open_proofs()
     stopped = [key for key, proof in open_proofs.items() if not proof.is_normal and key not in in_effect]
     found = changes(in_effect, open_proofs, stopped_at=_told_at(stopped), now=now)
+    if found.runs or found.normals or found.longer:
+        _write(found, usual_kw=_usual_kw(found.runs), now=now)
+        logger.info("Proofs begun: %s runs, %s returns", len(found.runs), len(found.normals))
+    return found
+
+
+@transaction.atomic
+def _write(found: Changes, *, usual_kw: Mapping[int, Decimal], now: datetime) -> None:
     _close(found.ended, detail="The run ended before it counted.")
     _close(found.overtaken, detail="The next run began before it was proven.")
     _lengthen(found.longer)
-    usual = _baselines(found.runs)
     Proof.objects.bulk_create(
         [
-            *(_run(each, usual_kw=usual.get(each.device_id), now=now) for each in found.runs),
+            *(_run(each, usual_kw=usual_kw.get(each.device_id), now=now) for each in found.runs),
             *(_normal(each, now=now) for each in found.normals),
         ],
         batch_size=500,
+        ignore_conflicts=True,
     )
-    if found.runs or found.normals:
-        logger.info("Proofs begun: %s runs, %s returns", len(found.runs), len(found.normals))
-    return found
 
 
 def can_prove() -> Q:
@@ -94,15 +102,23 @@ def with_proofs(commands: QuerySet[Command]) -> QuerySet[Any]:
     That is the proof of a run that began while the command counted, or of a return to normal for one that
     clears. What a command itself read back is in its own columns.
     """
+    return commands.annotate(proven=_newest(JSONObject(state="state", how="how", detail="detail")))
+
+
+def with_proof_ids(commands: QuerySet[Command]) -> QuerySet[Any]:
+    """Add `proof_id`: that of the newest proof of what each command told, as above, or null."""
+    return commands.annotate(proof_id=_newest(F("pk")))
+
+
+def _newest(what: Expression | F) -> Case:
     over_at = Coalesce(OuterRef("schedule__superseded_at"), OuterRef("expires_at"))
     proofs = Proof.objects.filter(device=OuterRef("device"), since__lt=over_at).order_by("-since", "-pk")
-    words = JSONObject(state="state", how="how", detail="detail")
     told_from = Coalesce(OuterRef("starts_at"), OuterRef("created_at"))
     runs = proofs.filter(kind=ProofKind.RUN, ends_at__gt=told_from)
     normals = proofs.filter(kind=ProofKind.NORMAL, since__gte=OuterRef("due_at"))
-    is_clear = When(kind=CommandKind.CLEAR, then=Subquery(normals.values(words=words)[:1]))
+    is_clear = When(kind=CommandKind.CLEAR, then=Subquery(normals.values(found=what)[:1]))
     # A schedule's run may have begun under an older version; what a set-point tells begins with its segment.
-    return commands.annotate(proven=Case(is_clear, default=Subquery(runs.values(words=words)[:1])))
+    return Case(is_clear, default=Subquery(runs.values(found=what)[:1]))
 
 
 def _drivers_that_read_back() -> list[str]:
@@ -173,7 +189,7 @@ def _lengthen(longer: Mapping[int, InEffect]) -> None:
         Proof.objects.filter(pk__among=Ids(keys)).update(ends_at=ends_at, over_at=over_at)
 
 
-def _baselines(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
+def _usual_kw(runs: Iterable[RunBegins]) -> dict[int, Decimal]:
     """Return the usual power of devices before they began, by device, where enough of it was measured.
 
     One that goes from run to run without rest keeps what it was before the first of them.

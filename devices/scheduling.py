@@ -20,8 +20,7 @@ from devices.bulk import insert_rows, insert_segments
 from devices.domain.commands import Held, instruction_for
 from devices.domain.schedule import DesiredSchedule, Segment, check_schedule, content_digest, remaining
 from devices.domain.setpoints import errands_for
-from devices.drivers import driver_named
-from devices.drivers.base import DriverError
+from devices.drivers import capabilities_of
 from devices.models import (
     OPEN_COMMAND_STATES,
     Command,
@@ -150,7 +149,7 @@ def _replace_batch(
     rows = list(locked.values_list("pk", "schedule_version", "driver"))
     versions = {device_id: version + 1 for device_id, version, _ in rows}
     drivers = {device_id: name for device_id, _, name in rows}
-    holders = {name for name in set(drivers.values()) if _holds_schedule(name)}
+    holders = {name for name in set(drivers.values()) if capabilities_of(name).holds_schedule}
     devices.update(schedule_version=F("schedule_version") + 1)
     _supersede(list(wanted), now=now)
     schedules = _store_schedules(wanted, versions=versions, drivers=drivers, policies=policies, now=now)
@@ -249,13 +248,6 @@ def _store_schedules(
     keys = dict(current.values_list("device_id", "pk"))
     insert_segments((keys[device_id], device_id, each.stored) for device_id, each in desired.items())
     return keys
-
-
-def _holds_schedule(driver_name: str) -> bool:
-    try:
-        return driver_named(driver_name).capabilities.holds_schedule
-    except DriverError:  # commanding says so of the command
-        return True
 
 
 def _instruction(wanted: _Wanted, held: Held, *, now: datetime) -> Iterator[tuple[object, ...]]:

@@ -28,6 +28,11 @@ def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
     return bool(due.update(next_look_at=again_at))
 
 
+def hold_look(name: str) -> None:
+    """Have others who write what they found wait until this transaction ends."""
+    list(Watch.objects.select_for_update(no_key=True).filter(name=name).values("pk"))
+
+
 def waiting(*, now: datetime) -> tuple[str, ...]:
     """Return the names of the tasks of proofs, alerts and pruning that have work at `now`; all indexed."""
     names = []

@@ -8,10 +8,11 @@ late, or at the same time as itself: whoever has the turn records, the other fin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 
 from django.conf import settings
 from django.db import transaction
@@ -58,10 +59,13 @@ def record_waiting(*, now: datetime) -> int:
     and raises `OperationalError`; the next wake-up tries again.
     """
     failed: set[int] = set()
-    recorded = _record_light(failed, now=now)
+    # Each transaction asks for its plans at a time of its own. One that asked at the time of an earlier one
+    # would be taken for answered, should planning have read the earlier state and let go only now.
+    moments = (now + timedelta(microseconds=number) for number in count())
+    recorded = _record_light(failed, moments)
     while heavy := _next_heavy(excluding=failed):
-        recorded += _guarded(partial(_record_in_pieces, heavy, failed, now=now), heavy, failed, now=now)
-        recorded += _record_light(failed, now=now)
+        recorded += _guarded(partial(_record_in_pieces, heavy, failed, moments), heavy, failed, now=now)
+        recorded += _record_light(failed, moments)
     return recorded
 
 
@@ -91,14 +95,16 @@ def replay_notification(*, notification_id: int, now: datetime) -> str:
     return f"Replayed: {len(said)} timeslots tried again, {changed} events changed."
 
 
-def _record_light(failed: set[int], *, now: datetime) -> int:
+def _record_light(failed: set[int], moments: Iterator[datetime]) -> int:
     recorded = 0
     while batch := _next_batch(excluding=failed):
         try:
-            recorded += _record(batch, now=now)
+            recorded += _record(batch, now=next(moments))
         except Exception:
             logger.exception("A batch of %s notifications failed; one by one now", len(batch))
-            recorded += sum(_guarded(partial(_record, [one], now=now), one, failed, now=now) for one in batch)
+            for one in batch:
+                now = next(moments)
+                recorded += _guarded(partial(_record, [one], now=now), one, failed, now=now)
     return recorded
 
 
@@ -152,13 +158,13 @@ def _record(batch: Sequence[DispatchNotification], *, now: datetime) -> int:
     return len(read)
 
 
-def _record_in_pieces(heavy: DispatchNotification, failed: set[int], *, now: datetime) -> int:
+def _record_in_pieces(heavy: DispatchNotification, failed: set[int], moments: Iterator[datetime]) -> int:
     """Record a heavy notification piece by piece, each in a transaction of its own.
 
     A piece that was recorded before the process died is known by its items. What came in meanwhile may be
     newer than this body, so it is judged like a replay: nothing in it overrules later news.
     """
-    read = _read(heavy, now=now)
+    read = _read(heavy, now=next(moments))
     for begin in range(0, len(read.slots), _PIECE):
         with transaction.atomic():
             take_turn(Stage.RECORDING)
@@ -167,11 +173,11 @@ def _record_in_pieces(heavy: DispatchNotification, failed: set[int], *, now: dat
             piece = range(begin, min(begin + _PIECE, len(read.slots)))
             items = NotificationItem.objects.filter(notification=heavy, position__in=(piece[0], piece[-1]))
             if heavy.status == NotificationStatus.RECORDED or not items.exists():
-                _apply(_as_said(read, _moments(heavy), positions=piece, is_replay=True), now=now)
-        _record_light(failed, now=now)
+                _apply(_as_said(read, _moments(heavy), positions=piece, is_replay=True), now=next(moments))
+        _record_light(failed, moments)
     with transaction.atomic():
         take_turn(Stage.RECORDING)
-        _close(_still_waiting([read]), now=now)
+        _close(_still_waiting([read]), now=next(moments))
     return 1
 
 

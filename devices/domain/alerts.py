@@ -16,6 +16,8 @@ from devices.domain.proving import Verdict, clock
 BEFORE_A_RUN: Final = timedelta(minutes=15)
 """How long before a run an offline device is an alert: enough to go and look, too short to be routine."""
 RESTORED_WITHIN: Final = timedelta(minutes=5)
+SAME_WITHIN: Final = timedelta(minutes=10)
+"""An alert that comes back so soon after it cleared is the same one: nobody is told, or asked, again."""
 MESSAGE_EVERY: Final = timedelta(minutes=1)
 """A herd that fails together makes one message of a kind, and the stragglers one more."""
 MOST_LINES: Final = 20
@@ -72,14 +74,14 @@ class Facts:
 def wrong_now(facts: Facts, *, now: datetime) -> dict[Key, str]:
     """Return what is wrong at `now`, in words.
 
-    What follows from something else is not said twice: a device that takes no command, or is offline, is not
-    also called unverified.
+    What follows from something else is not said twice: a device that takes no command is not also called
+    offline, and neither is called unverified.
     """
     found: dict[Key, str] = {}
     for device_id, words in facts.failing.items():
         found[device_id, Kind.FAILED] = words or "It refused, or does not answer."
     for device_id, begins_at in facts.offline.items():
-        if begins_at <= now + BEFORE_A_RUN:
+        if begins_at <= now + BEFORE_A_RUN and device_id not in facts.failing:
             verb = "begins" if begins_at > now else "began"
             found[device_id, Kind.OFFLINE_BEFORE_EVENT] = f"Offline; its run {verb} at {clock(begins_at)}."
     for device_id, (since, words) in facts.unrestored.items():

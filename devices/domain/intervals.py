@@ -33,6 +33,9 @@ WATT_HOUR: Final = 3_600_000
 
 _TIMES_THE_POWER: Final = 10
 _AND_WATTS: Final = 10_000
+_AND_WATT_HOURS: Final = 100
+_COARSE: Final = 1_000
+"""Watt-hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +144,18 @@ def _spread(earlier: Sample, later: Sample) -> Iterator[tuple[int, int, int]]:
 def _given(earlier: Sample, later: Sample) -> tuple[int, int]:
     """Return for how long two readings speak, in milliseconds, and of what energy.
 
-    A counter that both carry counts, across a silence of up to an hour. One that jumps cannot be believed: it
-    began anew or is another. It jumps when it means more than ten times the greater power, and 10 kW more.
+    A counter that both carry counts, across a silence of up to an hour, unless
+    - it shows whole kWh: that is too coarse to say when the energy flowed;
+    - it jumps: it began anew or is another. It jumps when it means more than ten times the greater power, and
+    10 kW more, and 100 Wh more, by which counters may step.
     Such limits know nothing of the device, so that the same readings always give the same energy.
     """
     silence = later.at - earlier.at
     if earlier.watt_hours is not None and later.watt_hours is not None and silence <= COUNTED_AT_MOST:
         counted = (later.watt_hours - earlier.watt_hours) * WATT_HOUR
         most = _TIMES_THE_POWER * max(abs(earlier.watts), abs(later.watts)) + _AND_WATTS
-        if abs(counted) <= most * silence:
+        is_coarse = not (earlier.watt_hours % _COARSE or later.watt_hours % _COARSE)
+        if not is_coarse and abs(counted) <= most * silence + _AND_WATT_HOURS * WATT_HOUR:
             return silence, counted
     held = min(silence, HELD_AT_MOST)
     return held, earlier.watts * held

@@ -108,7 +108,7 @@ def judge(
     """
     held = read_back if read_back and read_back.at >= asked.since else None
     measured = _measure(asked, said=said, now=now)
-    seen = _compare(asked, measured) if measured else None
+    seen = _compare(asked, measured, is_held=held is not None) if measured else None
     if measured and seen and _outweighs(seen, held=held, is_settled=measured.at >= asked.settles_at):
         return seen
     if held:
@@ -125,9 +125,10 @@ def _outweighs(seen: Judgement, *, held: ReadBack | None, is_settled: bool) -> b
 
 def _without_proof(asked: Asked, *, last_said_at: datetime | None, now: datetime) -> Judgement:
     silent_since = max(asked.settles_at, last_said_at or asked.settles_at)
-    if now < silent_since + SILENT_AFTER:
-        return Judgement(Verdict.AWAITED, f"Counts from {clock(max(asked.settles_at, asked.since))}.")
-    return Judgement(Verdict.UNKNOWN, _silence(last_said_at, now=now))
+    if now < asked.settles_at:
+        return Judgement(Verdict.AWAITED, f"Judged from {clock(asked.settles_at)} on.")
+    is_over = now >= silent_since + SILENT_AFTER
+    return Judgement(Verdict.UNKNOWN if is_over else Verdict.AWAITED, _silence(last_said_at, now=now))
 
 
 def _silence(last_said_at: datetime | None, *, now: datetime) -> str:
@@ -157,7 +158,7 @@ def _measure(asked: Asked, *, said: Sequence[Said], now: datetime) -> _Measured 
     return _Measured(latest.at, mean.quantize(Decimal("0.001")), latest.mode)
 
 
-def _compare(asked: Asked, measured: _Measured) -> Judgement:
+def _compare(asked: Asked, measured: _Measured, *, is_held: bool) -> Judgement:
     is_storage = asked.mode in {Mode.DISCHARGE, Mode.EXPORT}
     if measured.mode == "normal":
         again = " again" if asked.is_normal else ""
@@ -165,8 +166,10 @@ def _compare(asked: Asked, measured: _Measured) -> Judgement:
         text = f"Says that it works as usual{again}; {_does(measured.power_kw)}."
     elif asked.is_normal:
         verdict, text = (_restored_storage if is_storage else _restored_load)(asked, measured)
+    elif is_storage:
+        verdict, text = _giving(asked, measured)
     else:
-        verdict, text = (_giving if is_storage else _taking_less)(asked, measured)
+        verdict, text = _taking_less(asked, measured, is_held=is_held)
     return Judgement(verdict, text, measured.power_kw, How.TELEMETRY)
 
 
@@ -186,8 +189,12 @@ def _giving(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
     return _verdict(is_right=is_right), f"Gives {figure(gives)} of {kw(asked.target_kw)}."
 
 
-def _taking_less(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
-    """Judge a load that was told to take less; one that takes nothing can take no less."""
+def _taking_less(asked: Asked, measured: _Measured, *, is_held: bool) -> tuple[Verdict, str]:
+    """Judge a load that was told to take less; one that takes nothing can take no less.
+
+    Chargers and the like are told as a limit, what is left of their rating. To keep to it is enough for one
+    that took less than it is to shed, such as a charger without a car, and for one found to hold it.
+    """
     power, before = measured.power_kw, asked.baseline_kw
     does = _begin(power)
     if before is None:
@@ -202,6 +209,10 @@ def _taking_less(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
     text = f"{does}, {kw(abs(less))} {'less' if less >= 0 else 'more'} than before"
     if less >= wanted - tolerance(wanted):
         return Verdict.PROVEN, f"{text}."
+    left_kw = asked.rated_kw - wanted
+    is_limited = asked.target_kw is not None and (is_held or before < wanted - tolerance(wanted))
+    if is_limited and LEAST_TOLERANCE_KW < power <= left_kw + tolerance(wanted):
+        return Verdict.PROVEN, f"{text}; up to {kw(left_kw)} is left to it."
     asked_for = "as much as it can" if asked.target_kw is None else kw(wanted)
     is_off = power <= LEAST_TOLERANCE_KW
     return _verdict(is_right=is_off), f"{text}; {asked_for} less was asked."

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, ClassVar
 
 from devices.domain.schedule import Mode, ScheduleMessage
@@ -148,16 +149,26 @@ class Driver:
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
         """Yield the positions and results of the deliveries in groups, as they come in.
 
-        One thread a delivery, so that a slow device delays nobody else. A driver that can carry
-        many at once overrides this.
+        One thread a delivery, so that a slow device delays nobody else; a daemon, so that one which never
+        comes back does not keep the process. A driver that can carry many at once overrides this.
         """
-        with ThreadPoolExecutor(max_workers=len(deliveries)) as pool:
-            waiting: dict[Future[Result], int] = {
-                pool.submit(self._try, delivery): position for position, delivery in enumerate(deliveries)
-            }
-            while waiting:
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                yield [(waiting.pop(future), future.result()) for future in done]
+        arrived: SimpleQueue[tuple[int, Result | _Ended]] = SimpleQueue()
+
+        def carry(position: int, delivery: Delivery) -> None:
+            try:
+                arrived.put((position, self._try(delivery)))
+            except BaseException as error:
+                arrived.put((position, _Ended(error)))
+
+        for numbered in enumerate(deliveries):
+            Thread(target=carry, args=numbered, name=f"a try by {type(self).__name__}", daemon=True).start()
+        missing = len(deliveries)
+        while missing:
+            group = [arrived.get()]
+            while not arrived.empty():
+                group.append(arrived.get())
+            missing -= len(group)
+            yield [(position, _still(result)) for position, result in group]
 
     def _try(self, delivery: Delivery) -> Result:
         try:
@@ -166,6 +177,19 @@ class Driver:
             return self.apply(delivery.set_point, delivery.device, not_after=delivery.not_after)
         except Exception as error:
             return failure(error, device=delivery.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What ended a thread and should end the process."""
+
+    error: BaseException
+
+
+def _still(result: Result | _Ended) -> Result:
+    if isinstance(result, _Ended):
+        raise result.error
+    return result
 
 
 def failure(error: Exception, *, device: Device) -> DriverError:

@@ -22,6 +22,7 @@ from devices.models import (
     DeviceKind,
     ScheduleSegment,
 )
+from devices.proving import with_proof_ids
 from dispatch.models import DispatchEvent
 from dispatch.reading import words
 from dispatch.reading.command_words import Standing, standing_of, what_it_is
@@ -136,7 +137,7 @@ class CommandList:
 
 
 def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> CommandList:
-    """Read one page of commands, the newest first. Six queries, and one more where an event is chosen."""
+    """Read one page of commands, the newest first. Eight queries, and one more where an event is chosen."""
     state = chosen(query, "state", allowed=STATE_TABS)
     filters = _filters(query, now=now, zone=zone)
     found = _found(query, filters, now=now)
@@ -145,7 +146,8 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> CommandList:
     counts[""] = sum(counted.values())
     shown = found.filter(state=state.upper()) if state else found
     order = ordering(query, offered=SORTS, default="-made")
-    pages = Paginator(with_attempts(shown).order_by(*order), PAGE_SIZE)
+    # Keys alone: whatever else is read of the rows before the page would be read for nothing.
+    pages = Paginator(shown.order_by(*order).values_list("pk", flat=True), PAGE_SIZE)
     pages.count = counts[state]  # counted for the tabs already
     page = pages.get_page(query.get("page"))
     return CommandList(
@@ -153,7 +155,7 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> CommandList:
         filters=filters,
         search=query.get("q", "").strip(),
         page=page,
-        rows=rows_of(list(page), now=now, zone=zone),
+        rows=_rows(list(page), now=now, zone=zone),
         is_filtered=bool(state or query.get("q", "").strip() or _picked(filters)),
     )
 
@@ -166,9 +168,13 @@ def export_rows(query: QueryDict, *, now: datetime, zone: tzinfo) -> Iterator[Ro
     order = ordering(query, offered=SORTS, default="-made")
     ids = list(shown.order_by(*order).values_list("id", flat=True))
     for start in range(0, len(ids), EXPORTED_AT_ONCE):
-        some = ids[start : start + EXPORTED_AT_ONCE]
-        by_id = with_attempts(Command.objects.all()).in_bulk(some)
-        yield from rows_of([by_id[each] for each in some if each in by_id], now=now, zone=zone)
+        yield from _rows(ids[start : start + EXPORTED_AT_ONCE], now=now, zone=zone)
+
+
+def _rows(ids: Sequence[int], *, now: datetime, zone: tzinfo) -> tuple[Row, ...]:
+    """Read commands in this order. Four queries."""
+    by_id = with_attempts(Command.objects.all()).in_bulk(ids)
+    return rows_of([by_id[each] for each in ids if each in by_id], now=now, zone=zone)
 
 
 def command_cells(row: Row) -> list[str]:
@@ -282,12 +288,12 @@ def of_event(event_id: int) -> Q:
 
 
 def with_attempts(commands: QuerySet[Command]) -> QuerySet[Any]:
-    """Bring device, version, segments and the latest attempts along; two queries more."""
+    """Bring device, version, segments, proof and the latest attempts along; two queries more."""
     attempts = CommandAttempt.objects.order_by("-started_at", "-id")[:ATTEMPTS_SHOWN]
     segments = ScheduleSegment.objects.order_by("starts_at")
     first = CommandAttempt.objects.filter(command=OuterRef("pk")).order_by().values("command")
     return (
-        commands.select_related("device", "schedule")
+        with_proof_ids(commands.select_related("device", "schedule"))
         .annotate(first_try_at=first.annotate(at=Min("started_at")).values("at"))
         .prefetch_related(
             Prefetch("attempts", queryset=attempts, to_attr="tries"),

@@ -352,9 +352,9 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
 
 
 def _latest_proof(rows: Iterable[commands.Row]) -> Proof | None:
-    """Find the latest word on whether the device did what it was told."""
+    """Find the latest word on what the device is told now, else on what it was told before."""
     known = [row for row in rows if row.evidence.at]
-    latest = max(known, key=lambda row: row.evidence.at or row.created_at, default=None)
+    latest = max(known, key=lambda row: (row.is_open, row.evidence.at or row.created_at), default=None)
     if latest is None:
         return None
     tone, said = PROOF_WORDS[latest.evidence.proven]

@@ -30,7 +30,7 @@ from dispatch.reading.alerts import open_count
 from dispatch.reading.attention import needs_of
 from dispatch.reading.naming import owner_of, with_names
 from dispatch.reading.overlaps import count_overlaps
-from dispatch.reading.proofs import open_run_state
+from dispatch.reading.proofs import devices_running
 from dispatch.reading.zones import page_zone, zone_words
 from meters.models import Meter
 
@@ -235,12 +235,12 @@ def delivering(recipients_id: int, *, now: datetime) -> dict[str, Any]:
     ).exclude(mode="IDLE")
     is_confirmed = Q(schedule__state=ScheduleState.ACKNOWLEDGED)
     power_kw = Coalesce("target_kw", "device__rated_power_kw", output_field=POWER)
-    deviates = Q(proof__isnull=False, proof=ProofState.DEVIATES)
-    return moving.annotate(proof=open_run_state("device_id")).aggregate(
+    deviates = Q(device_id__in=devices_running(ProofState.DEVIATES))
+    return moving.aggregate(
         devices=Count("id"),
         fine=Count("id", filter=is_confirmed & ~deviates),
-        verified=Count("id", filter=Q(proof=ProofState.PROVEN)),
-        provable=Count("id", filter=Q(proof__isnull=False)),
+        verified=Count("id", filter=Q(device_id__in=devices_running(ProofState.PROVEN))),
+        provable=Count("id", filter=Q(device_id__in=devices_running())),
         confirmed=Count("id", filter=is_confirmed),
         confirmed_kw=Sum(power_kw, filter=is_confirmed),
     )

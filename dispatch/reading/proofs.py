@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from devices.domain.ledger import Proven
-from devices.models import Command, CommandKind
+from devices.models import Command
 from devices.proof_models import Proof, ProofKind, ProofState
-
-NEAR: Final = timedelta(minutes=1)
-"""By how much the proof of a return may begin before its command was due."""
-FAR: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,44 +27,19 @@ NOTHING = Evidence()
 
 
 def read_evidence(commands: Sequence[Any]) -> Mapping[int, Evidence]:
-    """Return what is known of the effect of commands that come with their schedules. One query."""
-    if not commands:
-        return {}
-    first = min(command.created_at for command in commands)
-    rows = Proof.objects.filter(device_id__in={command.device_id for command in commands}).filter(
-        Q(since__gte=first) | Q(ends_at__gt=first) | Q(is_open=True)
-    )
-    by_device: defaultdict[int, list[Proof]] = defaultdict(list)
-    for proof in rows.order_by("-since", "-id"):
-        by_device[proof.device_id].append(proof)
-    return {command.pk: _evidence(command, by_device[command.device_id]) for command in commands}
+    """Return what is known of the effect of commands of `proving.with_proof_ids`. One query."""
+    proofs = Proof.objects.in_bulk({command.proof_id for command in commands} - {None})
+    return {command.pk: _evidence(command, proofs.get(command.proof_id)) for command in commands}
 
 
-def _evidence(command: Command, proofs: Sequence[Proof]) -> Evidence:
-    """Take the latest proof of a run, the first of a return to normal, else what was read back."""
-    mine = [proof for proof in proofs if _is_of(proof, command)]
-    if mine:
-        found = mine[-1] if command.kind == CommandKind.CLEAR else mine[0]
-        at = found.judged_at if found.state != ProofState.PROVEN else found.proven_at
-        return Evidence(Proven(found.state), at, found.detail)
+def _evidence(command: Command, proof: Proof | None) -> Evidence:
+    """Take the proof of what a command told, else what was read back for it."""
+    if proof:
+        at = proof.proven_at if proof.state == ProofState.PROVEN else proof.judged_at
+        return Evidence(Proven(proof.state), at, proof.detail)
     if command.proven_at:
         return Evidence(Proven.PROVEN, command.proven_at, command.proof)
     return NOTHING
-
-
-def _is_of(proof: Proof, command: Command) -> bool:
-    """Say whether a proof may be of a command's effect.
-
-    A run goes on under a later version of the same, and the return from it begins after its recovery.
-    """
-    is_clear = command.kind == CommandKind.CLEAR
-    if is_clear is not (proof.kind == ProofKind.NORMAL):
-        return False
-    if is_clear:
-        return command.due_at - NEAR <= proof.since < command.expires_at
-    begins = command.starts_at or command.created_at
-    ends = min(command.expires_at, command.schedule.superseded_at or FAR)
-    return proof.since < ends and (proof.ends_at or FAR) > begins
 
 
 def latest_run_state(device: str, *, start: datetime, end: datetime) -> Subquery:
@@ -80,7 +50,7 @@ def latest_run_state(device: str, *, start: datetime, end: datetime) -> Subquery
     return Subquery(proofs.order_by("-since", "-id").values("state")[:1])
 
 
-def open_run_state(device: str) -> Subquery:
-    """Select the state of the run that a device is in now, if it is looked at; `device` names its id."""
-    proofs = Proof.objects.filter(device_id=OuterRef(device), is_open=True, kind=ProofKind.RUN)
-    return Subquery(proofs.values("state")[:1])
+def devices_running(*states: ProofState) -> QuerySet[Any]:
+    """Select the ids of the devices whose run is looked at now, in these states or in any."""
+    proofs = Proof.objects.filter(is_open=True, kind=ProofKind.RUN)
+    return (proofs.filter(state__in=states) if states else proofs).values("device_id")

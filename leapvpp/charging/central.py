@@ -11,6 +11,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -26,7 +27,9 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from devices.drivers.ocpp_control import Order, Outcome
-from leapvpp.charging.chargers import Charger, Charger16, Charger201
+from leapvpp.charging.charger16 import Charger16
+from leapvpp.charging.charger201 import Charger201
+from leapvpp.charging.chargers import Charger
 from leapvpp.charging.control import Control
 from leapvpp.charging.delivering import deliver
 from leapvpp.charging.writing import Away, Known, Outbox, Writer
@@ -278,12 +281,13 @@ class Central:
         return give_again
 
     async def _write_for_ever(self) -> None:
+        is_done = True
         while not self.is_stopping.is_set():
-            try:
-                async with asyncio.timeout(WRITE_EVERY_SECONDS):
-                    await self.is_stopping.wait()
-            except TimeoutError:
-                await self._write()
+            if not (is_done and self.outbox.readings):  # else there is more
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(WRITE_EVERY_SECONDS):
+                        await self.is_stopping.wait()
+            is_done = await self._write()
 
     async def _write(self) -> bool:
         """Write one batch; one that fails for a fault of the database is kept."""

@@ -9,19 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 from uuid import uuid4
 
 from ocpp.exceptions import OCPPError
 from ocpp.messages import Call, CallError, CallResult
-from ocpp.v16 import ChargePoint as ChargePoint16
-from ocpp.v16 import call as call16
-from ocpp.v16 import call_result as result16
-from ocpp.v201 import ChargePoint as ChargePoint201
-from ocpp.v201 import call as call201
-from ocpp.v201 import call_result as result201
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -41,14 +36,14 @@ HEARD_EVERY_SECONDS: Final = 10.0
 MESSAGES_A_SECOND, MOST_AT_ONCE = 20.0, 200.0
 BYTES_OF_ONE: Final = 4096
 """A long message counts as several."""
-PROFILE_ID: Final = 7301
-"""The one profile of ours in a 2.0.1 station, so that a newer one takes its place without a gap."""
 LONGEST_DETAIL: Final = 300
 FOR_EVER: Final = 3600
 """In seconds: each order has a time of its own."""
 
+MOST_SECONDS: Final = 1e9
 UNKNOWN_TO_IT: Final = {"NotImplemented", "NotSupported"}
 ACCEPTED_TAG: Final = {"status": "Accepted"}
+MOST_TRANSACTIONS: Final = 64
 
 
 class Refused(Exception):
@@ -75,7 +70,7 @@ class Pace:
 
 
 class Charger:
-    """What both versions have in common, as a part of the library's ChargePoint.
+    """What both versions have in common, beside the library's ChargePoint in their classes.
 
     `newest`: no older version is written any more. `held`: the version it is known to hold, None if that
     is not known.
@@ -183,14 +178,14 @@ class Charger:
         if sample.at > datetime.now(UTC) + AHEAD_AT_MOST:
             return
         if metered := self.meters.take(connector, sample):
-            self.outbox.note_reading(self.known.device_id, metered)
+            self.outbox.note_reading(self.known, metered)
 
     def note_rest(self, connector: int, *, at: object) -> None:
         """Note that a connector takes nothing any more."""
         now = datetime.now(UTC)
         moment = min(read_moment(at) or now, now)
         if metered := self.meters.rest(connector, at=moment):
-            self.outbox.note_reading(self.known.device_id, metered)
+            self.outbox.note_reading(self.known, metered)
 
     async def set_limits(self, order: Order, *, until: float) -> None:
         """Have the charger hold the order's limits. Raises Refused, NoAnswer."""
@@ -204,8 +199,8 @@ class Charger:
         """Ask what the charger will do from now on. Raises Refused, NoAnswer."""
         raise NotImplementedError
 
-    async def find_held(self, *, until: float) -> None:
-        """Ask once which version the charger holds, where the version of OCPP can tell."""
+    async def find_held(self, order: Order, *, until: float) -> None:
+        """Ask once whether the charger holds the order already, where the version of OCPP can tell."""
 
 
 def _read(message: str | bytes) -> Call | CallResult | CallError | None:
@@ -223,7 +218,7 @@ def _one_line(text: object) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:LONGEST_DETAIL]
 
 
-def _check_status(said: Any, *, name: str, good: Iterable[str] = ("Accepted",)) -> None:
+def check_status(said: Any, *, name: str, good: Iterable[str] = ("Accepted",)) -> None:
     """Raise Refused unless a status is good."""
     if said.status in good:
         return
@@ -232,7 +227,7 @@ def _check_status(said: Any, *, name: str, good: Iterable[str] = ("Accepted",)) 
     raise Refused(f"refused {name} ({_one_line(': '.join(word for word in words if word))})")
 
 
-def _now() -> str:
+def now_text() -> str:
     return as_z(datetime.now(UTC).replace(microsecond=0))
 
 
@@ -242,7 +237,7 @@ def _limit(order: Order, kilowatts: float) -> float:
     return round(kilowatts * 1000)
 
 
-def _schedule(order: Order) -> dict[str, Any]:
+def schedule_of(order: Order) -> dict[str, Any]:
     """Return the charging schedule, its names in snake case, ending with the last limit."""
     first, last = order.limits[0], order.limits[-1]
     more = {"number_phases": order.phases} if order.unit == "A" else {}
@@ -257,17 +252,35 @@ def _schedule(order: Order) -> dict[str, Any]:
     }
 
 
-def _composite(said: Mapping[str, Any], start: object, order: Order) -> Composite:
+def is_that_of(order: Order, schedule: Mapping[str, Any]) -> bool:
+    """Say whether a schedule that a charger holds is the order's, version, times and limits."""
+    if not order.limits:
+        return False
+    ours = schedule_of(order)
+    found = [(each["start_period"], each["limit"]) for each in schedule["charging_schedule_period"]]
+    wanted = [(each["start_period"], each["limit"]) for each in ours["charging_schedule_period"]]
+    names = ("duration", "charging_rate_unit")
+    return (
+        (schedule.get("id"), found) == (order.version, wanted)
+        and read_moment(schedule.get("start_schedule")) == order.limits[0].start
+        and all(schedule.get(name) == ours[name] for name in names)
+    )
+
+
+def composite_of(said: Mapping[str, Any], start: object, order: Order) -> Composite:
     """Return a composite schedule in kW. Raises NoAnswer if it is none."""
     try:
         periods = tuple(
             (float(each["start_period"]), _kilowatts(each, said["charging_rate_unit"], order))
             for each in said["charging_schedule_period"]
         )
-        moment = read_moment(start)
-        if moment is None or not periods:
+        moment, seconds = read_moment(start), float(said["duration"])
+        is_sane = all(0 <= offset <= MOST_SECONDS and math.isfinite(limit) for offset, limit in periods)
+        if moment is None or not periods or not is_sane or not 0 <= seconds <= MOST_SECONDS:
             raise ValueError
-        return Composite(moment, float(said["duration"]), periods)
+        if not 2000 <= moment.year < 2200:  # its clock was never set
+            raise ValueError
+        return Composite(moment, seconds, periods)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise NoAnswer("The charger's composite schedule cannot be read.") from error
 
@@ -282,120 +295,15 @@ def _kilowatts(period: Mapping[str, Any], unit: object, order: Order) -> float:
 Route = dict[str, Any]
 
 
-def _routes(handlers: Mapping[str, Callable[..., object]]) -> dict[str, Route]:
+def routes(handlers: Mapping[str, Callable[..., object]]) -> dict[str, Route]:
     return {
         action: {"_on_action": handler, "_skip_schema_validation": False}
         for action, handler in handlers.items()
     }
 
 
-def _always(result: object) -> Callable[..., object]:
+def always(result: object) -> Callable[..., object]:
     return lambda **_: result
-
-
-class Charger16(Charger, ChargePoint16):
-    """A charger that speaks OCPP 1.6; it cannot be asked which version it holds."""
-
-    version_name = "1.6"
-
-    def __init__(self, known: Known, connection: ServerConnection, outbox: Outbox) -> None:
-        ChargePoint16.__init__(self, known.external_id, connection, response_timeout=FOR_EVER, logger=quiet)
-        self.set_up(known, connection, outbox)
-        nothing = {
-            name: _always(getattr(result16, name)())
-            for name in (
-                "DiagnosticsStatusNotification",
-                "FirmwareStatusNotification",
-                "LogStatusNotification",
-                "SecurityEventNotification",
-                "SignedFirmwareStatusNotification",
-            )
-        }
-        self.route_map = _routes(
-            nothing
-            | {
-                "Authorize": _always(result16.Authorize(ACCEPTED_TAG)),
-                "BootNotification": self._boot,
-                "DataTransfer": _always(result16.DataTransfer("UnknownVendorId")),
-                "Heartbeat": lambda **_: result16.Heartbeat(_now()),
-                "MeterValues": self._meter_values,
-                "SignCertificate": _always(result16.SignCertificate("Rejected")),
-                "StartTransaction": self._start_transaction,
-                "StatusNotification": self._status,
-                "StopTransaction": self._stop_transaction,
-            }
-        )
-
-    def _boot(self, **_: Any) -> object:
-        self.held = None
-        return result16.BootNotification(_now(), HEARTBEAT_SECONDS, "Accepted")
-
-    def _status(self, *, connector_id: int, status: str, timestamp: str = "", **_: Any) -> object:
-        if status == "Available" and connector_id:
-            self.note_rest(connector_id, at=timestamp)
-        return result16.StatusNotification()
-
-    def _meter_values(self, *, connector_id: int, meter_value: object, **_: Any) -> object:
-        self.note_meter_values(connector_id, meter_value)
-        return result16.MeterValues()
-
-    def _start_transaction(self, *, connector_id: int, meter_start: int, timestamp: str, **_: Any) -> object:
-        number = uuid4().int >> 98  # 30 bits, which every charger can keep
-        remember(self.transactions, str(number), connector_id)
-        self.note_counter(connector_id, at=timestamp, watt_hours=meter_start)
-        return result16.StartTransaction(number, ACCEPTED_TAG)
-
-    def _stop_transaction(
-        self,
-        *,
-        transaction_id: int,
-        meter_stop: int,
-        timestamp: str,
-        transaction_data: object = None,
-        **_: Any,
-    ) -> object:
-        connector = self.transactions.pop(str(transaction_id), 1)
-        self.note_meter_values(connector, transaction_data)
-        self.note_counter(connector, at=timestamp, watt_hours=meter_stop)
-        self.note_rest(connector, at=timestamp)
-        return result16.StopTransaction()
-
-    async def set_limits(self, order: Order, *, until: float) -> None:
-        """Set a profile whose id is the version; it takes the place of the one of the same kind and level."""
-        profile = {
-            "charging_profile_id": order.version,
-            "stack_level": order.stack_level,
-            "charging_profile_purpose": PURPOSES_16[order.purpose],
-            "charging_profile_kind": "Absolute",
-            "valid_to": as_z(order.limits[-1].end),
-            "charging_schedule": _schedule(order),
-        }
-        said = await self.ask(call16.SetChargingProfile(0, profile), until=until)
-        _check_status(said, name="the charging profile")
-
-    async def clear(self, order: Order, *, until: float) -> None:
-        """Forget whatever profile has our kind and level."""
-        asked = call16.ClearChargingProfile(
-            connector_id=0,
-            charging_profile_purpose=PURPOSES_16[order.purpose],
-            stack_level=order.stack_level,
-        )
-        said = await self.ask(asked, until=until)
-        _check_status(said, name="to clear the charging profile", good=("Accepted", "Unknown"))
-
-    async def composite(self, order: Order, *, seconds: int, until: float) -> Composite:
-        """Ask what connector 0, the whole charger, will do."""
-        said = await self.ask(call16.GetCompositeSchedule(0, seconds, order.unit), until=until)
-        _check_status(said, name="to say what it holds")
-        schedule = dict(said.charging_schedule or {})
-        schedule.setdefault("duration", seconds)
-        start = said.schedule_start or schedule.get("start_schedule") or _now()
-        return _composite(schedule, start, order)
-
-
-PURPOSES_16: Final = {"station": "ChargePointMaxProfile", "transaction": "TxDefaultProfile"}
-PURPOSES_201: Final = {"station": "ChargingStationMaxProfile", "transaction": "TxDefaultProfile"}
-MOST_TRANSACTIONS: Final = 64
 
 
 def remember(transactions: dict[str, int], number: str, connector: int) -> None:
@@ -403,143 +311,3 @@ def remember(transactions: dict[str, int], number: str, connector: int) -> None:
     transactions[number] = connector
     while len(transactions) > MOST_TRANSACTIONS:
         del transactions[next(iter(transactions))]
-
-
-class Charger201(Charger, ChargePoint201):
-    """A station that speaks OCPP 2.0.1; its schedule's id is the version, so that it can be asked."""
-
-    version_name = "2.0.1"
-
-    def __init__(self, known: Known, connection: ServerConnection, outbox: Outbox) -> None:
-        ChargePoint201.__init__(self, known.external_id, connection, response_timeout=FOR_EVER, logger=quiet)
-        self.set_up(known, connection, outbox)
-        self.report_number = 0
-        self.reported: asyncio.Future[None] | None = None
-        nothing = {
-            name: _always(getattr(result201, name)())
-            for name in (
-                "ClearedChargingLimit",
-                "FirmwareStatusNotification",
-                "LogStatusNotification",
-                "NotifyChargingLimit",
-                "NotifyCustomerInformation",
-                "NotifyDisplayMessages",
-                "NotifyEvent",
-                "NotifyMonitoringReport",
-                "NotifyReport",
-                "PublishFirmwareStatusNotification",
-                "ReservationStatusUpdate",
-                "SecurityEventNotification",
-            )
-        }
-        self.route_map = _routes(
-            nothing
-            | {
-                "Authorize": _always(result201.Authorize(ACCEPTED_TAG)),
-                "BootNotification": self._boot,
-                "DataTransfer": _always(result201.DataTransfer("UnknownVendorId")),
-                "Get15118EVCertificate": _always(result201.Get15118EVCertificate("Failed", "")),
-                "GetCertificateStatus": _always(result201.GetCertificateStatus("Failed")),
-                "Heartbeat": lambda **_: result201.Heartbeat(_now()),
-                "MeterValues": self._meter_values,
-                "NotifyEVChargingNeeds": _always(result201.NotifyEVChargingNeeds("Rejected")),
-                "NotifyEVChargingSchedule": _always(result201.NotifyEVChargingSchedule("Accepted")),
-                "ReportChargingProfiles": self._report,
-                "SignCertificate": _always(result201.SignCertificate("Rejected")),
-                "StatusNotification": self._status,
-                "TransactionEvent": self._transaction,
-            }
-        )
-
-    def _boot(self, **_: Any) -> object:
-        self.held, self.is_asked = None, False
-        return result201.BootNotification(_now(), HEARTBEAT_SECONDS, "Accepted")
-
-    def _status(self, *, evse_id: int, connector_status: str, timestamp: str = "", **_: Any) -> object:
-        if connector_status == "Available":
-            self.note_rest(evse_id, at=timestamp)
-        return result201.StatusNotification()
-
-    def _meter_values(self, *, evse_id: int, meter_value: object, **_: Any) -> object:
-        self.note_meter_values(evse_id, meter_value)
-        return result201.MeterValues()
-
-    def _transaction(
-        self,
-        *,
-        event_type: str,
-        timestamp: str,
-        transaction_info: Mapping[str, Any],
-        evse: Mapping[str, Any] | None = None,
-        meter_value: object = None,
-        id_token: object = None,
-        **_: Any,
-    ) -> object:
-        number = str(transaction_info.get("transaction_id"))
-        if evse:
-            remember(self.transactions, number, int(evse.get("id", 1)))
-        connector = self.transactions.get(number, 1)
-        self.note_meter_values(connector, meter_value)
-        if event_type == "Ended":
-            self.transactions.pop(number, None)
-            self.note_rest(connector, at=timestamp)
-        return result201.TransactionEvent(id_token_info=ACCEPTED_TAG if id_token else None)
-
-    def _report(
-        self, *, request_id: int, charging_profile: Sequence[Mapping[str, Any]], tbc: bool = False, **_: Any
-    ) -> object:
-        """Learn which version the station holds of our profile."""
-        waiting = self.reported
-        if waiting is None or waiting.done() or request_id != self.report_number:
-            return result201.ReportChargingProfiles()
-        for profile in charging_profile:
-            if profile.get("id") == PROFILE_ID:
-                self.held = max((each.get("id", 0) for each in profile["charging_schedule"]), default=None)
-        if not tbc:
-            waiting.set_result(None)
-        return result201.ReportChargingProfiles()
-
-    async def find_held(self, *, until: float) -> None:
-        """Ask for our profile, once after each sign-in and boot; a station that does not tell is believed
-        to hold nothing.
-        """
-        if self.is_asked:
-            return
-        self.is_asked = True
-        self.report_number += 1
-        self.reported = self.loop.create_future()
-        criterion = {"charging_profile_id": [PROFILE_ID]}
-        try:
-            said = await self.ask(call201.GetChargingProfiles(self.report_number, criterion), until=until)
-            if said.status == "Accepted":
-                async with asyncio.timeout_at(until):
-                    await self.reported
-        except (Refused, NoAnswer, TimeoutError):
-            self.held = None
-        finally:
-            self.reported = None
-
-    async def set_limits(self, order: Order, *, until: float) -> None:
-        """Put our profile in the place of an earlier one, with the version as its schedule's id."""
-        profile = {
-            "id": PROFILE_ID,
-            "stack_level": order.stack_level,
-            "charging_profile_purpose": PURPOSES_201[order.purpose],
-            "charging_profile_kind": "Absolute",
-            "valid_to": as_z(order.limits[-1].end),
-            "charging_schedule": [{"id": order.version, **_schedule(order)}],
-        }
-        said = await self.ask(call201.SetChargingProfile(0, profile), until=until)
-        _check_status(said, name="the charging profile")
-
-    async def clear(self, order: Order, *, until: float) -> None:
-        """Forget our profile."""
-        said = await self.ask(call201.ClearChargingProfile(PROFILE_ID), until=until)
-        _check_status(said, name="to clear the charging profile", good=("Accepted", "Unknown"))
-
-    async def composite(self, order: Order, *, seconds: int, until: float) -> Composite:
-        """Ask what the station as a whole will do."""
-        said = await self.ask(call201.GetCompositeSchedule(seconds, 0, order.unit), until=until)
-        _check_status(said, name="to say what it holds")
-        schedule = dict(said.schedule or {})
-        return _composite(schedule, schedule.get("schedule_start"), order)

@@ -40,7 +40,7 @@ async def deliver(charger: Charger, order: Order) -> Outcome:
 
 async def _write(charger: Charger, order: Order, *, until: float) -> str:
     """Write the order and return why it is refused, "" if it is held. Raises NoAnswer."""
-    await charger.find_held(until=until - (1 - ASKING_PART) * order.seconds)
+    await charger.find_held(order, until=until - (1 - ASKING_PART) * order.seconds)
     if order.version < charger.newest:
         return f"Version {order.version} is older than version {charger.newest}."
     if time.time() >= order.not_after:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,7 +28,9 @@ MISSED_AFTER: Final = timedelta(minutes=2)
 """How long after the start chargers may take to come back before those that did not are offline."""
 LOOK_FOR_MISSING_EVERY: Final = timedelta(minutes=1)
 BATCH: Final = 500
-MOST_READINGS: Final = 20_000
+SHARE: Final = 5
+"""How many readings of one charger are written in one batch."""
+MOST_OF_ONE: Final = 200
 
 
 class Away(Exception):
@@ -50,37 +53,57 @@ class Known:
         return (self.device_id, self.settings.password) == (now_known.device_id, now_known.settings.password)
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one charger's meters said at a time."""
+
+    known: Known
+    metered: Metered
+
+
 @dataclass(slots=True)
 class Outbox:
-    """What waits to be written: of each charger whether it is there, and readings up to a limit."""
+    """What waits to be written: of each charger whether it is there, and readings up to a limit.
+
+    Readings are taken out a few of each charger at a time, so that one that says very much hides no other.
+    """
 
     presence: dict[str, bool] = field(default_factory=dict)
-    readings: dict[tuple[int, datetime], Metered] = field(default_factory=dict)
+    readings: dict[str, deque[Heard]] = field(default_factory=dict)
     dropped: int = 0
 
     def note_presence(self, external_id: str, *, is_online: bool) -> None:
         """Keep whether a charger is there, in place of what waited."""
         self.presence[external_id] = is_online
 
-    def note_reading(self, device_id: int, metered: Metered) -> None:
-        """Keep a reading; drop it when too many wait."""
-        if len(self.readings) >= MOST_READINGS:
+    def note_reading(self, known: Known, metered: Metered) -> None:
+        """Keep a reading; drop it when too many of this charger wait."""
+        waiting = self.readings.setdefault(known.external_id, deque())
+        if len(waiting) >= MOST_OF_ONE:
             self.dropped += 1
             return
-        self.readings[device_id, metered.at] = metered
+        waiting.append(Heard(known, metered))
 
-    def take(self) -> tuple[dict[str, bool], dict[tuple[int, datetime], Metered]]:
-        """Take out a batch to write."""
+    def take(self) -> tuple[dict[str, bool], list[Heard]]:
+        """Take out a batch to write; who has more stands behind the others."""
         presence = {name: self.presence.pop(name) for name in list(self.presence)[:BATCH]}
-        readings = {key: self.readings.pop(key) for key in list(self.readings)[:BATCH]}
+        readings: list[Heard] = []
+        for name in list(self.readings):
+            if len(readings) >= BATCH:
+                break
+            waiting = self.readings.pop(name)
+            readings += [waiting.popleft() for _ in range(min(SHARE, len(waiting)))]
+            if waiting:
+                self.readings[name] = waiting
         return presence, readings
 
-    def put_back(self, presence: dict[str, bool], readings: dict[tuple[int, datetime], Metered]) -> None:
-        """Put back what could not be written, behind what was said anew meanwhile."""
+    def put_back(self, presence: dict[str, bool], readings: Sequence[Heard]) -> None:
+        """Put back what could not be written; what was said anew meanwhile stays."""
         self.presence = presence | self.presence
-        for key, metered in readings.items():
-            if len(self.readings) < MOST_READINGS:
-                self.readings.setdefault(key, metered)
+        for heard in reversed(readings):
+            waiting = self.readings.setdefault(heard.known.external_id, deque())
+            if len(waiting) < MOST_OF_ONE:
+                waiting.appendleft(heard)
 
 
 class Writer:
@@ -111,7 +134,7 @@ class Writer:
     def write(
         self,
         presence: dict[str, bool],
-        readings: dict[tuple[int, datetime], Metered],
+        readings: Sequence[Heard],
         *,
         connected: Collection[str],
     ) -> bool:
@@ -122,7 +145,7 @@ class Writer:
                 reports = [Report(name, Status(is_online)) for name, is_online in presence.items()]
                 record_reports(reports, driver_name=DRIVER, now=now)
             if readings:
-                record_readings(_as_readings(readings), now=now)
+                record_readings(_as_readings(readings, connected=connected), now=now)
             if now - self.beaten_at >= BEAT_EVERY:
                 note_heartbeat(name=OCPP_SERVER, now=now)
                 self.beaten_at = now
@@ -154,14 +177,16 @@ def _settings(stored: object) -> ChargerSettings | None:
         return None
 
 
-def _as_readings(readings: dict[tuple[int, datetime], Metered]) -> Sequence[DeviceReading]:
+def _as_readings(readings: Sequence[Heard], *, connected: Collection[str]) -> list[DeviceReading]:
+    """Return telemetry; what a charger said before it went does not make it be there."""
     return [
         DeviceReading(
-            device_id=device_id,
-            at=at,
-            power_kw=metered.power_kw,
-            energy_kwh=metered.energy_kwh,
-            state_of_charge_percent=metered.charge_percent,
+            device_id=heard.known.device_id,
+            at=heard.metered.at,
+            power_kw=heard.metered.power_kw,
+            energy_kwh=heard.metered.energy_kwh,
+            state_of_charge_percent=heard.metered.charge_percent,
+            is_online=heard.known.external_id in connected,
         )
-        for (device_id, at), metered in readings.items()
+        for heard in readings
     ]

@@ -18,6 +18,7 @@ LISTS = [
     "/devices/",
     "/commands/",
     "/overrides/",
+    "/alerts/",
     "/policies/",
     "/tests/",
     "/preview/",

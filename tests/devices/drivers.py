@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from threading import Barrier
+from threading import Barrier, Event
 
 from django.utils import timezone
 
@@ -40,6 +40,33 @@ class DyingDriver(Driver):
 
     def deliver(self, message, device):
         raise NotImplementedError
+
+
+class StuckDriver(Driver):
+    """Answers only once a device of another driver was served, or is let go."""
+
+    timeout_seconds = 0.1
+    let_go = Event()
+
+    def deliver(self, message, device):
+        self.let_go.wait(timeout=30)
+        return Answer(is_accepted=True)
+
+
+class PassingDriver(Driver):
+    """Lets go who waits for it."""
+
+    def deliver(self, message, device):
+        StuckDriver.let_go.set()
+        return Answer(is_accepted=True)
+
+
+class HalfDriver(Driver):
+    """Breaks down after its first answer."""
+
+    def deliver_all(self, deliveries):
+        yield [(0, Answer(is_accepted=True))]
+        raise ZeroDivisionError
 
 
 class SetPointDriver(Driver):

@@ -27,14 +27,14 @@ quiet = logging.getLogger("tests.chargers")
 quiet.setLevel(logging.CRITICAL)
 RATED_KW = 10.0
 PASSWORD = "sixteen-or-more-signs"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 class Memory:
     """What a charger holds, and how it behaves; outlives its connection. All it was told is in `told`.
 
     `manner`: "" | silent | refusing | lying (takes everything and does nothing) | deaf (says not what it
-    holds).
+    holds) | absurd (says that it holds it for ages).
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Memory:
             limit = round(min([*limits, RATED_KW]) * of_one, 1)
             periods.append({"start_period": int((moment - now).total_seconds()), "limit": limit})
         return {
-            "duration": seconds,
+            "duration": 10**15 if self.manner == "absurd" else seconds,
             "charging_rate_unit": unit,
             "charging_schedule_period": periods,
             "start": as_z(now),

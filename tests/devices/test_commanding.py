@@ -5,7 +5,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
-from devices import commanding, queries
+from devices import commanding, lanes, queries
 from devices.claiming import release_claims
 from devices.commanding import RetryRefused, retry_command, run_due_commands
 from devices.domain.schedule import as_message
@@ -15,7 +15,7 @@ from devices.models import Command, CommandAttempt, Device, DeviceSchedule, Simu
 from devices.scheduling import release, replace_schedules, withheld, withhold
 from devices.tasks import run_due_commands as task
 from tests.builders import NOW, at, device, segment
-from tests.devices.drivers import DyingDriver
+from tests.devices.drivers import DyingDriver, StuckDriver
 
 pytestmark = pytest.mark.django_db
 
@@ -134,10 +134,10 @@ def test_a_killed_worker_leaves_a_lost_attempt_and_the_command_is_taken_up_again
     with pytest.raises(SystemExit):
         run_due_commands(now=NOW)
     settings.DEVICE_DRIVERS = {"simulator": "devices.drivers.simulator.SimulatorDriver"}
-    assert run_due_commands(now=seconds(14)) == 0
-    assert queries.waiting(now=seconds(14)) == ()
-    assert queries.waiting(now=seconds(16)) == ("devices.tasks.run_due_commands",)
-    assert run_due_commands(now=seconds(16)) == 1
+    assert run_due_commands(now=seconds(1)) == 0
+    assert queries.waiting(now=seconds(1)) == ()
+    assert queries.waiting(now=seconds(40)) == ("devices.tasks.run_due_commands",)
+    assert run_due_commands(now=seconds(40)) == 1
     outcomes = CommandAttempt.objects.order_by("pk").values_list("outcome", flat=True)
     assert list(outcomes) == ["LOST", "ACKNOWLEDGED"]
     assert battery.simulated.accepted_count == 1
@@ -204,14 +204,14 @@ def test_a_worker_that_slept_through_its_lease_moves_nothing_that_another_decide
 
     def sleep_in_between(claimed, **options):
         monkeypatch.setattr(commanding, "deliveries_for", original)
-        run_due_commands(now=seconds(16))
+        run_due_commands(now=seconds(40))
         return original(claimed, **options)
 
     monkeypatch.setattr(commanding, "deliveries_for", sleep_in_between)
     run_due_commands(now=NOW)
     command = Command.objects.get()
     assert command.attempt_count == 2
-    assert command.next_attempt_at >= seconds(16)
+    assert command.next_attempt_at >= seconds(40)
 
 
 def test_an_unknown_driver_fails_the_command_with_a_sentence(settings):
@@ -275,6 +275,48 @@ def test_devices_of_a_slow_driver_are_spoken_to_at_the_same_time(settings):
     plan(*fleet)
     assert run_due_commands(now=NOW) == 3
     assert {state(one)[0] for one in fleet} == {"ACKNOWLEDGED"}
+
+
+@pytest.fixture
+def stuck(settings):
+    settings.DEVICE_DRIVERS = settings.DEVICE_DRIVERS | {
+        "a-stuck": "tests.devices.drivers.StuckDriver",
+        "passing": "tests.devices.drivers.PassingDriver",
+    }
+    StuckDriver.let_go.clear()
+    yield StuckDriver
+    StuckDriver.let_go.set()
+
+
+def test_a_vendor_that_does_not_answer_delays_no_other(stuck):
+    waits, inline, passes = (device(driver=name) for name in ("a-stuck", "simulator", "passing"))
+    plan(waits)
+    plan(inline, passes)
+    run_due_commands(now=NOW)
+    assert {state(one)[0] for one in (waits, inline, passes)} == {"ACKNOWLEDGED"}
+
+
+def test_a_driver_that_never_comes_back_is_waited_for_no_longer_than_its_lease(stuck, monkeypatch):
+    monkeypatch.setattr(lanes, "SHORTEST_TRY_SECONDS", 0.1)
+    monkeypatch.setattr(lanes, "LEASE_MARGIN_SECONDS", 0.1)
+    waits = device(driver="a-stuck")
+    plan(waits, end=2)
+    monkeypatch.setattr(commanding, "RUN_SECONDS", 0.1)
+    assert run_due_commands(now=NOW) == 1
+    assert CommandAttempt.objects.get().outcome == "STARTED"
+    stuck.let_go.set()
+    run_due_commands(now=seconds(40))
+    outcomes = CommandAttempt.objects.order_by("pk").values_list("outcome", flat=True)
+    assert list(outcomes) == ["LOST", "ACKNOWLEDGED"]
+
+
+def test_a_driver_that_breaks_down_in_a_batch_costs_only_what_it_had_not_answered(settings):
+    settings.DEVICE_DRIVERS = {"half": "tests.devices.drivers.HalfDriver"}
+    fleet = [device(driver="half") for _ in range(3)]
+    plan(*fleet)
+    run_due_commands(now=NOW)
+    assert [state(one)[0] for one in fleet] == ["ACKNOWLEDGED", "SENT", "SENT"]
+    assert fleet[1].commands.get().detail == "The driver failed: ZeroDivisionError."
 
 
 def test_retry_tries_a_failed_command_at_once():

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import psycopg
@@ -203,6 +204,11 @@ READINGS = {
         Decimal(40),
     ),
     "no battery": (b'{"at": "2026-07-14T20:00:00Z", "power_kw": 2}', None),
+    "a mode of its own": (b'{"at": "2026-07-14T20:00:00Z", "power_kw": 2, "mode": "boost"}', None),
+    "a counter and a mode": (
+        b'{"at": "2026-07-14T20:00:00Z", "power_kw": 2, "energy_kwh": 812.4, "mode": "normal"}',
+        None,
+    ),
 }
 NO_READINGS = [
     b'{"at": "2026-07-14T20:00:00", "power_kw": 1}',
@@ -211,6 +217,7 @@ NO_READINGS = [
     b'{"at": "2026-07-14T20:00:00Z"}',
     b'{"at": "2026-07-14T20:00:00Z", "power_kw": "1"}',
     b'{"at": "2026-07-14T20:00:00Z", "power_kw": NaN}',
+    b'{"at": "2026-07-14T20:00:00Z", "power_kw": 1, "energy_kwh": "much"}',
     b'{"at": "2026-07-14T20:00:00Z", "power_kw": 1, "soc_percent": 100.1}',
     b'{"at": "2026-07-14T20:00:00Z", "power_kw": 1, "soc_percent": null, "online": "no"}',
 ]
@@ -458,6 +465,15 @@ def test_the_listener_hears_wills_late_answers_and_charges_also_after_it_was_kil
             "SELECT CAST(state_of_charge_percent AS integer) FROM devices_device WHERE external_id = 'will'"
         )
         listener.wait_for(charge, 62)
+        now = datetime.now(UTC)
+        for seconds, mode in ((60, "normal"), (0, "discharge")):
+            said = {"at": (now - timedelta(seconds=seconds)).isoformat(), "power_kw": -1.5, "energy_kwh": 9}
+            devices.say("will", "telemetry", said | {"mode": mode})
+        listener.wait_for(
+            "SELECT count(*), min(mode), max(mode) FROM devices_reading", 2, "discharge", "normal"
+        )
+        covered = "SELECT CAST(sum(covered_milliseconds) AS integer) FROM devices_powerinterval"
+        listener.wait_for(f"{covered} WHERE minutes = 15", 60_000)
         devices.say("will", "ack", {"version": 1, "status": "rejected", "detail": "Too hot."})
         listener.wait_for("SELECT detail FROM devices_command WHERE state = 'FAILED'", "Too hot.")
     listener.process.terminate()

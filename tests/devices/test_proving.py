@@ -49,13 +49,13 @@ def test_a_run_and_the_return_from_it_are_proven_by_what_the_device_says():
     says(battery, (-20, "0"))
     told(battery, segments=[giving(0, 60)])
     assert looked(-1) == []
-    assert looked(0.5) == [("RUN", "AWAITED", "Counts from 20:02 UTC.")]
+    assert looked(0.5) == [("RUN", "AWAITED", "Judged from 20:02 UTC on.")]
     says(battery, (1, "-4.6"))
     assert looked(1.5) == [("RUN", "PROVEN", "Gives 4.6 of 4.5 kW.")]
     says(battery, *[(minute, "-4.6") for minute in range(2, 60)])
     says(battery, (60, "-4.6"))
     run = ("RUN", "PROVEN", "Gives 4.6 of 4.5 kW.")
-    assert looked(60.5) == [run, ("NORMAL", "AWAITED", "Counts from 21:02 UTC.")]
+    assert looked(60.5) == [run, ("NORMAL", "AWAITED", "Judged from 21:02 UTC on.")]
     says(battery, (63, "-4.6"))
     assert looked(63.5) == [run, ("NORMAL", "DEVIATES", "Still gives 4.6 kW.")]
     says(battery, (66, "0.1"))
@@ -70,7 +70,7 @@ def test_a_load_is_judged_by_what_it_took_before_it_prepared():
     says(load, (3, "1.6"))
     assert looked(4) == [("RUN", "PROVEN", "Takes 1.6 kW, 2.5 kW less than before.")]
     says(load, (59, "1.6"), (61, "1.6"))
-    assert looked(62)[1] == ("NORMAL", "AWAITED", "Counts from 21:17 UTC.")
+    assert looked(62)[1] == ("NORMAL", "AWAITED", "Judged from 21:17 UTC on.")
     says(load, (79, "4.3"))
     assert looked(80)[1] == ("NORMAL", "PROVEN", "Takes 4.3 kW again; 4.1 kW before.")
 

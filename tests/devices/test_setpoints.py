@@ -82,14 +82,15 @@ def test_a_value_is_sent_when_it_is_due_renewed_each_minute_and_ended_by_normal(
     assert (value.proof, value.renewed_at) == ("It holds CURTAIL 5.000.", None)
     assert normal.state == "PENDING"
     assert peers.holds("one", at=began + minutes(12.9)) == "CURTAIL 5.000"
-    assert peers.holds("one", at=began + minutes(13.1)) == NORMAL
+    assert peers.holds("one", at=began + minutes(13.5)) == NORMAL
 
-    for minute in range(11, 18):
-        due = Command.objects.get(pk=value.pk).next_attempt_at
-        assert due - began < minutes(minute) + seconds(30)
+    due = began + minutes(10)
+    for _ in range(7):
+        told_last, due = due, Command.objects.get(pk=value.pk).next_attempt_at
+        assert due - told_last < minutes(1.5)
         assert run_due_commands(now=due) == 1
     assert CommandAttempt.objects.count() == 1
-    assert Command.objects.get(pk=value.pk).renewed_at == pytest.approx(due, abs=seconds(20))
+    assert Command.objects.get(pk=value.pk).renewed_at >= due
     run_due_commands(now=began + minutes(18.5))
     assert peers.holds("one", at=began + minutes(19.9)) == "CURTAIL 5.000"
     assert peers.holds("one", at=began + minutes(20)) == NORMAL  # also without the portal
@@ -198,12 +199,12 @@ def test_a_device_that_falls_silent_is_renewed_again_and_fails_once_its_value_ha
     peers.letting_go.set()
     now = value(row).next_attempt_at
     lapse = value(row).finished_at + minutes(3)
-    while now < lapse:
+    while now < lapse - seconds(30):
         run_due_commands(now=now)
         assert (value(row).state, row.schedules.get().state) == ("ACKNOWLEDGED", "ACKNOWLEDGED")
         assert not Device.objects.get().failing_since
         now = value(row).next_attempt_at
-    run_due_commands(now=now)
+    run_due_commands(now=max(now, lapse))
     assert (value(row).state, row.schedules.get().state) == ("FAILED", "FAILED")
     assert Device.objects.get().failing_since
 
@@ -226,8 +227,8 @@ def test_a_worker_killed_between_the_write_and_its_record_is_followed_by_the_sam
     with pytest.raises(SystemExit):
         run_due_commands(now=began)
     settings.DEVICE_DRIVERS = {"values": f"{ALL}SetPointDriver"}
-    assert run_due_commands(now=began + seconds(30)) == 0  # nobody knows yet that it is dead
-    assert run_due_commands(now=began + seconds(36)) == 1
+    assert run_due_commands(now=began + seconds(1)) == 0  # nobody knows yet that it is dead
+    assert run_due_commands(now=began + seconds(90)) == 1
     assert peers.writes("one") == ["CURTAIL 5.000"] * 2
     assert list(CommandAttempt.objects.order_by("pk").values_list("outcome", flat=True)) == [
         "LOST",

@@ -166,7 +166,21 @@ def test_the_file_holds_what_the_list_shows(client, told):
 def test_a_device_says_what_it_does_and_what_was_proven(page, told):
     mine, live = told
     set_points.told(mine, live)
+    Command.objects.filter(kind="SETPOINT").update(finished_at=NOW)
     set_points.proof(mine, live, state="DEVIATES")
+    before = DeviceSchedule.objects.create(
+        device=mine, version=0, created_at=at(-6), superseded_at=at(-5), digest="b"
+    )
+    set_points.command(
+        before,
+        key="old",
+        kind="CLEAR",
+        due_at=at(-6),
+        expires_at=at(9),
+        state="ACKNOWLEDGED",
+        proven_at=NOW,
+        proof="Read 0 W.",
+    )
     Device.objects.update(power_kw="-3.2", power_at=NOW, last_seen_at=NOW - timedelta(seconds=12))
     text = page(f"/devices/{mine.pk}/")
     assert "gives 3.2 kW" in text

@@ -19,6 +19,7 @@ WITH_NUL = [
     "/events/?program=%00",
     "/meters/?q=a%00b",
     "/devices/?q=%00",
+    "/alerts/?q=%00",
     "/groups/%00/",
     "/meters/%00/",
     "/api/v1/events/?program=%00",

@@ -307,6 +307,23 @@ def test_several_waiting_notifications_are_recorded_in_the_order_they_came():
     assert record_waiting(now=at(6)) == 0
 
 
+def test_a_change_asks_for_a_plan_at_another_time_than_the_one_before_it(monkeypatch):
+    """Or planning, which reads the first and lets go after the second, would take both for answered."""
+    monkeypatch.setattr(recording, "_BATCH_NOTIFICATIONS", 1)
+    for power in (10, 11, 12):
+        store(said(energy_kw=power))
+    asked = []
+    original = recording._next_batch
+
+    def look_in_between(**options):
+        asked.extend(DispatchEvent.objects.values_list("plan_requested_at", flat=True))
+        return original(**options)
+
+    monkeypatch.setattr(recording, "_next_batch", look_in_between)
+    assert record_waiting(now=NOW) == 3
+    assert len(set(asked)) == 3
+
+
 def test_lateness_is_told_in_words():
     hear(said(), start=250)
     assert DispatchEvent.objects.get().flags == ["received 10 min after its start"]

@@ -40,6 +40,7 @@ CASES = [
         facts(offline={ONE: at(5)}),
         {Kind.OFFLINE_BEFORE_EVENT: "Offline; its run began at 20:05 UTC."},
     ),
+    ("offline as it failed", facts(offline={ONE: at(5)}, failing={ONE: "No."}), {Kind.FAILED: "No."}),
     ("offline long before", facts(offline={ONE: at(26)}), {}),
     ("awaited", facts(doubt("AWAITED")), {}),
     ("another power", facts(doubt()), {Kind.UNVERIFIED: "Gives 3.1 of 4.5 kW."}),

@@ -49,8 +49,16 @@ CASES = {
         {0: Energy(60_000_000, 60_000)},
     ),
     "a counter that begins anew does not": (
-        [Sample(0, 1000, 30_000), Sample(MINUTE, 1000, 0)],
+        [Sample(0, 1000, 30_001), Sample(MINUTE, 1000, 0)],
         {0: Energy(60_000_000, 60_000)},
+    ),
+    "a counter of whole kWh does not": (
+        [Sample(0, 6000, 7000), Sample(MINUTE, 6000, 7000)],
+        {0: Energy(360_000_000, 60_000)},
+    ),
+    "a counter may step by a tenth of a kWh": (
+        [Sample(0, 0, 700), Sample(10 * S, 0, 800)],
+        {0: Energy(100 * WATT_HOUR, 10_000)},
     ),
     "a counter that turns back a little gave": (
         [Sample(0, -1000, 500), Sample(MINUTE, -1000, 480)],
@@ -70,9 +78,9 @@ def test_minutes(samples, expected):
 
 
 def test_a_counter_bridges_an_hour_and_no_more():
-    within = minutes_of([Sample(0, 0, 0), Sample(60 * MINUTE, 0, 1000)])
-    assert (total(within), covered(within)) == (1000 * WATT_HOUR, 60 * MINUTE)
-    beyond = minutes_of([Sample(0, 0, 0), Sample(61 * MINUTE, 0, 1000)])
+    within = minutes_of([Sample(0, 0, 0), Sample(60 * MINUTE, 0, 1001)])
+    assert (total(within), covered(within)) == (1001 * WATT_HOUR, 60 * MINUTE)
+    beyond = minutes_of([Sample(0, 0, 0), Sample(61 * MINUTE, 0, 1001)])
     assert (total(beyond), covered(beyond)) == (0, 5 * MINUTE)
 
 
@@ -122,13 +130,15 @@ def test_late_doubled_and_disordered_readings_give_the_same_rows(given_samples, 
 
 @given(st.lists(st.tuples(st.integers(1, 20 * MINUTE), st.integers(-9, 9)), min_size=1, max_size=20))
 def test_the_sum_is_the_difference_of_the_counter(steps):
-    chain = [Sample(0, 20_000, 0)]
+    chain = [Sample(0, 20_000, 1)]
     for milliseconds, watt_hours in steps:
         chain.append(
-            Sample(chain[-1].at + max(milliseconds, 1000), 20_000, (chain[-1].watt_hours or 0) + watt_hours)
+            Sample(
+                chain[-1].at + max(milliseconds, 1000), 20_000, (chain[-1].watt_hours or 0) + 2 * watt_hours
+            )
         )
     minutes = minutes_of(chain)
-    assert total(minutes) == (chain[-1].watt_hours or 0) * WATT_HOUR
+    assert total(minutes) == ((chain[-1].watt_hours or 0) - 1) * WATT_HOUR
     assert covered(minutes) == chain[-1].at
 
 

@@ -97,6 +97,20 @@ CASES = [
         "PROVEN",
         "Takes and gives nothing, 0.3 kW less than before; 2.5 kW less was asked.",
     ),
+    (
+        TOLD_TO_TAKE_LESS | {"before": "0"},
+        [(9, "2.4")],
+        10,
+        "PROVEN",
+        "Takes 2.4 kW, 2.4 kW more than before; up to 2.5 kW is left to it.",
+    ),
+    (
+        TOLD_TO_TAKE_LESS | {"before": "0"},
+        [(9, "2.8")],
+        10,
+        "DEVIATES",
+        "Takes 2.8 kW, 2.8 kW more than before; 2.5 kW less was asked.",
+    ),
     (TOLD_TO_TAKE_LESS | THE_MOST, [(9, "0.2")], 10, "PROVEN", "Takes 0.2 kW, 3.9 kW less than before."),
     (
         TOLD_TO_TAKE_LESS | THE_MOST,
@@ -122,9 +136,9 @@ CASES = [
     (TOLD_TO_TAKE_LESS | {"before": None}, [(9, "0.05")], 10, "PROVEN", "Takes 0.05 kW."),
     # time: early is good enough, late is not; one odd reading is no alarm; silence
     (TOLD_TO_GIVE, [(0.5, "-4.5")], 1, "PROVEN", "Gives 4.5 of 4.5 kW."),
-    (TOLD_TO_GIVE, [(1, "-1")], 1, "AWAITED", "Counts from 20:02 UTC."),
-    (TOLD_TO_GIVE | {"ramp": 600}, [(9, "-3")], 10, "AWAITED", "Counts from 20:12 UTC."),
-    (TOLD_TO_GIVE, [(-1, "-4.5")], 1, "AWAITED", "Counts from 20:02 UTC."),
+    (TOLD_TO_GIVE, [(1, "-1")], 1, "AWAITED", "Judged from 20:02 UTC on."),
+    (TOLD_TO_GIVE | {"ramp": 600}, [(9, "-3")], 10, "AWAITED", "Judged from 20:12 UTC on."),
+    (TOLD_TO_GIVE, [(-1, "-4.5")], 1, "AWAITED", "Judged from 20:02 UTC on."),
     (
         TOLD_TO_GIVE,
         [(8.5, "-4.5"), (9, "-4.5"), (9.5, "-4.5"), (10, "-3.5")],
@@ -135,11 +149,12 @@ CASES = [
     (TOLD_TO_GIVE, [(2, "-4.5")], 10, "UNKNOWN", "Said nothing since 20:02 UTC."),
     (TOLD_TO_GIVE, [(-900, "0")], 10, "UNKNOWN", "Said nothing since 2026-07-14 05:00 UTC."),
     (TOLD_TO_GIVE, [], 10, "UNKNOWN", "Never said what it takes."),
-    (TOLD_TO_GIVE, [], 6, "AWAITED", "Counts from 20:02 UTC."),
+    (TOLD_TO_GIVE, [(1.5, "-1")], 4, "AWAITED", "Said nothing since 20:01 UTC."),
+    (TOLD_TO_GIVE, [], 6, "AWAITED", "Never said what it takes."),
     # back to normal
     (TOLD_TO_GIVE | NORMAL, [(9, "0.2")], 10, "PROVEN", "Gives no more; takes 0.2 kW."),
     (TOLD_TO_GIVE | NORMAL, [(9, "-4.5")], 10, "DEVIATES", "Still gives 4.5 kW."),
-    (TOLD_TO_GIVE | NORMAL, [(1, "-4.5")], 1, "AWAITED", "Counts from 20:02 UTC."),
+    (TOLD_TO_GIVE | NORMAL, [(1, "-4.5")], 1, "AWAITED", "Judged from 20:02 UTC on."),
     (
         TOLD_TO_GIVE | NORMAL,
         [(9, "-4.5", "normal")],
@@ -178,6 +193,9 @@ def test_measured_power_outweighs_a_read_back_once_it_has_settled():
     held = ReadBack(at(0.1), "Holds 4.5 kW.")
     assert judged(TOLD_TO_GIVE, (1, "0"), now=1, read_back=held).verdict is Verdict.PROVEN
     assert judged(TOLD_TO_GIVE, (9, "0"), now=10, read_back=held).verdict is Verdict.DEVIATES
+    assert judged(TOLD_TO_TAKE_LESS, (9, "2.4"), now=10).verdict is Verdict.DEVIATES
+    assert judged(TOLD_TO_TAKE_LESS, (9, "2.4"), now=10, read_back=held).verdict is Verdict.PROVEN
+    assert judged(TOLD_TO_TAKE_LESS, (9, "2.8"), now=10, read_back=held).verdict is Verdict.DEVIATES
     unknown = TOLD_TO_TAKE_LESS | {"before": None}
     assert judged(unknown, (9, "3"), now=10, read_back=held).verdict is Verdict.PROVEN
 

@@ -1,4 +1,7 @@
-"""A portal that is killed and started again, above devices and a broker that live on."""
+"""A portal that is killed and started again, above devices and a broker that live on.
+
+Under torture the PostgreSQL is one of the tests' own, and dies with it.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,27 @@ from uuid import UUID, uuid4
 from tests.bodies import meter_body, text, timeslot
 from tests.devices.mqtt_devices import mosquitto
 from tests.processes.fleet import KEY, MAKE_ROWS
+from tests.processes.postgres import PrivatePostgres, private_postgres
 from tests.processes.recorder import Recorded, recording_devices, takes_values
-from tests.processes.running import Portal, empty_database, living, wait_until
+from tests.processes.running import Portal, empty_database, is_over, wait_until
+from tests.processes.sizes import IS_FULL
 from tests.processes.stoppable import FOLDER
+
+AGREED_WITHIN_SECONDS = 60
+SHOWN = {
+    "dispatch.DispatchEvent": "leap_event_id energy_kw ends_at is_cancelled is_confirmed plan_requested_at",
+    "devices.Command": "key kind state detail next_attempt_at claimed_until expires_at",
+    "devices.Device": "external_id schedule_version plan_requested_at busy_until rests_until",
+    "django_q.OrmQ": "key lock",
+}
+SHOW_ROWS = """
+from django.apps import apps
+from django.utils import timezone
+print(timezone.now())
+for model, fields in {shown}.items():
+    for row in apps.get_model(model).objects.order_by("pk").values("pk", *fields.split()):
+        print(model, *(f"{{name}}={{value}}" for name, value in row.items()))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +61,21 @@ class Asked:
 
 
 class World:
-    """Devices, a broker and a database that outlive the portals on them; and what Leap said so far."""
+    """Devices and a broker that outlive the portals above them, a database, and what Leap said so far."""
 
     def __init__(
-        self, *, folder: Path, database: str, broker: int, names: Sequence[str], log: Recorded
+        self,
+        *,
+        folder: Path,
+        database: str,
+        server: PrivatePostgres | None,
+        broker: int,
+        names: Sequence[str],
+        log: Recorded,
     ) -> None:
         self.folder = folder
         self.database = database
+        self.server = server
         self.names = names
         self.log = log
         self.meters = {name: str(UUID(int=number + 1)) for number, name in enumerate(names)}
@@ -66,7 +95,9 @@ class World:
         }
 
     def start(self) -> Portal:
-        """Start a portal beside those that run."""
+        """Start a portal beside those that run, and the database if it was killed."""
+        if self.server and not self.portals:
+            self.server.start()
         place = self.folder / f"portal-{uuid4().hex}"
         place.mkdir()
         portal = Portal(folder=place, database=self.database, environment=self.environment)
@@ -84,6 +115,8 @@ class World:
             portal.process.wait()
             wait_until(partial(is_over, everything), what="the end of all")
         self.portals.clear()
+        if self.server:
+            self.server.kill()
 
     def close(self) -> None:
         """Stop what runs."""
@@ -139,24 +172,36 @@ class World:
 
     def agreed(self, *names: str) -> bool:
         """Tell whether these devices, else all that Leap spoke of, do what it last asked for."""
+        return not self.differing(*names)
+
+    def differing(self, *names: str) -> dict[str, tuple]:
+        """Return what was asked and what is done where that differs."""
         taken, power, now = self.log.last_taken(), self.log.power(), datetime.now(UTC)
+        found: dict[str, tuple] = {}
         for name in names or self.asked:
             asked = self.asked[name]
             if takes_values(name):
-                is_as_asked = power.get(name, 0) == (asked.kw if now < asked.end else 0)
+                pair: tuple = (asked.kw if now < asked.end else 0, power.get(name, 0))
             else:
-                is_as_asked = (taken[name].follows if name in taken else ()) == asked.follows
-            if not is_as_asked:
-                return False
-        return True
+                pair = (asked.follows, taken[name].follows if name in taken else ())
+            if pair[0] != pair[1]:
+                found[name] = pair
+        return found
 
     def wait_agreed(self, *names: str, what: str) -> None:
         """Wait for that, and note how long the changes took from Leap's POST."""
-        wait_until(partial(self.agreed, *names), what=f"agreement after {what}", patience=60)
+        deadline = time.monotonic() + AGREED_WITHIN_SECONDS
+        while differing := self.differing(*names):
+            assert time.monotonic() < deadline, f"No agreement after {what}: {differing}\n{self.rows()}"
+            time.sleep(0.1)
         taken = self.log.last_taken()
         self.latencies += [
             taken[name].at - self.asked[name].posted_at for name in names or self.asked if name in taken
         ]
+
+    def rows(self) -> str:
+        """Return what the portal knows, for whoever must find out what went wrong."""
+        return self.portals[0].manage("shell", "--no-imports", "--command", SHOW_ROWS.format(shown=SHOWN))
 
     def check_effects(self) -> None:
         """No device took a version twice, or one older than it had, or went back to what was asked before."""
@@ -175,11 +220,6 @@ def without_repeats(powers: Iterable[float]) -> list[float]:
     return [kw for kw, _ in groupby(kw for kw in powers if kw)]
 
 
-def is_over(pids: set[int]) -> bool:
-    """Tell whether none of the processes runs."""
-    return not living(pids)
-
-
 def kill_9(pid: int) -> None:
     """End a process that may be gone already."""
     try:
@@ -195,8 +235,11 @@ def mortal_world(folder: Path, *, mqtt: int, values: int) -> Iterator[World]:
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
         log = stack.enter_context(recording_devices(folder, broker, names))
-        database = stack.enter_context(empty_database(folder))
-        world = World(folder=folder, database=database, broker=broker, names=names, log=log)
+        server = None
+        if IS_FULL and os.environ.get("DATABASE_URL", "").startswith("postgres"):
+            server = stack.enter_context(private_postgres())
+        database = server.url if server else stack.enter_context(empty_database(folder))
+        world = World(folder=folder, database=database, server=server, broker=broker, names=names, log=log)
         stack.callback(world.close)
         world.start()
         world.make_rows()

@@ -181,6 +181,11 @@ def living(pids: set[int]) -> set[int]:
     return {pid for pid in pids if parent_of(pid) and state_of(pid) not in "ZX"}
 
 
+def is_over(pids: set[int]) -> bool:
+    """Tell whether none of the processes runs."""
+    return not living(pids)
+
+
 def state_of(pid: int) -> str:
     """Return the letter the system gives a process's state; X if it is gone."""
     try:

@@ -115,7 +115,7 @@ def test_all_dead_in_mid_event_and_started_again(world, chance, say):
 
 def test_a_portal_that_is_dead_for_good_leaves_every_device_normal(world, say):
     for name in world.names:
-        world.ask(name, kw=FULL_POWER_KW, seconds=None if takes_values(name) else 15)
+        world.ask(name, kw=FULL_POWER_KW, seconds=None if takes_values(name) else 10)
     world.wait_agreed(what="the last events")
     wait_until(partial(all_ran_in_full, world), what="the start of all devices")
     world.kill()
