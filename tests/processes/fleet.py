@@ -9,7 +9,8 @@ from pathlib import Path
 from uuid import UUID
 
 from tests.devices.http_device import SECRET, HttpDevice, http_device
-from tests.devices.mqtt_devices import MqttDevices, mosquitto
+from tests.devices.mqtt_devices import MqttDevices, free_port, mosquitto
+from tests.devices.ocpp_chargers import PASSWORD, RATED_KW, Chargers
 from tests.devices.sunspec_device import NEW_STORAGE, SunSpecServer, sunspec_map, sunspec_server
 from tests.processes.running import Portal, running_portal
 
@@ -35,13 +36,23 @@ class Fleet:
     """The devices, each kind with its own notes."""
 
     def __init__(
-        self, *, broker: int, mqtt: MqttDevices, http: HttpDevice, http_count: int, sunspec: SunSpecServer
+        self,
+        *,
+        broker: int,
+        mqtt: MqttDevices,
+        http: HttpDevice,
+        http_count: int,
+        sunspec: SunSpecServer,
+        chargers: Chargers,
+        charger_count: int,
     ) -> None:
         self.broker = broker
         self.mqtt = mqtt
         self.http = http
         self.http_count = http_count
         self.sunspec = sunspec
+        self.chargers = chargers
+        self.charger_count = charger_count
         self.meter_ids = [str(UUID(int=number + 1)) for number in range(len(self.told()))]
 
     def told(self) -> dict[str, dict]:
@@ -62,12 +73,21 @@ class Fleet:
             }
             for unit in self.sunspec.devices
         }
+        given |= {
+            f"ocpp-{number}": {"driver": "ocpp", "kind": "EV_CHARGER", "settings": {"password": PASSWORD}}
+            for number in range(self.charger_count)
+        }
         return given
+
+    def sign_in(self) -> None:
+        """Have the chargers connect, those of both versions in turns."""
+        for number in range(self.charger_count):
+            self.chargers.sign_in(f"ocpp-{number}", ("1.6", "2.0.1")[number % 2])
 
     def rows(self) -> list[dict]:
         """What the portal is told of the fleet, a meter for each device."""
         return [
-            {"meter_id": meter_id, "external_id": name, "fields": fields | {"rated_power_kw": 5}}
+            {"meter_id": meter_id, "external_id": name, "fields": fields | {"rated_power_kw": RATED_KW}}
             for meter_id, (name, fields) in zip(self.meter_ids, self.told().items(), strict=True)
         ]
 
@@ -77,10 +97,12 @@ class Fleet:
         Devices that hold no schedule know no end but that of their lease.
         """
         wanted = [] if power_kw is None else [(power_kw, until)]
-        held = [*self.mqtt.held.values(), *self.http.held.values()]
-        schedules = [[(each["target_kw"], each["end"]) for each in message["segments"]] for message in held]
+        messages = [*self.mqtt.held.values(), *self.http.held.values()]
+        held = [message["segments"] for message in messages]
+        held += [memory.segments() for memory in self.chargers.memories.values()]
+        schedules = [[(each["target_kw"], each["end"]) for each in segments] for segments in held]
         return (
-            len(held) == len(self.mqtt.manners) + self.http_count
+            len(messages) == len(self.mqtt.manners) + self.http_count
             and all(segments == wanted for segments in schedules)
             and all(device.held_kw() == power_kw for device in self.sunspec.devices.values())
         )
@@ -101,7 +123,9 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(folder: Path, *, mqtt: int = 0, http: int = 0, modbus: int = 0) -> Iterator[Fleet]:
+def running_fleet(
+    folder: Path, *, mqtt: int = 0, http: int = 0, modbus: int = 0, ocpp: int = 0
+) -> Iterator[Fleet]:
     """Run so many honest devices of each kind."""
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
@@ -111,7 +135,15 @@ def running_fleet(folder: Path, *, mqtt: int = 0, http: int = 0, modbus: int = 0
         sunspec = stack.enter_context(sunspec_server())
         for _ in range(modbus):
             sunspec.add(sunspec_map(NEW_STORAGE))
-        yield Fleet(broker=broker, mqtt=devices, http=server, http_count=http, sunspec=sunspec)
+        yield Fleet(
+            broker=broker,
+            mqtt=devices,
+            http=server,
+            http_count=http,
+            sunspec=sunspec,
+            chargers=stack.enter_context(Chargers(free_port())),
+            charger_count=ocpp,
+        )
 
 
 @contextmanager
@@ -122,6 +154,8 @@ def fleet_portal(fleet: Fleet, folder: Path) -> Iterator[Portal]:
         "DEVICE_NETWORKS": "127.0.0.1/32",
         "DEVICE_PORTS": str(fleet.http.port),
         "DEVICE_MODBUS_PORTS": str(fleet.sunspec.port),
+        "OCPP_LISTEN": f"127.0.0.1:{fleet.chargers.port}" if fleet.charger_count else "",
+        "OCPP_CONTROL": str(folder / "control.sock"),
         "DJANGO_SETTINGS_MODULE": "leapvpp.settings",  # the tests' own would open no port to devices
         "ENV_FILE": "none",
         "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",
@@ -134,4 +168,5 @@ def fleet_portal(fleet: Fleet, folder: Path) -> Iterator[Portal]:
         file.write_text(json.dumps(fleet.rows()))
         made = portal.run(MAKE_ROWS.format(file=str(file)))
         assert made == [len(fleet.meter_ids), 0]
+        fleet.sign_in()
         yield portal
