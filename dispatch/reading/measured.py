@@ -129,7 +129,7 @@ def read_event_power(event_id: int, *, now: datetime, zone: tzinfo) -> Power:
     start, end = _floor(event.starts_at) - HOUR, _ceil(event.ends_at) + HOUR
     devices = devices_behind(event.recipients_id)
     steps = steps_for(read_final(start=start, end=end, device_ids=devices))
-    plan = tuple((step.start, step.end, step.kw) for step in steps)
+    plan = tuple((max(step.start, start), min(step.end, end), step.kw) for step in steps)
     found = _read_delivered(event, devices=devices, start=start, end=end, now=now)
     is_live = event.starts_at <= now < event.ends_at
     figure = found.latest_kw if is_live else found.mean_kw

@@ -168,7 +168,7 @@ def _series(plot: Plot, lines: Sequence[Line], *, low: float, high: float) -> li
         rule = "path.line { stroke: var(--now); stroke-width: 2; }"
         found.append((rule, [(plot.now, low), (plot.now, high)], False))
         clock = words.clock(plot.now, zone=plot.zone)
-        rule = "text { fill: var(--now); text-anchor: middle; }"
+        rule = "text { fill: var(--now); text-anchor: middle; transform: translateY(-7px); }"
         found.append((rule, [{"value": (plot.now, high), "label": clock}], True))
     return found
 
