@@ -108,7 +108,8 @@ def draw(plot: Plot, *, width: int, height: int) -> bytes:
     low, high = float(min([levels[0], *(kw * HEADROOM for kw in values)])), float(levels[-1])
     is_wide = width > NARROW
     texts = [f"{line.label} {line.figure}".strip() if is_wide else line.label for line in lines]
-    labels = _apart(lines, texts, least=Decimal((high - low) * LINE_HEIGHT / (height - 60)))
+    least = Decimal((high - low) * LINE_HEIGHT / (height - 60))
+    labels = _apart(lines, texts, least=least, lowest=Decimal(low))
     series = _series(plot, lines, low=low, high=high)
     series += [
         (f"text {{ fill: var(--{line.name}); }}", [{"value": (plot.end, float(kw)), "label": text}], True)
@@ -235,10 +236,19 @@ def _points(steps: Iterable[Stretch], *, falls: bool) -> list[tuple[datetime, fl
     return points
 
 
-def _apart(lines: Sequence[Line], texts: Sequence[str], *, least: Decimal) -> list[tuple[Line, str, Decimal]]:
-    """Return at which height each line's label stands: its end's, and no nearer to another than `least`."""
+def _apart(
+    lines: Sequence[Line], texts: Sequence[str], *, least: Decimal, lowest: Decimal
+) -> list[tuple[Line, str, Decimal]]:
+    """Return at which height each line's label stands: its end's, no nearer to another than `least`.
+
+    None stands under `lowest`, where the hours are written.
+    """
     placed: list[tuple[Line, str, Decimal]] = []
     for line, text in sorted(zip(lines, texts, strict=True), key=lambda pair: -pair[0].label_kw):
         kw = line.label_kw
         placed.append((line, text, min(kw, placed[-1][2] - least) if placed else kw))
-    return placed
+    count = len(placed)
+    return [
+        (line, text, max(kw, lowest + least * (count - 1 - number)))
+        for number, (line, text, kw) in enumerate(placed)
+    ]
