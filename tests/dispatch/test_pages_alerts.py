@@ -79,3 +79,14 @@ def test_the_page_says_whether_messages_leave(client, settings):
     assert "New alerts are sent by e-mail to 1 address and by webhook." in page
     assert "E-mail does not leave: The mail server cannot be reached: TimeoutError." in page
     assert "hook.example.com" not in page  # such addresses are secrets
+
+
+def test_a_device_page_says_first_what_is_wrong_with_it(client):
+    client.force_login(person("operator"))
+    now = timezone.now().replace(hour=12, minute=31)
+    row = alert(kind="FAILED", text="Told since 12:30 UTC, and did not accept it.", raised_at=now)
+    address = f"/devices/{row.device_id}/"
+    said = client.get(f"{address}?tz=America/Phoenix").content.decode()  # no clock changes there
+    assert "Told since 05:30 MST, and did not accept it." in said[: said.index('id="lanes"')]
+    Alert.objects.update(cleared_at=timezone.now())
+    assert "did not accept it" not in client.get(address).content.decode()

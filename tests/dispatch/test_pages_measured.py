@@ -112,7 +112,8 @@ def test_nothing_measured_is_said_and_strangers_are_sent_to_sign_in(served, page
     assert client.get(f"/devices/{battery.pk}/power.svg").status_code == 404
     text = page(addresses[1])  # what was asked and what is planned is drawn all the same
     assert "nothing measured" in text and "Devices confirmed" in text and "Delivered</th>" not in text
-    assert client.get(f"/events/{live.pk}/power.svg").status_code == 200
+    drawn = client.get(f"/events/{live.pk}/power.svg?tz=UTC").content.decode()
+    assert ">Award 200 kW<" in drawn and ">Plan 130 kW<" in drawn and f">{NOW:%H:%M}<" in drawn
     assert client.get("/devices/0/power/").status_code == 404
     assert client.get("/events/0/power.svg").status_code == 404
 
