@@ -28,6 +28,7 @@ from standardwebhooks import Webhook
 from devices.alert_models import AlertMessage, Channel
 from devices.domain import alerts as domain
 from devices.domain.egress import Destination, Forbidden, destination
+from devices.domain.wording import one_line
 from devices.drivers.egress import GuardedBackend, look_up, policy_set
 from devices.proof_models import Watch
 from devices.watching import claim_look, sending_look
@@ -112,9 +113,9 @@ def _mail(message: AlertMessage) -> None:
     try:
         mail.send()
     except smtplib.SMTPException as error:
-        raise NotSent(f"The mail server refused it: {domain.one_line(str(error))[:300]}") from error
+        raise NotSent(f"The mail server refused it: {one_line(str(error))}") from error
     except ValueError as error:
-        raise NotSent(f"No mail can be made of it: {domain.one_line(str(error))[:300]}") from error
+        raise NotSent(f"No mail can be made of it: {one_line(str(error))}") from error
     except OSError as error:
         raise NotSent(f"The mail server cannot be reached: {type(error).__name__}.") from error
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from devices.domain.schedule import Mode
+from devices.domain.wording import clock, figure, kw
 
 TOLERANCE: Final = Decimal("0.1")
 """Part of the target by which a device may miss it: what meters of small devices and ramps leave open."""
@@ -284,22 +285,3 @@ def _begin(power_kw: Decimal) -> str:
 
 def _verdict(*, is_right: bool) -> Verdict:
     return Verdict.PROVEN if is_right else Verdict.DEVIATES
-
-
-def figure(power_kw: Decimal) -> str:
-    """Write power to 0.1 kW, and below 1 kW to 0.01 where that says more.
-
-    >>> figure(Decimal("4.56")), figure(Decimal("0.3")), figure(Decimal("0.05"))
-    ('4.6', '0.3', '0.05')
-    """
-    return f"{power_kw:.1f}" if abs(power_kw) >= 1 else f"{power_kw:.2f}".removesuffix("0")
-
-
-def kw(power_kw: Decimal) -> str:
-    """Write power with its unit."""
-    return f"{figure(power_kw)} kW"
-
-
-def clock(moment: datetime) -> str:
-    """Write a time of day, with its zone as others may read it elsewhere."""
-    return f"{moment.astimezone(UTC):%H:%M} UTC"

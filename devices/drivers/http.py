@@ -30,6 +30,7 @@ from standardwebhooks import Webhook
 from devices.domain.egress import Destination, Forbidden, destination
 from devices.domain.schedule import ScheduleMessage
 from devices.domain.signing import LONGEST, SHORTEST, is_secret
+from devices.domain.wording import one_line
 from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result, failure
 from devices.drivers.egress import GuardedBackend, UnknownName, look_up, policy_set
 from devices.models import Device
@@ -38,7 +39,6 @@ Headers = list[tuple[bytes | str, bytes | str]]
 _Place = tuple[bytes, bytes, int | None]
 
 LARGEST_ANSWER: Final = 64 * 1024  # bytes
-LONGEST_DETAIL: Final = 300
 IDLE_SECONDS: Final = 30.0
 IDS: Final = UUID("6f0a5f3c-5a0e-4c43-9a3c-2f7d1f6e8b11")
 KNOWN_SETTINGS: Final = {"url", "secret"}
@@ -335,7 +335,7 @@ def _answer(said: Said | None, *, version: int, is_refused: bool) -> Answer:
         DriverError: it acknowledges nothing, or another version.
     """
     if is_refused or (said and said.status == "rejected"):
-        detail = _one_line(said.detail if said and said.detail else "")
+        detail = one_line(said.detail if said and said.detail else "")
         return Answer(is_accepted=False, detail=detail or "The device refused and did not say why.")
     if said is None:
         raise _silence("answered, but not with JSON that says which version it took")
@@ -345,11 +345,6 @@ def _answer(said: Said | None, *, version: int, is_refused: bool) -> Answer:
         which = "no version" if said.version is None else f"version {said.version}"
         raise _silence(f"acknowledged {which}, not version {version}")
     return Answer(is_accepted=True)
-
-
-def _one_line(text: str) -> str:
-    """Return a device's words so that they can be stored and shown: no control characters, not long."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_DETAIL]
 
 
 def _silence(predicate: str, *, pause_seconds: float = 0) -> DriverError:
