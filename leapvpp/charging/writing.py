@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
 from devices.domain.metering import Metered
@@ -18,12 +17,10 @@ from devices.drivers.ocpp import ChargerSettings, read_settings
 from devices.models import Device
 from devices.reporting import Report, Status, record_reports
 from devices.telemetry import DeviceReading, record_readings
-from leapvpp.health import OCPP_SERVER, note_heartbeat
-
-logger = logging.getLogger(__name__)
+from leapvpp.health import OCPP_SERVER
+from leapvpp.writing import Beat, is_dealt_with
 
 DRIVER: Final = "ocpp"
-BEAT_EVERY = timedelta(seconds=5)
 MISSED_AFTER: Final = timedelta(minutes=2)
 """How long after the start chargers may take to come back before those that did not are offline."""
 LOOK_FOR_MISSING_EVERY: Final = timedelta(minutes=1)
@@ -111,7 +108,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.began_at = timezone.now()
-        self.beaten_at = self.began_at - BEAT_EVERY
+        self.beat = Beat(OCPP_SERVER)
         self.looked_at = self.began_at
 
     def look_up(self, names: Collection[str]) -> dict[str, Known]:
@@ -139,25 +136,26 @@ class Writer:
         connected: Collection[str],
     ) -> bool:
         """Write a batch and, when it is time, the heartbeat; return whether the batch is dealt with."""
-        now = timezone.now()
-        try:
-            if presence:
-                reports = [Report(name, Status(is_online)) for name, is_online in presence.items()]
-                record_reports(reports, driver_name=DRIVER, now=now)
-            if readings:
-                record_readings(_as_readings(readings, connected=connected), now=now)
-            if now - self.beaten_at >= BEAT_EVERY:
-                note_heartbeat(name=OCPP_SERVER, now=now)
-                self.beaten_at = now
-            self._note_missing(connected, now=now)
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("The database does not answer: %s", error)
-            connection.close()
-            return False
-        except Error:
-            logger.exception("%s reports of chargers cannot be written", len(presence) + len(readings))
-            connection.close()
-        return True
+        return is_dealt_with(
+            lambda: self._write(presence, readings, connected=connected, now=timezone.now()),
+            what=f"{len(presence) + len(readings)} reports of chargers",
+        )
+
+    def _write(
+        self,
+        presence: dict[str, bool],
+        readings: Sequence[Heard],
+        *,
+        connected: Collection[str],
+        now: datetime,
+    ) -> None:
+        if presence:
+            reports = [Report(name, Status(is_online)) for name, is_online in presence.items()]
+            record_reports(reports, driver_name=DRIVER, now=now)
+        if readings:
+            record_readings(_as_readings(readings, connected=connected), now=now)
+        self.beat.note(now=now)
+        self._note_missing(connected, now=now)
 
     def _note_missing(self, connected: Collection[str], *, now: datetime) -> None:
         """Note as offline who was there when an earlier central system was killed, and never came back."""
