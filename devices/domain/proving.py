@@ -28,6 +28,7 @@ MEAN_OVER: Final = timedelta(minutes=2)
 """Over how long a settled device's power is averaged, so that one odd reading is no alarm."""
 SILENT_AFTER: Final = timedelta(minutes=5)
 LOOKED_AT_FOR: Final = timedelta(hours=24)
+"""How long after its time a return to normal is looked at; from then on nothing more is learnt of it."""
 SOONEST_LOOK: Final = timedelta(seconds=15)
 LATEST_LOOK: Final = timedelta(minutes=15)
 LOOK_WHILE_PROVEN: Final = timedelta(minutes=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from devices.domain.commands import RESTORED_WITHIN, Held
+from devices.domain.commands import RESTORING_FOR, Held
 from devices.domain.schedule import Segment, as_z, touching
 
 RENEWALS_PER_LEASE: Final = 3
@@ -65,7 +65,7 @@ def _normal(name: str, *, at: datetime, before: Sequence[datetime], is_restoring
         name=name,
         starts_at=None,
         due_at=at,
-        expires_at=min([at + RESTORED_WITHIN, *before]),
+        expires_at=min([at + RESTORING_FOR, *before]),
         is_restoring=is_restoring,
     )
 
