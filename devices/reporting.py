@@ -112,14 +112,7 @@ def _note_presence(heard: Sequence[Report], *, known: dict[str, Device], now: da
 
 def _readings(heard: Sequence[Report], *, known: dict[str, Device]) -> list[DeviceReading]:
     return [
-        DeviceReading(
-            device_id=known[report.external_id].pk,
-            at=report.said.at,
-            power_kw=report.said.power_kw,
-            energy_kwh=report.said.energy_kwh,
-            state_of_charge_percent=report.said.state_of_charge_percent,
-            mode=report.said.mode,
-        )
+        DeviceReading.said_by(known[report.external_id].pk, report.said)
         for report in heard
         if isinstance(report.said, Reading)
     ]
