@@ -169,7 +169,7 @@ def deliveries_for(tries: Sequence[Try], *, abilities: Capabilities, now: dateti
             set_point=None
             if abilities.holds_schedule
             else _set_point(one, segments.get(one.command.schedule_id, []), abilities=abilities, now=now),
-            not_after=None if abilities.holds_schedule else one.until - WRITES_LAST,
+            not_after=one.until - WRITES_LAST,
         )
         for one in tries
     ]

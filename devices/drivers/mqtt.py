@@ -93,6 +93,7 @@ class _Batch:
 
     def __init__(self, broker: Broker, deliveries: dict[int, Delivery], *, timeout_seconds: float) -> None:
         self.broker = broker
+        self.deliveries = deliveries
         self.messages = [delivery.message for delivery in deliveries.values()]
         self.timeout_seconds = timeout_seconds
         self.waiting: dict[tuple[str, int], list[int]] = {}
@@ -148,17 +149,25 @@ class _Batch:
         now = datetime.now(UTC)
         ends = {message["expires_at"] for message in self.messages}
         properties = {end: _expiry(end, now=now) for end in ends}
-        await asyncio.gather(
-            *(
-                client.publish(
-                    topic(message["device"], "schedule"),
-                    msgspec.json.encode(message),
-                    qos=1,
-                    retain=True,
-                    properties=properties[message["expires_at"]],
-                )
-                for message in self.messages
-            )
+        sending = (self._send(client, position, properties) for position in self.deliveries)
+        await asyncio.gather(*sending)
+
+    async def _send(self, client: aiomqtt.Client, position: int, properties: dict[str, Properties]) -> None:
+        """Publish one schedule, unless whoever claimed it was paused so long that another has it by now.
+
+        The broker keeps what was published last: an older version would be what a device that is away finds.
+        """
+        delivery = self.deliveries[position]
+        message = delivery.message
+        if delivery.not_after and datetime.now(UTC) >= delivery.not_after:
+            logger.warning("A schedule for %s is too late to be published", message["device"])
+            return
+        await client.publish(
+            topic(message["device"], "schedule"),
+            msgspec.json.encode(message),
+            qos=1,
+            retain=True,
+            properties=properties[message["expires_at"]],
         )
 
     async def _hear(self, client: aiomqtt.Client) -> None:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Count, Max, Min, Q, Sum
 from django.http import HttpRequest
 
+from devices.alert_models import Alert, AlertKind
 from devices.models import Command, CommandState, Device
 from dispatch.models import (
     DispatchEvent,
@@ -44,9 +45,10 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Seven queries, whatever there is."""
+    """Collect everything that waits for a person. Eight queries, whatever there is."""
     found = [
         *_commands(now=now),
+        *_alerts(),
         *_planning(now=now),
         *_doubts(),
         *_events(now=now),
@@ -102,6 +104,31 @@ def _commands(*, now: datetime) -> list[Need]:
             )
         )
     return found
+
+
+def _alerts() -> list[Need]:
+    """Alerts that nobody acknowledged; what takes no command stands here by itself."""
+    waiting = Alert.objects.filter(cleared_at__isnull=True, acknowledged_at__isnull=True)
+    row = waiting.exclude(kind=AlertKind.FAILED).aggregate(
+        devices=Count("device", distinct=True),
+        unrestored=Count("pk", filter=Q(kind=AlertKind.NOT_RESTORED)),
+        since=Min("raised_at"),
+    )
+    if not row["devices"]:
+        return []
+    is_bad = bool(row["unrestored"])
+    still = words.counted(row["unrestored"], one="device is", many="devices are")
+    return [
+        Need(
+            icon="bad" if is_bad else "warn",
+            kind="bad" if is_bad else "warn",
+            title=f"{words.counted(row['devices'], one='device')} with an alert",
+            text=f"{still} not back to normal." if is_bad else "Not verified, or offline before a run.",
+            verb="See",
+            href="/alerts/",
+            since=row["since"],
+        )
+    ]
 
 
 def _planning(*, now: datetime) -> list[Need]:

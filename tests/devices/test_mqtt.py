@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -17,11 +18,12 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from devices.commanding import HEARD_LATE, run_due_commands
 from devices.domain.reports import Acknowledgement, Reading, read_acknowledgement, read_reading, read_status
-from devices.drivers.base import Answer, Delivery
+from devices.drivers.base import Answer, Delivery, DriverError
 from devices.drivers.mqtt import MqttDriver
 from devices.drivers.mqtt_broker import from_topic
 from devices.models import Command, Device
@@ -122,10 +124,11 @@ def test_of_two_hundred_devices_five_give_no_answer_and_hold_up_nobody(tmp_path,
 def test_commands_reach_devices_and_an_id_that_no_topic_can_have_costs_the_others_nothing(port):
     unfit = ("bat/1", "a+b", "#", "bell\x07")
     rows = [device(external_id=name, driver="mqtt") for name in ("commanded", *unfit)]
+    now = timezone.now()
     with transaction.atomic():
-        replace_schedules(desired={row.pk: (segment(0, FIFTY_YEARS),) for row in rows}, now=NOW)
+        replace_schedules(desired={row.pk: (segment(0, FIFTY_YEARS),) for row in rows}, now=now)
     with MqttDevices(port, "commanded") as devices:
-        assert run_due_commands(now=NOW) == 5
+        assert run_due_commands(now=now) == 5
     states = dict(Command.objects.values_list("device__external_id", "state"))
     assert states == {"commanded": "ACKNOWLEDGED"} | dict.fromkeys(unfit, "FAILED")
     assert devices.held["commanded"]["version"] == 1
@@ -139,6 +142,18 @@ def test_a_device_that_comes_later_finds_its_schedule_kept(port):
         with MqttDevices(port, "later"):
             assert found.result() == {"later": Answer(is_accepted=True)}
             assert deliver("later", version=6)["later"].detail == "Version 6 is older than 7."
+
+
+def test_what_is_claimed_by_somebody_else_by_now_is_not_published(port):
+    told = delivery("paused", version=1)
+    late = replace(told, not_after=timezone.now())
+    driver = PatientDriver()
+    driver.timeout_seconds = 1
+    with MqttDevices(port, "paused") as devices:
+        [[(_, result)]] = driver.deliver_all([late])
+        assert isinstance(result, DriverError)
+        assert deliver("paused", version=2) == {"paused": Answer(is_accepted=True)}
+        assert devices.told == [("paused", 2)]
 
 
 def test_an_acknowledgement_kept_from_before_is_no_answer(port):
@@ -248,7 +263,7 @@ def reading(minutes, percent=None, *, is_online=True):
     return Report("one", said)
 
 
-AWAY_BEFORE = {"external_id": "one", "part": "status", "payload": b"online", "is_kept": True}
+KEPT_ONLINE = read_report(external_id="one", part="status", payload=b"online", is_kept=True)
 YES, NO = Status(is_online=True), Status(is_online=False)
 PRESENCE = {
     "telemetry": ([reading(0)], True, True),
@@ -333,7 +348,7 @@ WAITING = {  # what is said, how long ago it was tried, in how many seconds it i
     "it has come": ([Report("one", Status(is_online=True, has_come=True))], 30, 0),
     "it has come, and was tried just before": ([Report("one", Status(is_online=True, has_come=True))], 1, 5),
     "it is still there": ([Report("one", Status(is_online=True))], 30, 240),
-    "it was there when the listener was not": ([read_report(**AWAY_BEFORE)], 30, 240),
+    "it was there when the listener was not": ([KEPT_ONLINE], 30, 240),
     "it has gone again": ([Report("one", Status(is_online=True, has_come=True)), Report("one", NO)], 30, 240),
 }
 

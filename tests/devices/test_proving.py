@@ -85,7 +85,7 @@ def test_the_same_planned_anew_goes_on_and_another_target_begins_anew_with_the_s
     says(load, (6, "1.6"))
     assert [state for _, state, _ in looked(6)] == ["PROVEN"]
     assert Proof.objects.get().ends_at == at(90)
-    told(load, segments=[segment(0, 90, "1")], minute=7)
+    told(load, segments=[segment(7, 90, "1")], minute=7)
     says(load, (8, "1.6"), (8.5, "3.0"), (11, "3.0"))
     assert looked(12)[1:] == [("RUN", "PROVEN", "Takes 3.0 kW, 1.1 kW less than before.")]
     assert list(Proof.objects.order_by("pk").values_list("is_open", flat=True)) == [False, True]
@@ -127,6 +127,8 @@ def test_a_read_back_proves_run_and_return_of_a_device_that_says_nothing(setting
     looked(1)
     Command.objects.update(proven_at=at(1.1), proof="Holds 4.5 kW.", state="ACKNOWLEDGED")
     assert looked(2) == [("RUN", "PROVEN", "Holds 4.5 kW.")]
+    Command.objects.update(state="FAILED")  # its lease has lapsed
+    assert looked(4)[0][1] == "AWAITED"
     looked(60)
     command.pk, command.key, command.kind = None, "clear", CommandKind.CLEAR
     command.proven_at, command.proof, command.state = at(60.5), "Holds nothing.", "ACKNOWLEDGED"

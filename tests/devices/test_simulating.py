@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from devices.commanding import run_due_commands
 from devices.domain.schedule import Mode
 from devices.models import Device, SimulatedDevice
+from devices.proof_models import Watch
 from devices.queries import waiting
 from devices.scheduling import replace_schedules
 from devices.simulating import look_back, step_devices
@@ -57,6 +58,7 @@ def test_each_minute_a_device_says_what_it_measures_and_each_half_while_it_runs(
 
 def test_a_fleet_costs_as_many_statements_as_a_device():
     def statements(count):
+        Watch.objects.all().delete()
         for number in range(count):
             device(external_id=f"{count}-{number}", kind="BATTERY")
         step_devices(now=at(0))
@@ -81,6 +83,15 @@ def test_after_a_pause_the_past_is_told_in_few_readings_and_after_a_long_one_not
     step_devices(now=at(61 + 7 * 60))
     assert len(powers(one)) == 15
     assert before < Reading.objects.latest("at").energy_kwh < before + 1
+
+
+def test_one_worker_at_a_time_and_no_reading_twice():
+    one = device()
+    assert step_devices(now=at(0)) == 1
+    SimulatedDevice.objects.update(due_at=at(0))
+    assert step_devices(now=at(0) + timedelta(seconds=1)) == 0
+    assert step_devices(now=at(0) + timedelta(seconds=6)) == 1
+    assert len(powers(one)) == 1
 
 
 def test_a_look_back_gives_a_new_fleet_a_past():

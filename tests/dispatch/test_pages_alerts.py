@@ -44,6 +44,7 @@ def test_an_operator_acknowledges_one_or_all_shown_with_a_note_and_the_rail_coun
     links = {link.path: link for group in client.get("/alerts/").context["frame"].links for link in group}
     assert (links["/alerts/"].count, links["/alerts/"].is_urgent) == (3, True)
     both = {"shown": [second.pk, third.pk], "note": "Feeder fault."}
+    assert [need.title for need in client.get("/").context["room"].needs] == ["3 devices with an alert"]
     page = client.post("/alerts/acknowledge/", both | {"alert": [first.pk]}, follow=True)
     assert "1 alert acknowledged." in page.content.decode()
     page = client.post("/alerts/acknowledge/", both, follow=True)

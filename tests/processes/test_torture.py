@@ -26,7 +26,7 @@ MQTT = size(6, full=20)
 VALUES = size(2, full=10)
 ZOMBIES = size(3, full=200)
 LONGEST_SLEEP_SECONDS = size(0.5, full=20.0)
-CHANGES = size(24, full=1000)
+CHANGES = size(16, full=1000)
 DEATHS = size(2, full=100)
 LONGEST_DEATH_SECONDS = size(1.0, full=20.0)
 FULL_POWER_KW = 50
@@ -93,6 +93,7 @@ def test_all_dead_in_mid_event_and_started_again(world, chance, say):
     for death in range(DEATHS):
         world.ask(ending, kw=power(chance), seconds=8)
         world.wait_agreed(ending, what="the start of a short event")
+        has_run = bool(world.log.power().get(ending))  # not if this machine took longer than the event
         held = chance.choice(world.names[:MQTT])
         (world.folder / f"stop-{held}").touch()  # so that one command dies between claim and send
         for name in chance.sample(world.names[:-1], len(world.names) - 1):
@@ -108,14 +109,15 @@ def test_all_dead_in_mid_event_and_started_again(world, chance, say):
         world.wait_agreed(*world.names[:-1], what=f"death {death}")
         changes = [entry.at for entry in world.log.entries() if entry.what in {"took", "runs"}]
         longest = max(longest, changes[-1] - began)
-        wait_until(partial(was_told_normal, world, ending), what="the return to normal of a passed event")
+        if has_run:
+            wait_until(partial(was_told_normal, world, ending), what="the return to normal of a passed event")
     world.check_effects()
     say(f"{DEATHS} times all dead: every device as asked {longest:.1f} s after the start at the latest")
 
 
 def test_a_portal_that_is_dead_for_good_leaves_every_device_normal(world, say):
     for name in world.names:
-        world.ask(name, kw=FULL_POWER_KW, seconds=None if takes_values(name) else 10)
+        world.ask(name, kw=FULL_POWER_KW, seconds=None if takes_values(name) else 12)
     world.wait_agreed(what="the last events")
     wait_until(partial(all_ran_in_full, world), what="the start of all devices")
     world.kill()
