@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from devices.domain import retry
 from devices.domain.schedule import Segment, as_message
-from devices.domain.setpoints import has_lapsed, lapses_at
+from devices.domain.setpoints import has_lapsed, lapses_at, lasts_until
 from devices.drivers import driver_named
 from devices.drivers.base import Capabilities, Delivery, DriverError, SetPoint
 from devices.failing import note_failed
@@ -183,6 +183,11 @@ def _set_point(one: Try, segments: Sequence[Segment], *, abilities: Capabilities
         version=command.schedule.version,
         mode=told.mode if told else None,
         target_kw=told.target_kw if told else None,
-        lapses_at=lapses_at(lease_seconds=abilities.lease_seconds, ends_at=command.expires_at, now=now),
+        lapses_at=lapses_at(
+            lease_seconds=abilities.lease_seconds,
+            ends_at=command.expires_at,
+            run_ends_at=lasts_until(segments, ends_at=command.expires_at) if told else command.expires_at,
+            now=now,
+        ),
         is_renewal=one.attempt is None,
     )

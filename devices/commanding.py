@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
 
 from devices import queue
 from devices.claiming import claim, deliveries_for, lock_due
@@ -26,6 +26,7 @@ from devices.models import (
     OPEN_COMMAND_STATES,
     AttemptOutcome,
     Command,
+    CommandAttempt,
     CommandKind,
     CommandState,
     Device,
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 RUN_SECONDS: Final = 30
 WORKER_SECONDS: Final = 55
 RESTORING_SECONDS: Final = 15
+COMES_BACK_AFTER: Final = timedelta(seconds=5)
 LOOKS_AGAIN_AFTER_SECONDS: Final = 0.2
 HEARD_LATE: Final = "The device accepted it after the try had ended."
 _IS_SILENT = Q(device__silent_tries__gt=0)
@@ -226,6 +228,28 @@ def hear_answers(answers: Mapping[tuple[str, int], Answer], *, driver_name: str,
             acknowledge(some, detail=detail, now=now)
     refuse([(command, answer.detail) for command, answer in found if not answer.is_accepted], now=now)
     return len(found)
+
+
+def try_at_once(device_ids: Collection[int], *, now: datetime) -> int:
+    """Make due what waits for devices that have come back, and return how much. Two statements.
+
+    One that was tried just before waits a little even so: a device that comes and goes all day is not tried
+    all day. Call inside a transaction that holds the devices.
+    """
+    Device.objects.filter(pk__in=device_ids, rests_until__isnull=False).update(rests_until=None)
+    soon = now + COMES_BACK_AFTER
+    waiting = Command.objects.filter(
+        Q(claimed_until__isnull=True) | Q(claimed_until__lte=now),
+        device_id__in=device_ids,
+        state__in=OPEN_COMMAND_STATES,
+        due_at__lte=now,
+        next_attempt_at__gt=soon,
+    )
+    tried = CommandAttempt.objects.filter(command=OuterRef("pk"), started_at__gt=now - COMES_BACK_AFTER)
+    changed = waiting.update(next_attempt_at=Case(When(Exists(tried), then=Value(soon)), default=Value(now)))
+    if changed:
+        queue.wake_commands()
+    return changed
 
 
 def _is_between_tries(command: Command, *, now: datetime) -> bool:

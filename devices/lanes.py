@@ -23,9 +23,11 @@ from devices.drivers.base import Capabilities, Delivery, Driver, DriverError, Re
 logger = logging.getLogger(__name__)
 
 BATCH_WITHOUT_DRIVER: Final = 500
-LEASE_MARGIN_SECONDS: Final = 5
+LEASE_MARGIN_SECONDS: Final = 3
+VALUE_MARGIN_SECONDS: Final = 5
+"""As above, where whoever is late may write nothing: the time that a try has to begin."""
 FILLED_AGAIN_AFTER_SECONDS: Final = 0.2
-SHORTEST_TRY_SECONDS: Final = 10.0
+SHORTEST_TRY_SECONDS: Final = 5.0
 LONGEST_TRY_SECONDS: Final = 40.0
 """A worker's time limit leaves room for no more, whatever a driver says."""
 
@@ -84,10 +86,11 @@ class Lane:
 
     @property
     def lease(self) -> timedelta:
-        """How long one try may take until somebody else may try."""
+        """How long one try may take until somebody else may try: as soon after the dead as is safe."""
         allowed = 0 if isinstance(self.driver, DriverError) else self.driver.timeout_seconds
         longest = min(max(allowed, SHORTEST_TRY_SECONDS), LONGEST_TRY_SECONDS)
-        return timedelta(seconds=longest + LEASE_MARGIN_SECONDS)
+        margin = LEASE_MARGIN_SECONDS if self.abilities.holds_schedule else VALUE_MARGIN_SECONDS
+        return timedelta(seconds=longest + margin)
 
     @property
     def is_inline(self) -> bool:

@@ -39,6 +39,7 @@ SENT_AGAIN: Final = "Sent again: an older message may have reached the device af
 _MOVED: Final = ("state", "next_attempt_at", "claimed_until", "finished_at", "detail")
 _TOLD: Final = (*_MOVED, "renewed_at", "proven_at")
 FEW: Final = 4
+HEARD_COUNTS_AS: Final = 3
 
 
 @transaction.atomic
@@ -86,7 +87,7 @@ def note_answered(device_ids: Collection[int], *, now: datetime) -> None:
 
 
 def _note_presence(results: Results, *, now: datetime) -> None:
-    note_answered([one.command.device_id for one, result in results if isinstance(result, Answer)], now=now)
+    note_answered([one.command.device_id for one, result in results if _is_heard(result)], now=now)
     silent = [one.command.device_id for one, result in results if _is_silence(result)]
     if not silent:
         return
@@ -99,7 +100,15 @@ def _note_presence(results: Results, *, now: datetime) -> None:
     )
 
 
+def _is_heard(result: Result) -> bool:
+    return isinstance(result, Answer) or result.is_heard
+
+
 def _is_silence(result: Result) -> bool:
+    return _may_pass(result) and not _is_heard(result)
+
+
+def _may_pass(result: Result) -> bool:
     return isinstance(result, DriverError) and not result.permanent
 
 
@@ -188,9 +197,9 @@ def _conclude(one: Try, result: Result, *, now: datetime) -> None:
     """Set on the values what a try that was not accepted means for the command and the attempt."""
     command = one.command
     _end(one, result, now=now)
-    if isinstance(result, DriverError) and not result.permanent:
+    if _may_pass(result):
         command.claimed_until = None
-        command.detail = str(result)
+        command.detail = _words(result)
         command.next_attempt_at = _again(command, result, tries=command.attempt_count, now=now)
     else:
         _fail(command, detail=_words(result), now=now)
@@ -267,11 +276,11 @@ def _judge_not_taken(one: Try, result: Result, *, abilities: Capabilities, now: 
     While it is renewed it stays accepted for as long as it lasts on the device.
     """
     command = one.command
-    if not _is_silence(result):
+    if not _may_pass(result):
         _fail(command, detail=_words(result), now=now)
         return
-    command.next_attempt_at = _again(command, result, tries=_tries_in_a_row(one), now=now)
-    command.detail = str(result)
+    command.next_attempt_at = _again(command, result, tries=_tries_in_a_row(one, result), now=now)
+    command.detail = _words(result)
     told_at = command.renewed_at or command.finished_at
     lease = abilities.lease_seconds
     if told_at and setpoints.has_lapsed(told_at=told_at, lease_seconds=lease, now=now):
@@ -279,9 +288,14 @@ def _judge_not_taken(one: Try, result: Result, *, abilities: Capabilities, now: 
         command.detail = NORMAL_BY_ITSELF.format(lease, result)
 
 
-def _tries_in_a_row(one: Try) -> int:
-    """Return how many tries have failed; those of a renewal count from the one that was answered last."""
-    return one.command.attempt_count if one.attempt else one.command.device.silent_tries + 1
+def _tries_in_a_row(one: Try, result: Result) -> int:
+    """Return how many tries have failed; those of a renewal count from the one that was answered last.
+
+    Those that a device answered with what may pass are not counted, and are made as far apart as a third.
+    """
+    if one.attempt:
+        return one.command.attempt_count
+    return HEARD_COUNTS_AS if _is_heard(result) else one.command.device.silent_tries + 1
 
 
 def _judge_normal(command: Command, result: Result, *, abilities: Capabilities, now: datetime) -> None:
@@ -295,7 +309,7 @@ def _judge_normal(command: Command, result: Result, *, abilities: Capabilities, 
             command.proof, command.proven_at = result.proof, now
         return
     is_taken = isinstance(result, Answer) and result.is_accepted
-    if not is_taken and not _is_silence(result):
+    if not is_taken and not _may_pass(result):
         command.state = CommandState.FAILED
     command.detail = NOT_PROVEN.format(_words(result)).strip() if is_taken else _words(result)
     command.next_attempt_at = _again(command, result, tries=command.attempt_count, now=now)

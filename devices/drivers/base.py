@@ -21,12 +21,17 @@ class DriverError(Exception):
     """The message did not reach the device, or no answer came back; the text is shown to operators.
 
     `permanent`: trying again cannot help. `pause_seconds`: the device asked not to be tried sooner.
+    `is_heard`: the device itself did answer, but not with what can count as done, as one that is busy; so it
+    is there, and is tried again like one that is silent.
     """
 
-    def __init__(self, message: str, *, permanent: bool, pause_seconds: float = 0) -> None:
+    def __init__(
+        self, message: str, *, permanent: bool, pause_seconds: float = 0, is_heard: bool = False
+    ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.pause_seconds = pause_seconds
+        self.is_heard = is_heard
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,13 +65,15 @@ class Outbox:
     Readings are taken out a few of each charger at a time, so that one that says very much hides no other.
     """
 
-    presence: dict[str, bool] = field(default_factory=dict)
+    presence: dict[str, Status] = field(default_factory=dict)
     readings: dict[str, deque[Heard]] = field(default_factory=dict)
     dropped: int = 0
 
-    def note_presence(self, external_id: str, *, is_online: bool) -> None:
-        """Keep whether a charger is there, in place of what waited."""
-        self.presence[external_id] = is_online
+    def note_presence(self, external_id: str, *, is_online: bool, has_come: bool = False) -> None:
+        """Keep whether a charger is there, in place of what waited; that it has come waits with it."""
+        waiting = self.presence.get(external_id)
+        has_come = is_online and (has_come or (waiting is not None and waiting.has_come))
+        self.presence[external_id] = Status(is_online, has_come=has_come)
 
     def note_reading(self, known: Known, metered: Metered) -> None:
         """Keep a reading; drop it when too many of this charger wait."""
@@ -81,7 +83,7 @@ class Outbox:
             return
         waiting.append(Heard(known, metered))
 
-    def take(self) -> tuple[dict[str, bool], list[Heard]]:
+    def take(self) -> tuple[dict[str, Status], list[Heard]]:
         """Take out a batch to write; who has more stands behind the others."""
         presence = {name: self.presence.pop(name) for name in list(self.presence)[:BATCH]}
         readings: list[Heard] = []
@@ -94,9 +96,11 @@ class Outbox:
                 self.readings[name] = waiting
         return presence, readings
 
-    def put_back(self, presence: dict[str, bool], readings: Sequence[Heard]) -> None:
+    def put_back(self, presence: dict[str, Status], readings: Sequence[Heard]) -> None:
         """Put back what could not be written; what was said anew meanwhile stays."""
-        self.presence = presence | self.presence
+        newer, self.presence = self.presence, dict(presence)
+        for name, status in newer.items():
+            self.note_presence(name, is_online=status.is_online, has_come=status.has_come)
         for heard in reversed(readings):
             waiting = self.readings.setdefault(heard.known.external_id, deque())
             if len(waiting) < MOST_OF_ONE:
@@ -130,7 +134,7 @@ class Writer:
 
     def write(
         self,
-        presence: dict[str, bool],
+        presence: dict[str, Status],
         readings: Sequence[Heard],
         *,
         connected: Collection[str],
@@ -143,14 +147,14 @@ class Writer:
 
     def _write(
         self,
-        presence: dict[str, bool],
+        presence: dict[str, Status],
         readings: Sequence[Heard],
         *,
         connected: Collection[str],
         now: datetime,
     ) -> None:
         if presence:
-            reports = [Report(name, Status(is_online)) for name, is_online in presence.items()]
+            reports = [Report(name, status) for name, status in presence.items()]
             record_reports(reports, driver_name=DRIVER, now=now)
         if readings:
             record_readings(_as_readings(readings, connected=connected), now=now)

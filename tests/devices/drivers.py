@@ -105,7 +105,10 @@ class SetPointDriver(Driver):
             line = ""
         if not line:
             raise DriverError("The device did not answer.", permanent=False)
-        return json.loads(line)
+        said = json.loads(line)
+        if "busy" in said:
+            raise DriverError("The device is busy.", permanent=False, is_heard=True)
+        return said
 
     def is_too_late(self, not_after):
         return timezone.now() >= not_after

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from queue import SimpleQueue
 
 import pytest
 from django.db import connection, transaction
@@ -11,6 +12,7 @@ from devices.commanding import RetryRefused, retry_command, run_due_commands
 from devices.domain.schedule import as_message
 from devices.drivers.base import Capabilities
 from devices.drivers.simulator import SimulatorDriver
+from devices.lanes import Lane
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, SimulatedDevice
 from devices.scheduling import release, replace_schedules, withheld, withhold
 from devices.tasks import run_due_commands as task
@@ -141,6 +143,11 @@ def test_a_killed_worker_leaves_a_lost_attempt_and_the_command_is_taken_up_again
     outcomes = CommandAttempt.objects.order_by("pk").values_list("outcome", flat=True)
     assert list(outcomes) == ["LOST", "ACKNOWLEDGED"]
     assert battery.simulated.accepted_count == 1
+
+
+@pytest.mark.parametrize("name", ["mqtt", "modbus"])
+def test_what_a_killed_worker_held_is_taken_up_within_ten_seconds(name):
+    assert Lane(name, arrivals=SimpleQueue()).lease <= timedelta(seconds=8 if name == "mqtt" else 10)
 
 
 @pytest.mark.parametrize(("knows_versions", "tried"), [(True, 1), (False, 0)])
