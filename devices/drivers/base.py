@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -132,6 +132,17 @@ class Driver:
         """
         return []
 
+    def settings_of(self, device: Device) -> dict[str, Any]:
+        """Return a device's settings if the driver can work with them.
+
+        Raises:
+            DriverError: permanent, with the first thing that is wrong.
+        """
+        settings = device.settings if isinstance(device.settings, dict) else {}
+        if wrong := self.check_settings(settings):
+            raise DriverError(f"The device's settings are wrong: {wrong[0]}", permanent=True)
+        return settings
+
     def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
         """Carry one message and return the device's answer, for devices that hold a schedule.
 
@@ -195,6 +206,11 @@ def _still(result: Result | _Ended) -> Result:
     if isinstance(result, _Ended):
         raise result.error
     return result
+
+
+def unknown_settings(settings: Mapping[str, Any], *, known: Collection[str]) -> list[str]:
+    """Return a sentence for each name among a device's settings that a driver does not know."""
+    return [f"“{name}” is not a setting of this driver." for name in sorted(settings.keys() - known)]
 
 
 def failure(error: Exception, *, device: Device) -> DriverError:

@@ -30,7 +30,7 @@ from devices.domain.egress import Destination, Forbidden, destination
 from devices.domain.schedule import ScheduleMessage
 from devices.domain.signing import LONGEST, SHORTEST, is_secret
 from devices.domain.wording import one_line
-from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result, failure
+from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result, failure, unknown_settings
 from devices.drivers.egress import GuardedBackend, UnknownName, look_up, policy_set
 from devices.drivers.signed import Headers, signed_headers, url_of
 from devices.models import Device
@@ -72,9 +72,7 @@ class HttpDriver(Driver):
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the address and the secret; see `Driver.check_settings`."""
-        wrong = [
-            f"“{name}” is not a setting of this driver." for name in sorted(set(settings) - KNOWN_SETTINGS)
-        ]
+        wrong = unknown_settings(settings, known=KNOWN_SETTINGS)
         try:
             destination(settings.get("url"), policy=policy_set())
         except Forbidden as reason:
@@ -147,10 +145,7 @@ class HttpDriver(Driver):
 
     async def _carry(self, line: _Line, delivery: Delivery) -> Answer:
         """Make one request and read its answer, all within the time limit."""
-        settings = delivery.device.settings if isinstance(delivery.device.settings, dict) else {}
-        if wrong := self.check_settings(settings):
-            raise DriverError(f"The device's settings are wrong: {wrong[0]}", permanent=True)
-        where = destination(settings["url"], policy=policy_set())
+        where = destination(self.settings_of(delivery.device)["url"], policy=policy_set())
         body = json.dumps(delivery.message, separators=(",", ":")).encode()
         headers = _headers(delivery, where=where, body=body)
         version = delivery.message["version"]
