@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from devices.domain.schedule import Mode, ScheduleMessage
 from devices.models import Device
@@ -106,6 +107,40 @@ class Delivery:
 
 
 Result = Answer | DriverError
+
+LONGEST_WORDS: Final = 2_000
+
+
+def as_stored(result: object, *, device: Device) -> Result:
+    """Return what came of a try so that it can be stored, whatever a driver made of what a device said.
+
+    One answer that no database takes must not keep those of all others from being written.
+    """
+    if isinstance(result, Answer):
+        return replace(
+            result,
+            detail=_line(result.detail),
+            proof=_line(result.proof),
+            found_changed=_line(result.found_changed),
+            measured=_finite(result.measured),
+        )
+    if isinstance(result, DriverError):
+        pause = result.pause_seconds if math.isfinite(result.pause_seconds) else 0
+        return DriverError(
+            _line(str(result)), permanent=result.permanent, pause_seconds=pause, is_heard=result.is_heard
+        )
+    return failure(TypeError(type(result).__name__), device=device)
+
+
+def _line(words: object) -> str:
+    text = str(words)[:LONGEST_WORDS]
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def _finite(measured: Measured | None) -> Measured | None:
+    numbers = (measured.power_kw, measured.state_of_charge_percent) if measured else ()
+    is_fine = all(each is None or (isinstance(each, Decimal) and each.is_finite()) for each in numbers)
+    return measured if is_fine else None
 
 
 class Driver:

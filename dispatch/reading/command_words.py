@@ -120,7 +120,8 @@ def _lease(command: Command, *, lease_seconds: int | None, now: datetime, zone: 
     is_over = command.expires_at <= now or command.schedule.superseded_at is not None
     if not is_held or since is None or is_over:
         return "", False
-    lapses = lapses_at(lease_seconds=lease_seconds, ends_at=command.expires_at, now=since)
+    end = command.expires_at
+    lapses = lapses_at(lease_seconds=lease_seconds, ends_at=end, run_ends_at=end, now=since)
     verb = "renewed" if command.renewed_at else "told"
     at, until = (words.day_clock(moment, now=now, zone=zone) for moment in (since, lapses))
     is_lapsed = lapses <= now
