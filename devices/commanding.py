@@ -33,7 +33,7 @@ from devices.models import (
     DeviceSchedule,
     ScheduleState,
 )
-from devices.outcomes import Results, acknowledge, keep_measured, note_answered, record, refuse
+from devices.outcomes import Results, acknowledge, keep_measured, note_answered, record, refuse, store
 from devices.queries import FIRST_TRY_TO_STOP, due_commands, lost_attempts, may_be_tried, may_leave
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 RUN_SECONDS: Final = 30
 WORKER_SECONDS: Final = 55
 RESTORING_SECONDS: Final = 15
+EXPIRED_AT_ONCE: Final = 500
 COMES_BACK_AFTER: Final = timedelta(seconds=5)
 LOOKS_AGAIN_AFTER_SECONDS: Final = 0.2
 HEARD_LATE: Final = "The device accepted it after the try had ended."
@@ -67,7 +68,8 @@ def run_due_commands(*, now: datetime) -> int:
     limit; what is left is woken again. Time passes within the run: later commands count from `now` too.
     """
     _close_lost_attempts(now=now)
-    _expire(now=now)
+    while _expire(now=now) == EXPIRED_AT_ONCE:
+        pass
     return _Run(began_at=now).finish()
 
 
@@ -277,12 +279,13 @@ def _close_lost_attempts(*, now: datetime) -> None:
 
 
 @transaction.atomic
-def _expire(*, now: datetime) -> None:
-    """Close the commands that are past their end, keeping the reason of the last try.
+def _expire(*, now: datetime) -> int:
+    """Close commands that are past their end, keeping the reason of the last try; return how many there were.
 
-    What was accepted stays so, and is renewed no more.
+    What was accepted stays so, and is renewed no more. No more than a portion: a fleet whose broker was away
+    expires all at once, and must not take longer than a worker may work.
     """
-    commands = lock_due(Q(), now=now, limit=None, expires_at__lte=now)
+    commands = lock_due(Q(), now=now, limit=EXPIRED_AT_ONCE, expires_at__lte=now)
     lost = [command for command in commands if command.state in OPEN_COMMAND_STATES]
     for command in commands:
         command.next_attempt_at = command.claimed_until = None
@@ -294,10 +297,8 @@ def _expire(*, now: datetime) -> None:
     if lost:
         schedules.update(state=ScheduleState.FAILED)
         note_failed([command.schedule_id for command in lost if command.attempt_count], now=now)
-    if commands:
-        Command.objects.bulk_update(
-            commands, ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"]
-        )
+    store(commands, ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"])
+    return len(commands)
 
 
 def _why_expired(command: Command) -> str:

@@ -157,11 +157,11 @@ def acknowledge(commands: Sequence[Command], *, detail: str, now: datetime) -> N
 
 
 def refuse(commands: Sequence[tuple[Command, str]], *, now: datetime) -> None:
-    """Close commands that their devices refuse, each with the device's words."""
+    """Close commands that their devices refuse, each with the device's words; what stops them is tried on."""
     if not commands:
         return
     for command, detail in commands:
-        _fail(command, detail=detail, now=now)
+        _refused(command, Answer(is_accepted=False, detail=detail), now=now)
     _schedules_failed([command.schedule_id for command, _ in commands], now=now)
     Command.objects.filter(state__in=OPEN_COMMAND_STATES).bulk_update(
         [command for command, _ in commands], _MOVED
@@ -178,9 +178,9 @@ def _record_others(results: Results, *, now: datetime) -> None:
     owned = _owned(results)
     for one, result in results:
         _conclude(one, result, now=now)
-    moved = [one.command for one, _ in results if one.command.pk in owned]
-    _schedules_failed([command.schedule_id for command in moved if command.finished_at], now=now)
-    _store(moved, _MOVED)
+    mine = [(one.command, result) for one, result in results if one.command.pk in owned]
+    _schedules_failed([command.schedule_id for command, result in mine if not _may_pass(result)], now=now)
+    store([command for command, _ in mine], _MOVED)
     _end_attempts([one for one, _ in results])
 
 
@@ -202,7 +202,15 @@ def _conclude(one: Try, result: Result, *, now: datetime) -> None:
         command.detail = _words(result)
         command.next_attempt_at = _again(command, result, tries=command.attempt_count, now=now)
     else:
-        _fail(command, detail=_words(result), now=now)
+        _refused(command, result, now=now)
+
+
+def _refused(command: Command, result: Result, *, now: datetime) -> None:
+    """A device that is to stop is told again, whatever it said: nobody else makes it."""
+    _fail(command, detail=_words(result), now=now)
+    if command.kind == CommandKind.CLEAR or command.is_restoring:
+        command.finished_at = None
+        command.next_attempt_at = _again(command, result, tries=command.attempt_count, now=now)
 
 
 def _fail(command: Command, *, detail: str, now: datetime) -> None:
@@ -249,8 +257,8 @@ def _record_set_points(results: Results, *, abilities: Capabilities, now: dateti
         [one.schedule_id for one in turned if one.state == CommandState.ACKNOWLEDGED], now=now
     )
     _schedules_failed([one.schedule_id for one in turned if one.state == CommandState.FAILED], now=now)
-    _store(moved, _TOLD)
-    _store([command for command in moved if command.proof != was[command.pk][1]], ["proof"])
+    store(moved, _TOLD)
+    store([command for command in moved if command.proof != was[command.pk][1]], ["proof"])
     _note_failed_renewals([(one, result) for one, result in mine if one.attempt is None], now=now)
 
 
@@ -392,10 +400,10 @@ def _outcome(result: Result) -> AttemptOutcome:
 
 
 def _end_attempts(tries: Sequence[Try]) -> None:
-    _store([one.attempt for one in tries if one.attempt], ["outcome", "finished_at", "detail"])
+    store([one.attempt for one in tries if one.attempt], ["outcome", "finished_at", "detail"])
 
 
-def _store(rows: Sequence[Command] | Sequence[CommandAttempt], fields: Sequence[str]) -> None:
+def store(rows: Sequence[Command] | Sequence[CommandAttempt], fields: Sequence[str]) -> None:
     """Write fields of rows: most share all they have, and one statement for those costs far less."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for row in rows:

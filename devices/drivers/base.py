@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from devices.domain.schedule import Mode, ScheduleMessage
+from devices.domain.wording import one_line
 from devices.models import Device
 
 logger = logging.getLogger(__name__)
@@ -106,6 +108,39 @@ class Delivery:
 
 
 Result = Answer | DriverError
+
+LONGEST_WORDS: Final = 2_000
+
+
+def as_stored(result: object, *, device: Device) -> Result:
+    """Return what came of a try so that it can be stored, whatever a driver made of what a device said.
+
+    One answer that no database takes must not keep those of all others from being written.
+    """
+    if isinstance(result, Answer):
+        return replace(
+            result,
+            detail=_line(result.detail),
+            proof=_line(result.proof),
+            found_changed=_line(result.found_changed),
+            measured=_finite(result.measured),
+        )
+    if isinstance(result, DriverError):
+        pause = result.pause_seconds if math.isfinite(result.pause_seconds) else 0
+        return DriverError(
+            _line(str(result)), permanent=result.permanent, pause_seconds=pause, is_heard=result.is_heard
+        )
+    return failure(TypeError(type(result).__name__), device=device)
+
+
+def _line(words: object) -> str:
+    return one_line(str(words), longest=LONGEST_WORDS)
+
+
+def _finite(measured: Measured | None) -> Measured | None:
+    numbers = (measured.power_kw, measured.state_of_charge_percent) if measured else ()
+    is_fine = all(each is None or (isinstance(each, Decimal) and each.is_finite()) for each in numbers)
+    return measured if is_fine else None
 
 
 class Driver:

@@ -29,7 +29,11 @@ class BuggyDriver(Driver):
             raise ZeroDivisionError
         if device.name == "permanent":
             raise DriverError("The address is not allowed.", permanent=True)
-        return Answer(is_accepted=True)
+        if device.name == "raw":
+            return Answer(is_accepted=False, detail="No\0way,\ud800\n " + "never" * 1000)
+        if device.name == "never":
+            raise DriverError("Not\0now.", permanent=False, pause_seconds=float("nan"))
+        return None if device.name == "nothing" else Answer(is_accepted=True)
 
 
 class DyingDriver(Driver):
