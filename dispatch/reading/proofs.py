@@ -27,7 +27,7 @@ NOTHING = Evidence()
 
 
 def read_evidence(commands: Sequence[Any]) -> Mapping[int, Evidence]:
-    """Return what is known of the effect of commands of `proving.with_proof_ids`. One query."""
+    """Return what is known of the effect of commands of `proof_queries.with_proof_ids`. One query."""
     proofs = Proof.objects.in_bulk({command.proof_id for command in commands} - {None})
     return {command.pk: _evidence(command, proofs.get(command.proof_id)) for command in commands}
 
