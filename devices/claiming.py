@@ -83,8 +83,8 @@ def release_claims(*, now: datetime) -> int:
 
     For workers that start, as after the death of all before them: the dead hold nothing, and what somebody
     alive holds too is told twice without effect. What somebody writes at this moment is passed over: to wait
-    for it without its device would be against the order of locks. Devices without a schedule stay with whoever
-    speaks to them until the lease is over.
+    for it without its device would be against the order of locks. Devices without a schedule stay with
+    whoever speaks to them until the lease is over.
     """
     held = Command.objects.filter(next_attempt_at__isnull=False, claimed_until__gt=now)
     names = held.order_by().values_list("device__driver", flat=True).distinct()
