@@ -281,7 +281,7 @@ def _judge_batch(*, now: datetime) -> int:
         asked = _asked(proof)
         found = domain.judge(
             asked,
-            said=heard.said.get(proof.device_id, ()),
+            said=_of_its_time(proof, heard.said.get(proof.device_id, ())),
             last_said_at=proof.device.power_at,
             read_back=heard.read_back.get((proof.device_id, asked.is_normal)),
             now=now,
@@ -296,6 +296,11 @@ def _judge_batch(*, now: datetime) -> int:
     done = [proof.pk for proof in proofs if _is_done(proof)]
     Proof.objects.filter(pk__among=Ids(done)).update(is_open=False)
     return len(proofs)
+
+
+def _of_its_time(proof: Proof, said: Sequence[Said]) -> Sequence[Said]:
+    """Leave out what a device says of the time after a run, as one does whose clock is ahead."""
+    return [each for each in said if proof.ends_at is None or each.at < proof.ends_at]
 
 
 def _still_told(*, now: datetime) -> Q:

@@ -116,6 +116,9 @@ def test_what_a_device_does_after_a_run_says_nothing_of_the_run(segments):
     told(battery, segments=[giving(0, 60)])
     says(battery, (58, "-4.5"))
     prove(now=at(59.95))
+    says(battery, (60, "0"), mode="normal")
+    Proof.objects.update(next_look_at=at(59))
+    assert looked(59.96)[0][1] == "PROVEN"  # its clock is ahead
     told(battery, segments=segments, minute=60)
     says(battery, (60.01, "0"), mode="normal")
     Proof.objects.update(next_look_at=at(60))
