@@ -12,7 +12,7 @@ from django.core.paginator import Page
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Value, When
 from django.http import QueryDict
 
-from devices.domain.ledger import Proven
+from devices.domain.proving import Verdict
 from devices.drivers import capabilities_of
 from devices.models import (
     Command,
@@ -60,11 +60,11 @@ STATE_VERDICTS = {
     ScheduleState.FAILED: "bad",
 }
 PROOF_WORDS = {
-    Proven.NOTHING: ("plain", "Awaited"),
-    Proven.AWAITED: ("plain", "Awaited"),
-    Proven.PROVEN: ("ok", "Verified"),
-    Proven.DEVIATES: ("bad", "Deviates"),
-    Proven.UNKNOWN: ("warn", "Not known"),
+    None: ("plain", "Awaited"),
+    Verdict.AWAITED: ("plain", "Awaited"),
+    Verdict.PROVEN: ("ok", "Verified"),
+    Verdict.DEVIATES: ("bad", "Deviates"),
+    Verdict.UNKNOWN: ("warn", "Not known"),
 }
 REFUSALS_SHOWN = 20
 SEAM = timedelta(minutes=1)  # between a plan and the next, made while it ran
@@ -359,7 +359,7 @@ def _latest_proof(rows: Iterable[commands.Row]) -> Proof | None:
     latest = max(known, key=lambda row: (row.is_open, row.evidence.at or row.created_at), default=None)
     if latest is None:
         return None
-    tone, said = PROOF_WORDS[latest.evidence.proven]
+    tone, said = PROOF_WORDS[latest.evidence.verdict]
     return Proof(tone=tone, words=said, text=f"{latest.what}: {latest.evidence.text}", at=latest.evidence.at)
 
 

@@ -16,13 +16,14 @@ from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db.models import F, QuerySet, TextField
-from django.db.models.functions import Cast, Coalesce, Greatest, Least
+from django.db.models.functions import Cast
 
 from devices.domain.delivered import BEFORE, Measured, baseline_kw, delivered_kw, power_for
 from devices.domain.intervals import QUARTER, Energy
 from devices.domain.proving import TOLERANCE, tolerance
 from devices.domain.schedule import Mode
-from devices.models import Device, ScheduleSegment, SegmentMode
+from devices.models import Device, SegmentMode
+from devices.queries import segments_in_effect
 from devices.telemetry_models import PowerInterval
 from dispatch.models import DispatchEvent
 from dispatch.reading import words
@@ -239,17 +240,8 @@ def _whole(event: DispatchEvent, kw: Decimal | None) -> tuple[Stretch, ...]:
 
 def _segments(devices: QuerySet[Any], *, start: datetime, end: datetime) -> list[_Segment]:
     """Read what devices were to do in `[start, end)`, each version as far as it was in effect. One query."""
-    found = (
-        ScheduleSegment.objects.filter(device_id__in=devices, ends_at__gt=start, starts_at__lt=end)
-        .exclude(mode=SegmentMode.IDLE)
-        .annotate(
-            began=Greatest("starts_at", "schedule__created_at"),
-            stopped=Least("ends_at", Coalesce("schedule__superseded_at", "ends_at")),
-            rated_kw=F("device__rated_power_kw"),
-        )
-        .filter(began__lt=F("stopped"), stopped__gt=start)
-        .order_by("device_id", "began")
-    )
+    found = segments_in_effect(start=start, end=end).filter(device_id__in=devices)
+    found = found.annotate(rated_kw=F("device__rated_power_kw")).order_by("device_id", "began")
     return [_Segment(*row) for row in found.values_list(*_Segment._fields)]
 
 
