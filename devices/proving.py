@@ -13,12 +13,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Exists, Expression, F, OuterRef, Q, QuerySet, Subquery, When
-from django.db.models.functions import Coalesce, JSONObject
+from django.db.models import Exists, OuterRef, Q
 
 from devices.bulk import update_rows
 from devices.domain import proving as domain
@@ -94,31 +93,6 @@ def _write(found: Changes, *, usual_kw: Mapping[int, Decimal], now: datetime) ->
 def can_prove() -> Q:
     """Keep devices that ever said what they take, or whose driver can ask what they hold."""
     return Q(device__power_at__isnull=False) | Q(device__driver__in=_drivers_that_read_back())
-
-
-def with_proofs(commands: QuerySet[Command]) -> QuerySet[Any]:
-    """Add `proven`: state, how and words of the newest proof of what each command told, or null.
-
-    That is the proof of a run that began while the command counted, or of a return to normal for one that
-    clears. What a command itself read back is in its own columns.
-    """
-    return commands.annotate(proven=_newest(JSONObject(state="state", how="how", detail="detail")))
-
-
-def with_proof_ids(commands: QuerySet[Command]) -> QuerySet[Any]:
-    """Add `proof_id`: that of the newest proof of what each command told, as above, or null."""
-    return commands.annotate(proof_id=_newest(F("pk")))
-
-
-def _newest(what: Expression | F) -> Case:
-    over_at = Coalesce(OuterRef("schedule__superseded_at"), OuterRef("expires_at"))
-    proofs = Proof.objects.filter(device=OuterRef("device"), since__lt=over_at).order_by("-since", "-pk")
-    told_from = Coalesce(OuterRef("starts_at"), OuterRef("created_at"))
-    runs = proofs.filter(kind=ProofKind.RUN, ends_at__gt=told_from)
-    normals = proofs.filter(kind=ProofKind.NORMAL, since__gte=OuterRef("due_at"))
-    is_clear = When(kind=CommandKind.CLEAR, then=Subquery(normals.values(found=what)[:1]))
-    # A schedule's run may have begun under an older version; what a set-point tells begins with its segment.
-    return Case(is_clear, default=Subquery(runs.values(found=what)[:1]))
 
 
 def _drivers_that_read_back() -> list[str]:

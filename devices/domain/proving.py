@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from devices.domain.schedule import Mode
+from devices.domain.wording import clock, figure, kw
 
 TOLERANCE: Final = Decimal("0.1")
 """Part of the target by which a device may miss it: what meters of small devices and ramps leave open."""
@@ -29,6 +30,7 @@ MEAN_OVER: Final = timedelta(minutes=2)
 """Over how long a settled device's power is averaged, so that one odd reading is no alarm."""
 SILENT_AFTER: Final = timedelta(minutes=5)
 LOOKED_AT_FOR: Final = timedelta(hours=24)
+"""How long after its time a return to normal is looked at; from then on nothing more is learnt of it."""
 SOONEST_LOOK: Final = timedelta(seconds=15)
 LATEST_LOOK: Final = timedelta(minutes=15)
 LOOK_WHILE_PROVEN: Final = timedelta(minutes=1)
@@ -301,22 +303,3 @@ def _begin(power_kw: Decimal) -> str:
 
 def _verdict(*, is_right: bool) -> Verdict:
     return Verdict.PROVEN if is_right else Verdict.DEVIATES
-
-
-def figure(power_kw: Decimal) -> str:
-    """Write power to 0.1 kW, and below 1 kW to 0.01 where that says more.
-
-    >>> figure(Decimal("4.56")), figure(Decimal("0.3")), figure(Decimal("0.05"))
-    ('4.6', '0.3', '0.05')
-    """
-    return f"{power_kw:.1f}" if abs(power_kw) >= 1 else f"{power_kw:.2f}".removesuffix("0")
-
-
-def kw(power_kw: Decimal) -> str:
-    """Write power with its unit."""
-    return f"{figure(power_kw)} kW"
-
-
-def clock(moment: datetime) -> str:
-    """Write a time of day, with its zone as others may read it elsewhere."""
-    return f"{moment.astimezone(UTC):%H:%M} UTC"
