@@ -17,7 +17,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from devices.bulk import update_rows
 from devices.domain import proving as domain
@@ -242,7 +242,8 @@ class _Heard:
 @transaction.atomic
 def _judge_batch(*, now: datetime) -> int:
     """Judge the proofs that are due, at most a batch, in a constant number of statements."""
-    rows = Proof.objects.filter(is_open=True, next_look_at__lte=now).select_related("device")
+    rows = Proof.objects.filter(_still_told(now=now), is_open=True, next_look_at__lte=now)
+    rows = rows.select_related("device")
     rows = rows.select_for_update(skip_locked=True, no_key=True, of=("self",))
     proofs = list(rows.order_by("next_look_at", "pk")[:BATCH])
     if not proofs:
@@ -254,7 +255,7 @@ def _judge_batch(*, now: datetime) -> int:
         asked = _asked(proof)
         found = domain.judge(
             asked,
-            said=heard.said.get(proof.device_id, ()),
+            said=_of_its_time(proof, heard.said.get(proof.device_id, ())),
             last_said_at=proof.device.power_at,
             read_back=heard.read_back.get((proof.device_id, asked.is_normal)),
             now=now,
@@ -269,6 +270,26 @@ def _judge_batch(*, now: datetime) -> int:
     done = [proof.pk for proof in proofs if _is_done(proof)]
     Proof.objects.filter(pk__among=Ids(done)).update(is_open=False)
     return len(proofs)
+
+
+def _of_its_time(proof: Proof, said: Sequence[Said]) -> Sequence[Said]:
+    """Leave out what a device says of the time after a run, as one does whose clock is ahead."""
+    return [each for each in said if proof.ends_at is None or each.at < proof.ends_at]
+
+
+def _still_told(*, now: datetime) -> Q:
+    """Keep proofs of what devices are to do at `now`, and of returns to normal.
+
+    A run that has just ended, or is another by now, stays open until it is looked for; what the device does
+    since then says nothing of it.
+    """
+    told = ScheduleSegment.objects.filter(
+        device=OuterRef("device"), schedule__superseded_at__isnull=True, starts_at__lte=now, ends_at__gt=now
+    ).exclude(mode=SegmentMode.IDLE)
+    same = told.filter(mode=OuterRef("mode"))
+    figure = same.filter(target_kw=OuterRef("target_kw"))
+    most = same.filter(target_kw__isnull=True)
+    return Q(kind=ProofKind.NORMAL) | Q(Exists(figure)) | Q(Exists(most), target_kw__isnull=True)
 
 
 def _is_done(proof: Proof) -> bool:

@@ -83,6 +83,16 @@ def moment(at: datetime, zone: tzinfo, style: str = "full") -> SafeString:
         "clock": words.clock(at, zone=zone),
         "day": words.day(at, zone=zone),
     }[style]
+    return _time(at, text)
+
+
+@register.simple_tag
+def day_clock(at: datetime, zone: tzinfo, now: datetime) -> SafeString:
+    """Write a time of today as a time, any other with its day, with UTC on hover."""
+    return _time(at, words.day_clock(at, now=now, zone=zone))
+
+
+def _time(at: datetime, text: str) -> SafeString:
     utc = at.astimezone(UTC)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC", text
