@@ -29,7 +29,7 @@ from devices.queries import is_ahead
 from dispatch.domain import sentences
 from dispatch.models import Overlap, OverrideAction, OverrideScope
 from dispatch.policy_models import ResponsePolicy
-from dispatch.reading import commands, words
+from dispatch.reading import alerts, commands, words
 from dispatch.reading.command_words import Standing
 from dispatch.reading.device_lanes import DeviceLanes, read_lanes
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
@@ -56,7 +56,7 @@ MODE_WORDS = {
 STATE_VERDICTS = {
     ScheduleState.PENDING: "plain",
     ScheduleState.SENT: "warn",
-    ScheduleState.ACKNOWLEDGED: "ok",
+    ScheduleState.ACKNOWLEDGED: "plain",  # it took it, which proves nothing yet
     ScheduleState.FAILED: "bad",
 }
 PROOF_WORDS = {
@@ -301,6 +301,7 @@ class DeviceDetail:
     overlaps: tuple[Overlap, ...]
     refusals: tuple[Refusal, ...]
     simulated: SimulatedDevice | None
+    alerts: tuple[alerts.Row, ...]
 
     @property
     def open_count(self) -> int:
@@ -348,6 +349,7 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
         overlaps=tuple(device.overlaps.filter(ends_at__gt=now).order_by("starts_at")[:10]),
         refusals=_refusals(device, now=now),
         simulated=getattr(device, "simulated", None),
+        alerts=alerts.standing_of(device.pk),
     )
 
 

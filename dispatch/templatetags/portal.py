@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+from typing import Final
 
 from django import template
 from django.utils.html import format_html
@@ -11,6 +12,9 @@ from django.utils.safestring import SafeString
 
 from dispatch.reading import words
 from dispatch.reading.looks import Look, State
+
+LABEL_PARTS: Final = 16
+"""How far from its line the chip of the present may cover a label, in parts of an axis."""
 
 register = template.Library()
 
@@ -73,6 +77,18 @@ def ago(at: datetime | None, now: datetime) -> str:
 def in_words(span: timedelta) -> str:
     """Write a length of time."""
     return words.length(span)
+
+
+@register.filter
+def is_under(part: int, now: int | None) -> bool:
+    """Say whether the chip of the present covers what stands small below an axis label."""
+    return now is not None and -LABEL_PARTS < part - now < LABEL_PARTS / 2
+
+
+@register.simple_tag
+def in_zone(text: str, near: datetime, zone: tzinfo) -> str:
+    """Write the UTC times of day in a stored sentence as times of the zone; `near` says of which day."""
+    return words.in_zone(text, near=near, zone=zone)
 
 
 @register.simple_tag
