@@ -19,6 +19,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
 
 from devices import queue
 from devices.claiming import claim, deliveries_for, lock_due
+from devices.domain.reports import NEWEST_VERSION as NEWEST
 from devices.drivers.base import Answer
 from devices.failing import note_failed
 from devices.lanes import Flow, Lane, Traffic
@@ -33,7 +34,16 @@ from devices.models import (
     DeviceSchedule,
     ScheduleState,
 )
-from devices.outcomes import Results, acknowledge, keep_measured, note_answered, record, refuse, store
+from devices.outcomes import (
+    SENT_AGAIN,
+    Results,
+    acknowledge,
+    keep_measured,
+    note_answered,
+    record,
+    refuse,
+    store,
+)
 from devices.queries import FIRST_TRY_TO_STOP, due_commands, lost_attempts, may_be_tried, may_leave
 
 logger = logging.getLogger(__name__)
@@ -43,6 +53,8 @@ WORKER_SECONDS: Final = 55
 RESTORING_SECONDS: Final = 15
 EXPIRED_AT_ONCE: Final = 500
 COMES_BACK_AFTER: Final = timedelta(seconds=5)
+TOLD_AT_ONCE: Final = 5
+TOLD_AGAIN_AFTER: Final = timedelta(seconds=30)
 LOOKS_AGAIN_AFTER_SECONDS: Final = 0.2
 HEARD_LATE: Final = "The device accepted it after the try had ended."
 _IS_SILENT = Q(device__silent_tries__gt=0)
@@ -207,15 +219,22 @@ def hear_answers(answers: Mapping[tuple[str, int], Answer], *, driver_name: str,
 
     The rules are those of an answer within a try: accepted, the open command is acknowledged; refused, it
     has failed. Only an answer to the current version counts, and only if that was sent: what a device says
-    of an older one, or of one it cannot know, moves nothing. Returns how many commands were answered.
+    of an older one, or of one it cannot know, moves nothing. But one whose last word is that it took an older
+    version follows that now, as after a restart, and is told the newest again. Returns how many commands
+    were answered.
     """
+    taken = {name: version for (name, version), answer in answers.items() if answer.is_accepted}
     names = {external_id for external_id, _ in answers}
-    devices = Device.objects.select_for_update(no_key=True).filter(driver=driver_name, external_id__in=names)
+    rows = Device.objects.select_for_update(no_key=True).filter(driver=driver_name, external_id__in=names)
+    devices = list(rows.order_by("pk"))
     heard = {
         device.pk: answers[key]
-        for device in devices.order_by("pk")
+        for device in devices
         if (key := (device.external_id, device.schedule_version)) in answers
     }
+    _tell_again(
+        [each.pk for each in devices if taken.get(each.external_id, NEWEST) < each.schedule_version], now=now
+    )
     commands = Command.objects.filter(
         device_id__in=heard,
         state__in=OPEN_COMMAND_STATES,
@@ -230,6 +249,27 @@ def hear_answers(answers: Mapping[tuple[str, int], Answer], *, driver_name: str,
             acknowledge(some, detail=detail, now=now)
     refuse([(command, answer.detail) for command, answer in found if not answer.is_accepted], now=now)
     return len(found)
+
+
+def _tell_again(device_ids: Collection[int], *, now: datetime) -> None:
+    """Make due once more what devices took before they took something older; not for ever at once."""
+    if not device_ids:
+        return
+    current = Command.objects.filter(
+        device_id__in=device_ids,
+        state=CommandState.ACKNOWLEDGED,
+        schedule__version=F("device__schedule_version"),
+        due_at__lte=now,
+        expires_at__gt=now,
+    )
+    few = When(attempt_count__lt=TOLD_AT_ONCE, then=Value(now))
+    if current.update(
+        state=CommandState.PENDING,
+        next_attempt_at=Case(few, default=Value(now + TOLD_AGAIN_AFTER)),
+        finished_at=None,
+        detail=SENT_AGAIN,
+    ):
+        queue.wake_commands()
 
 
 def try_at_once(device_ids: Collection[int], *, now: datetime) -> int:

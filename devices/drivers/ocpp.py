@@ -168,7 +168,7 @@ def _carry(orders: Sequence[Order], *, deadline: float) -> Iterator[Group]:
 
 def _result(outcome: Outcome) -> tuple[int, Result]:
     if outcome.failure:
-        return outcome.number, DriverError(outcome.failure, permanent=False)
+        return outcome.number, DriverError(outcome.failure, permanent=False, is_heard=outcome.is_heard)
     return outcome.number, Answer(outcome.is_accepted, detail=outcome.detail, proof=outcome.proof)
 
 

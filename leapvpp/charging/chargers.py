@@ -51,7 +51,11 @@ class Refused(Exception):
 
 
 class NoAnswer(Exception):
-    """Nothing of use came back; the message says what did."""
+    """Nothing of use came back; the message says what did. `is_heard`: something did."""
+
+    def __init__(self, message: str, *, is_heard: bool = False) -> None:
+        super().__init__(message)
+        self.is_heard = is_heard
 
 
 class Pace:
@@ -153,9 +157,11 @@ class Charger:
             code = str(getattr(error, "code", ""))
             if code in UNKNOWN_TO_IT:
                 raise Refused(f"does not know {type(payload).__name__} ({code})") from error
-            raise NoAnswer("The charger answered with an error, or with what is not OCPP.") from error
+            text = "The charger answered with an error, or with what is not OCPP."
+            raise NoAnswer(text, is_heard=True) from error
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise NoAnswer("The charger answered with something that is not OCPP.") from error
+            text = "The charger answered with something that is not OCPP."
+            raise NoAnswer(text, is_heard=True) from error
         finally:
             self.expected, self.limit = "", None
             while not self._response_queue.empty():

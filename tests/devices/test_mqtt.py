@@ -344,6 +344,32 @@ def test_an_answer_that_comes_by_itself_counts_for_the_version_that_was_sent(sta
     assert Command.objects.get(schedule__version=1).state == "SUPERSEDED"
 
 
+STALE = {  # what is heard after version 2 was taken, how often that was sent, in how many seconds it is again
+    "the device took an older one": ([(1, True)], 1, 0),
+    "time and again": ([(1, True)], 9, 30),
+    "as it should": ([(1, True), (2, True)], 1, None),
+    "the device refused an older one": ([(1, False)], 1, None),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("heard", "sent", "seconds"), STALE.values(), ids=STALE)
+def test_a_device_that_takes_an_older_version_than_it_had_is_told_the_newest_again(heard, sent, seconds):
+    one = device(external_id="one", driver="mqtt")
+    for wanted in ((segment(0, 60),), ()):
+        with transaction.atomic():
+            replace_schedules(desired={one.pk: wanted}, now=NOW)
+    newest = Command.objects.filter(schedule__version=2)
+    newest.update(state="ACKNOWLEDGED", attempt_count=sent, next_attempt_at=None, finished_at=NOW)
+    reports = [Report("one", Acknowledgement(version, is_accepted=accepts)) for version, accepts in heard]
+    record_reports(reports, driver_name="mqtt", now=at(1))
+    stop = newest.get()
+    if seconds is None:
+        assert (stop.state, stop.next_attempt_at) == ("ACKNOWLEDGED", None)
+    else:
+        assert (stop.state, stop.next_attempt_at) == ("PENDING", at(1) + timedelta(seconds=seconds))
+
+
 WAITING = {  # what is said, how long ago it was tried, in how many seconds it is tried then
     "it has come": ([Report("one", Status(is_online=True, has_come=True))], 30, 0),
     "it has come, and was tried just before": ([Report("one", Status(is_online=True, has_come=True))], 1, 5),

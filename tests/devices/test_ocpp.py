@@ -497,7 +497,12 @@ def test_an_answer_that_is_none_is_silence_and_is_not_taken_for_another(chargers
 
     wrong = asyncio.run_coroutine_threadsafe(answer_wrongly(), chargers.loop)
     refusal = "The charger answered with an error, or with what is not OCPP."
-    wait_until(lambda: str(result_of(driver, one)) == refusal, what="the sign-in and the answer")
+
+    def said():
+        result = result_of(driver, one)
+        return str(result), result.is_heard
+
+    wait_until(lambda: said() == (refusal, True), what="the sign-in and the answer")
     wrong.cancel()
 
 
