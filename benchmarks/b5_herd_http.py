@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,6 @@ from tests.devices.http_device import SECRET
 DEVICES = 1000
 ROUNDS = 3
 ANSWERS_AFTER = 0.05
-LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 def address(number: int, port: int, *, is_apart: bool) -> str:

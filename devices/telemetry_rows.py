@@ -15,6 +15,7 @@ from django.db import connection
 from devices.bulk import Column, as_table
 from devices.domain.intervals import Sample
 from devices.models import Device
+from meters.among import Ids
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -125,7 +126,7 @@ FROM {given} WHERE devices_device.id = given.id
 
 def lock_devices(ids: Collection[int]) -> dict[int, Known]:
     """Return what is known of devices, which nobody else writes until the transaction ends."""
-    rows = Device.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    rows = Device.objects.select_for_update(no_key=True).filter(pk__among=Ids(ids)).order_by("pk")
     return {row[0]: Known(*row) for row in rows.values_list(*Known._fields)}
 
 
