@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from devices.drivers.base import Answer, Capabilities, Delivery, Result, SetPoint
 from devices.drivers.mqtt import MqttDriver
+from devices.lanes import Traffic
 from devices.models import Device
 from tests.devices.drivers import SetPointDriver
 
 LEASE_SECONDS = 6
+PATIENCE_SECONDS = 2
 FOLDER = "STOP_FOLDER"
 """The variable with the folder where a file of a device's name asks for a stop before the next send to it."""
 
@@ -50,8 +55,25 @@ def stop_if_asked(names: Sequence[str]) -> list[str]:
     for name in stopped:
         (folder / f"stopped-{name}").write_text(str(os.getpid()))
     if stopped:
+        wait_until_nothing_is_written()
         os.kill(os.getpid(), signal.SIGSTOP)
     return stopped
+
+
+def wait_until_nothing_is_written() -> None:
+    """Wait until this process's main thread waits for answers.
+
+    Stopped within a transaction on SQLite it would keep everybody from writing for as long as it sleeps.
+    """
+    main = threading.main_thread().ident
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        frame = sys._current_frames().get(main) if main else None
+        while frame and frame.f_code.co_name != Traffic._drained.__name__:
+            frame = frame.f_back
+        if frame:
+            return
+        time.sleep(0.002)
 
 
 def note_sent(names: Sequence[str]) -> None:
