@@ -95,8 +95,9 @@ class _Answer(msgspec.Struct, frozen=True):
 
 def read_page(body: bytes, *, kind: type[M]) -> MeterPage[M]:
     """Read a search's answer. Raises ``UnreadableAnswer`` when it is no list of meters at all."""
-    # PostgreSQL stores a null character nowhere.
-    answer = decode_answer(_ANY_NULL.sub(rb"\1\\ufffd", body), _Answer)
+    if rb"\u0000" in body:  # PostgreSQL stores a null character nowhere
+        body = _ANY_NULL.sub(rb"\1\\ufffd", body)
+    answer = decode_answer(body, _Answer)
     return MeterPage(
         meters=tuple(_read_meter(bytes(raw), kind=kind) for raw in answer.meters),
         next_page_token=answer.next_page_token or None,
