@@ -99,6 +99,8 @@ class MeterAtLeap(models.Model):
     gone_at = models.DateTimeField(null=True, blank=True, help_text="Since a full run did not list it.")
 
     class Meta:
+        verbose_name = "meter at Leap"
+        verbose_name_plural = "meters at Leap"
         indexes = [
             # Reader: meters.syncing, whose words mean something else by now.
             models.Index(
