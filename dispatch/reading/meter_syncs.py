@@ -76,11 +76,12 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What one field was and is; `None` where there was nothing."""
+    """What one field was and is, `None` where there was nothing; `is_nested`: too much for a line."""
 
     name: str
     old: str | None
     new: str | None
+    is_nested: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +162,21 @@ def _change(change: MeterChange) -> ChangeRow:
         kind=change.get_kind_display(),
         look=LOOKS[ChangeKind(change.kind)],
         fields=tuple(
-            Field(name.replace("_", " ").replace(".", ": "), _shown(old), _shown(new))
+            Field(
+                name=name.replace("_", " ").replace(".", ": "),
+                old=_shown(old),
+                new=_shown(new),
+                is_nested=_is_nested(old) or _is_nested(new),
+            )
             for name, (old, new) in sorted(fields)
         ),
     )
+
+
+def _is_nested(value: object) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(each, dict | list) for each in value)
+    return isinstance(value, dict)
 
 
 def _shown(value: object) -> str | None:

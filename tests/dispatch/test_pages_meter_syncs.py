@@ -49,8 +49,8 @@ def test_a_sync_is_asked_for_followed_and_read_in_words(client, settings):
     assert "300 meters read: 2 changed." in page(client) and "Sync now" in page(client)
     diff = page(client, f"/meters/syncs/{run.pk}/?kind=changed")
     assert "<del>PARTICIPATE</del> <ins>IDLE</ins>" in diff
-    assert "site: number of devices <del>1</del> <ins>2</ins>" in diff
-    assert "tags <ins>&lt;b&gt;</ins>" in diff
+    assert "<dt>site: number of devices</dt><dd><del>1</del> <ins>2</ins>" in diff
+    assert "<dt>tags</dt><dd><ins>&lt;b&gt;</ins>" in diff
     (row,) = client.get("/api/v1/meter-syncs/?state=done", headers=bearer("viewer")).json()["results"]
     assert (row["kind"], row["meters"], row["changed"], row["detail"]) == ("full", 300, 2, "")
 
