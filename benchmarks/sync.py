@@ -3,13 +3,12 @@
 The pages are Leap's answers as bytes, made before the clock runs, so that decoding counts and the network
 does not. Measured are the first full run and, as `again`, a second one in which nothing has changed.
 Reference: the rows of the first run put bare into the same tables by COPY (PostgreSQL) or one prepared insert
-(SQLite). `peak_mb` is how much more memory the first run took at its peak than before it.
+(SQLite).
 """
 
 from __future__ import annotations
 
 import logging
-import resource
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -76,17 +75,10 @@ def sync(leap: Listed) -> MeterSync:
     return syncing.run(begun, client=client)
 
 
-def peak_mb() -> float:
-    """Return the most memory that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure(size: int) -> None:
     """Run once on an empty database and print the line."""
     leap = Listed(size)
-    before = peak_mb()
     first, run = seconds(lambda: sync(leap))
-    grown = peak_mb() - before
     again, second = seconds(lambda: sync(leap))
     assert (run.appeared, second.changed) == (size, 0)
     report(
@@ -97,7 +89,6 @@ def measure(size: int) -> None:
         database=connection.vendor,
         size=size,
         again=round(again, 2),
-        peak_mb=round(grown),
     )
 
 
