@@ -1,57 +1,27 @@
-"""Devices, what they were told, and the meters they sit behind, in the admin.
-
-Schedules, commands and attempts are facts: looked at, never edited. The actions call the
-functions that the pages and the API call.
-"""
+"""Devices and the meters they sit behind in the admin; the actions call what the pages and the API call."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import product
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelectMultiple
-from django.db.models import Count, Exists, Model, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from devices.alert_models import Alert, AlertMessage
-from devices.commanding import RetryRefused, retry_command
+from devices import admin_of_facts as admin_of_facts  # registers them
 from devices.discovery_models import FoundDevice
 from devices.driver_settings import blanked, completed, shown, wrong_settings
 from devices.mapping import change_mapping, request_plans
-from devices.models import (
-    Command,
-    CommandAttempt,
-    Device,
-    DeviceSchedule,
-    MeterDevice,
-    ScheduleSegment,
-    SimulatedDevice,
-)
-from devices.proof_models import Proof
+from devices.models import Device, MeterDevice, SimulatedDevice
 from devices.registering import asking
 from meters.admin import MeterAdmin, ReadOnly, changed_rows, save_changes
 from meters.models import Meter
-
-
-class FactInline(admin.TabularInline):
-    """Rows of their parent, only looked at."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Facts are not made by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nor changed."""
-        return False
 
 
 class DevicesInline(admin.TabularInline):
@@ -284,116 +254,6 @@ def _request_plans_of(formsets: Iterable[Any]) -> None:
         for row in changed_rows(formset)
     }
     request_plans(pairs=pairs, now=timezone.now())
-
-
-class SegmentInline(FactInline):
-    """What a schedule says, in order."""
-
-    model = ScheduleSegment
-    fields = [
-        "starts_at",
-        "ends_at",
-        "mode",
-        "target_kw",
-        "cap",
-        "is_commitment",
-        "leap_event_ids",
-        "reason",
-        "precondition_from",
-        "ramp_seconds",
-        "recover_until",
-    ]
-    ordering = ["starts_at"]
-
-
-@admin.register(DeviceSchedule)
-class DeviceScheduleAdmin(ReadOnly):
-    """Every version of every device's schedule."""
-
-    list_display = ["device", "version", "state", "created_at", "superseded_at", "acknowledged_at"]
-    list_filter = ["state", ("superseded_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["device"]
-    search_fields = ["device__external_id", "device__name"]
-    ordering = ["-pk"]
-    inlines = [SegmentInline]
-
-
-class AttemptInline(FactInline):
-    """Every try to deliver a command."""
-
-    model = CommandAttempt
-    fields = ["started_at", "finished_at", "outcome", "detail"]
-    ordering = ["started_at"]
-
-
-@admin.register(Command)
-class CommandAdmin(ReadOnly):
-    """Instructions to devices and how far they got."""
-
-    list_display = ["key", "device", "kind", "state", "due_at", "expires_at", "attempt_count", "detail"]
-    list_filter = ["state", "kind"]
-    list_select_related = ["device", "schedule"]
-    search_fields = ["device__external_id", "device__name", "key"]
-    ordering = ["-pk"]
-    inlines = [AttemptInline]
-    actions = ["try_again"]
-
-    @admin.action(description="Try the selected commands again now", permissions=["operate"])
-    def try_again(self, request: HttpRequest, queryset: QuerySet[Command]) -> None:
-        """Retry each, and say of those that cannot be tried why not."""
-        refusals: Counter[str] = Counter()
-        command_ids = list(queryset.values_list("pk", flat=True))
-        for command_id in command_ids:
-            try:
-                retry_command(command_id=command_id, now=timezone.now())
-            except RetryRefused as refusal:
-                refusals[str(refusal)] += 1
-        tried = len(command_ids) - refusals.total()
-        self.message_user(request, f"Commands to be tried again: {tried}.")
-        for reason, count in refusals.items():
-            self.message_user(request, f"{reason} ({count})", messages.WARNING)
-
-
-@admin.register(CommandAttempt)
-class CommandAttemptAdmin(ReadOnly):
-    """Every try, newest first."""
-
-    list_display = ["command", "started_at", "finished_at", "outcome", "detail"]
-    list_filter = ["outcome"]
-    list_select_related = ["command"]
-    search_fields = ["command__key", "command__device__external_id"]
-    ordering = ["-pk"]
-
-
-@admin.register(Proof)
-class ProofAdmin(ReadOnly):
-    """Whether devices did what they were told."""
-
-    list_display = ["device", "kind", "since", "ends_at", "state", "how", "detail", "is_open"]
-    list_filter = ["state", "kind", "how", "is_open"]
-    list_select_related = ["device"]
-    search_fields = ["device__external_id", "device__name"]
-    ordering = ["-pk"]
-
-
-@admin.register(Alert)
-class AlertAdmin(ReadOnly):
-    """What is, or was, wrong with devices. Acknowledged on the page."""
-
-    list_display = ["device", "kind", "text", "raised_at", "acknowledged_by", "cleared_at"]
-    list_filter = ["kind", ("cleared_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["device"]
-    search_fields = ["device__external_id", "device__name", "note"]
-    ordering = ["-pk"]
-
-
-@admin.register(AlertMessage)
-class AlertMessageAdmin(ReadOnly):
-    """What was said about alerts, and whether it left."""
-
-    list_display = ["message_id", "channel", "subject", "created_at", "sent_at", "attempt_count", "detail"]
-    list_filter = ["channel", "kind", ("sent_at", admin.EmptyFieldListFilter)]
-    ordering = ["-pk"]
 
 
 @admin.register(SimulatedDevice)

@@ -23,18 +23,17 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db.models import F
 from django.utils import timezone
-from standardwebhooks import Webhook
 
 from devices.alert_models import AlertMessage, Channel
 from devices.domain import alerts as domain
 from devices.domain.egress import Destination, Forbidden, destination
+from devices.domain.wording import one_line
 from devices.drivers.egress import GuardedBackend, look_up, policy_set
+from devices.drivers.signed import signed_headers, url_of
 from devices.proof_models import Watch
 from devices.watching import claim_look, sending_look
 
 logger = logging.getLogger(__name__)
-
-Headers = list[tuple[bytes | str, bytes | str]]
 
 LEASE: Final = timedelta(seconds=90)
 """How long a channel is kept by whoever sends; longer than a run and the longest single try after it."""
@@ -112,9 +111,9 @@ def _mail(message: AlertMessage) -> None:
     try:
         mail.send()
     except smtplib.SMTPException as error:
-        raise NotSent(f"The mail server refused it: {domain.one_line(str(error))[:300]}") from error
+        raise NotSent(f"The mail server refused it: {one_line(str(error))}") from error
     except ValueError as error:
-        raise NotSent(f"No mail can be made of it: {domain.one_line(str(error))[:300]}") from error
+        raise NotSent(f"No mail can be made of it: {one_line(str(error))}") from error
     except OSError as error:
         raise NotSent(f"The mail server cannot be reached: {type(error).__name__}.") from error
 
@@ -138,21 +137,24 @@ def _post(message: AlertMessage) -> None:
 async def _answer(message: AlertMessage) -> int:
     """Make the request and return the status; the answer's body is not read."""
     where = _where()
-    body = json.dumps({"text": _slack(message.text), **message.payload}, separators=(",", ":"))
+    content = {"text": _slack(message.text), **message.payload}
+    body = json.dumps(content, separators=(",", ":")).encode()
+    headers = signed_headers(
+        where=where,
+        message_id=message.message_id,
+        body=body,
+        secrets=settings.ALERT_WEBHOOK_SECRET,
+        now=timezone.now(),
+    )
     backend = GuardedBackend(policy=policy_set, resolve=_resolve)
     async with asyncio.timeout(ANSWER_SECONDS):
-        async with httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(), network_backend=backend
-        ) as pool:
-            url = httpcore.URL(
-                scheme=where.scheme.encode(),
-                host=where.host.encode(),
-                port=where.port,
-                target=where.target.encode(),
-            )
-            headers = _headers(message, where=where, body=body)
-            async with pool.stream("POST", url, headers=headers, content=body.encode()) as response:
-                return response.status
+        async with (
+            httpcore.AsyncConnectionPool(
+                ssl_context=httpx.create_ssl_context(), network_backend=backend
+            ) as pool,
+            pool.stream("POST", url_of(where), headers=headers, content=body) as response,
+        ):
+            return response.status
 
 
 def _where() -> Destination:
@@ -164,27 +166,6 @@ def _where() -> Destination:
 
 async def _resolve(host: str, port: int) -> Sequence[str]:
     return await asyncio.get_running_loop().run_in_executor(None, look_up, host, port)
-
-
-def _headers(message: AlertMessage, *, where: Destination, body: str) -> Headers:
-    """Return the headers; a repeat of a message has the same `webhook-id`."""
-    now = timezone.now()
-    message_id = f"msg_{message.message_id.hex}"
-    signatures = [
-        Webhook(secret).sign(msg_id=message_id, timestamp=now, data=body)
-        for secret in settings.ALERT_WEBHOOK_SECRET
-    ]
-    headers: Headers = [
-        ("host", where.authority),
-        ("content-type", "application/json"),
-        ("content-length", str(len(body.encode()))),
-        ("user-agent", "leapvpp"),
-        ("webhook-id", message_id),
-        ("webhook-timestamp", str(int(now.timestamp()))),
-    ]
-    if signatures:
-        headers.append(("webhook-signature", " ".join(signatures)))
-    return headers
 
 
 def _slack(text: str) -> str:

@@ -15,7 +15,6 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
 
 from devices.alert_models import Alert, AlertKind, AlertMessage, Channel
 from devices.bulk import update_rows
@@ -29,11 +28,10 @@ from devices.models import (
     CommandKind,
     CommandState,
     Device,
-    ScheduleSegment,
-    SegmentMode,
 )
 from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
+from devices.queries import moving_segments
 from devices.watching import ALERTS, claim_look, hold_look
 from meters.among import Ids
 
@@ -78,8 +76,7 @@ def channels() -> list[Channel]:
 
 def _facts(*, now: datetime) -> Facts:
     """Read what can be wrong. Six queries, whatever there is."""
-    moving = ScheduleSegment.objects.filter(schedule__superseded_at__isnull=True, ends_at__gt=now)
-    moving = moving.exclude(mode=SegmentMode.IDLE).annotate(begins=Coalesce("precondition_from", "starts_at"))
+    moving = moving_segments(now=now).filter(schedule__superseded_at__isnull=True)
     failing = Device.objects.filter(failing_since__isnull=False).filter(
         Exists(moving.filter(device=OuterRef("pk")))
     )

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from devices.domain import retry
 from devices.domain.schedule import Segment, as_message
-from devices.domain.setpoints import has_lapsed, lapses_at
+from devices.domain.setpoints import has_lapsed, lapses_at, lasts_until
 from devices.drivers import driver_named
 from devices.drivers.base import Capabilities, Delivery, DriverError, SetPoint
 from devices.failing import note_failed
@@ -27,6 +27,7 @@ from devices.models import (
     ScheduleState,
 )
 from devices.queries import due_commands, may_be_tried, may_leave
+from meters.among import Ids
 
 WRITES_LAST: Final = timedelta(seconds=2)
 """How long before its lease ends a try must have begun to write, so that a write ends within the lease."""
@@ -76,17 +77,23 @@ def claim(
     return [Try(command, until, by_command.get(command.pk)) for command in commands]
 
 
+@transaction.atomic
 def release_claims(*, now: datetime) -> int:
     """Let what others hold be tried again at once, where devices know versions; return how much that was.
 
     For workers that start, as after the death of all before them: the dead hold nothing, and what somebody
-    alive holds too is told twice without effect. Devices without a schedule stay with whoever speaks to them
-    until the lease is over.
+    alive holds too is told twice without effect. What somebody writes at this moment is passed over: to wait
+    for it without its device would be against the order of locks. Devices without a schedule stay with
+    whoever speaks to them until the lease is over.
     """
     held = Command.objects.filter(next_attempt_at__isnull=False, claimed_until__gt=now)
     names = held.order_by().values_list("device__driver", flat=True).distinct()
     knowing = [name for name in names if _knows_versions(name)]
-    return held.filter(device__driver__in=knowing).update(claimed_until=now)
+    rows = held.filter(device__driver__in=knowing).select_for_update(
+        skip_locked=True, no_key=True, of=("self",)
+    )
+    keys = Ids(rows.values_list("pk", flat=True))
+    return Command.objects.filter(pk__among=keys).update(claimed_until=now)
 
 
 def _knows_versions(driver_name: str) -> bool:
@@ -183,6 +190,11 @@ def _set_point(one: Try, segments: Sequence[Segment], *, abilities: Capabilities
         version=command.schedule.version,
         mode=told.mode if told else None,
         target_kw=told.target_kw if told else None,
-        lapses_at=lapses_at(lease_seconds=abilities.lease_seconds, ends_at=command.expires_at, now=now),
+        lapses_at=lapses_at(
+            lease_seconds=abilities.lease_seconds,
+            ends_at=command.expires_at,
+            run_ends_at=lasts_until(segments, ends_at=command.expires_at) if told else command.expires_at,
+            now=now,
+        ),
         is_renewal=one.attempt is None,
     )

@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
 
 from devices import queue
 from devices.claiming import claim, deliveries_for, lock_due
+from devices.domain.reports import NEWEST_VERSION as NEWEST
 from devices.drivers.base import Answer
 from devices.failing import note_failed
 from devices.lanes import Flow, Lane, Traffic
@@ -26,13 +27,23 @@ from devices.models import (
     OPEN_COMMAND_STATES,
     AttemptOutcome,
     Command,
+    CommandAttempt,
     CommandKind,
     CommandState,
     Device,
     DeviceSchedule,
     ScheduleState,
 )
-from devices.outcomes import Results, acknowledge, keep_measured, note_answered, record, refuse
+from devices.outcomes import (
+    SENT_AGAIN,
+    Results,
+    acknowledge,
+    keep_measured,
+    note_answered,
+    record,
+    refuse,
+    store,
+)
 from devices.queries import FIRST_TRY_TO_STOP, due_commands, lost_attempts, may_be_tried, may_leave
 
 logger = logging.getLogger(__name__)
@@ -40,6 +51,10 @@ logger = logging.getLogger(__name__)
 RUN_SECONDS: Final = 30
 WORKER_SECONDS: Final = 55
 RESTORING_SECONDS: Final = 15
+EXPIRED_AT_ONCE: Final = 500
+COMES_BACK_AFTER: Final = timedelta(seconds=5)
+TOLD_AT_ONCE: Final = 5
+TOLD_AGAIN_AFTER: Final = timedelta(seconds=30)
 LOOKS_AGAIN_AFTER_SECONDS: Final = 0.2
 HEARD_LATE: Final = "The device accepted it after the try had ended."
 _IS_SILENT = Q(device__silent_tries__gt=0)
@@ -65,7 +80,8 @@ def run_due_commands(*, now: datetime) -> int:
     limit; what is left is woken again. Time passes within the run: later commands count from `now` too.
     """
     _close_lost_attempts(now=now)
-    _expire(now=now)
+    while _expire(now=now) == EXPIRED_AT_ONCE:
+        pass
     return _Run(began_at=now).finish()
 
 
@@ -203,15 +219,22 @@ def hear_answers(answers: Mapping[tuple[str, int], Answer], *, driver_name: str,
 
     The rules are those of an answer within a try: accepted, the open command is acknowledged; refused, it
     has failed. Only an answer to the current version counts, and only if that was sent: what a device says
-    of an older one, or of one it cannot know, moves nothing. Returns how many commands were answered.
+    of an older one, or of one it cannot know, moves nothing. But one whose last word is that it took an older
+    version follows that now, as after a restart, and is told the newest again. Returns how many commands
+    were answered.
     """
+    taken = {name: version for (name, version), answer in answers.items() if answer.is_accepted}
     names = {external_id for external_id, _ in answers}
-    devices = Device.objects.select_for_update(no_key=True).filter(driver=driver_name, external_id__in=names)
+    rows = Device.objects.select_for_update(no_key=True).filter(driver=driver_name, external_id__in=names)
+    devices = list(rows.order_by("pk"))
     heard = {
         device.pk: answers[key]
-        for device in devices.order_by("pk")
+        for device in devices
         if (key := (device.external_id, device.schedule_version)) in answers
     }
+    _tell_again(
+        [each.pk for each in devices if taken.get(each.external_id, NEWEST) < each.schedule_version], now=now
+    )
     commands = Command.objects.filter(
         device_id__in=heard,
         state__in=OPEN_COMMAND_STATES,
@@ -226,6 +249,49 @@ def hear_answers(answers: Mapping[tuple[str, int], Answer], *, driver_name: str,
             acknowledge(some, detail=detail, now=now)
     refuse([(command, answer.detail) for command, answer in found if not answer.is_accepted], now=now)
     return len(found)
+
+
+def _tell_again(device_ids: Collection[int], *, now: datetime) -> None:
+    """Make due once more what devices took before they took something older; not for ever at once."""
+    if not device_ids:
+        return
+    current = Command.objects.filter(
+        device_id__in=device_ids,
+        state=CommandState.ACKNOWLEDGED,
+        schedule__version=F("device__schedule_version"),
+        due_at__lte=now,
+        expires_at__gt=now,
+    )
+    few = When(attempt_count__lt=TOLD_AT_ONCE, then=Value(now))
+    if current.update(
+        state=CommandState.PENDING,
+        next_attempt_at=Case(few, default=Value(now + TOLD_AGAIN_AFTER)),
+        finished_at=None,
+        detail=SENT_AGAIN,
+    ):
+        queue.wake_commands()
+
+
+def try_at_once(device_ids: Collection[int], *, now: datetime) -> int:
+    """Make due what waits for devices that have come back, and return how much. Two statements.
+
+    One that was tried just before waits a little even so: a device that comes and goes all day is not tried
+    all day. Call inside a transaction that holds the devices.
+    """
+    Device.objects.filter(pk__in=device_ids, rests_until__isnull=False).update(rests_until=None)
+    soon = now + COMES_BACK_AFTER
+    waiting = Command.objects.filter(
+        Q(claimed_until__isnull=True) | Q(claimed_until__lte=now),
+        device_id__in=device_ids,
+        state__in=OPEN_COMMAND_STATES,
+        due_at__lte=now,
+        next_attempt_at__gt=soon,
+    )
+    tried = CommandAttempt.objects.filter(command=OuterRef("pk"), started_at__gt=now - COMES_BACK_AFTER)
+    changed = waiting.update(next_attempt_at=Case(When(Exists(tried), then=Value(soon)), default=Value(now)))
+    if changed:
+        queue.wake_commands()
+    return changed
 
 
 def _is_between_tries(command: Command, *, now: datetime) -> bool:
@@ -253,12 +319,13 @@ def _close_lost_attempts(*, now: datetime) -> None:
 
 
 @transaction.atomic
-def _expire(*, now: datetime) -> None:
-    """Close the commands that are past their end, keeping the reason of the last try.
+def _expire(*, now: datetime) -> int:
+    """Close commands that are past their end, keeping the reason of the last try; return how many there were.
 
-    What was accepted stays so, and is renewed no more.
+    What was accepted stays so, and is renewed no more. No more than a portion: a fleet whose broker was away
+    expires all at once, and must not take longer than a worker may work.
     """
-    commands = lock_due(Q(), now=now, limit=None, expires_at__lte=now)
+    commands = lock_due(Q(), now=now, limit=EXPIRED_AT_ONCE, expires_at__lte=now)
     lost = [command for command in commands if command.state in OPEN_COMMAND_STATES]
     for command in commands:
         command.next_attempt_at = command.claimed_until = None
@@ -270,10 +337,8 @@ def _expire(*, now: datetime) -> None:
     if lost:
         schedules.update(state=ScheduleState.FAILED)
         note_failed([command.schedule_id for command in lost if command.attempt_count], now=now)
-    if commands:
-        Command.objects.bulk_update(
-            commands, ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"]
-        )
+    store(commands, ["state", "next_attempt_at", "claimed_until", "finished_at", "detail"])
+    return len(commands)
 
 
 def _why_expired(command: Command) -> str:

@@ -119,6 +119,11 @@ def _add(wanted: Mapping[str, Found], *, now: datetime) -> list[Device]:
         ],
         ignore_conflicts=True,
     )
+    return _note_found(wanted, names=names, now=now)
+
+
+def _note_found(wanted: Mapping[str, Found], *, names: Collection[str], now: datetime) -> list[Device]:
+    """Write who found the devices of these names that are new, and return them."""
     made = list(Device.objects.filter(external_id__in=names, driver=DRIVER, found__isnull=True))
     FoundDevice.objects.bulk_create(
         [

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -18,14 +18,24 @@ from typing import Final
 
 from devices.claiming import Try
 from devices.drivers import driver_named
-from devices.drivers.base import Capabilities, Delivery, Driver, DriverError, Result, failure
+from devices.drivers.base import (
+    Capabilities,
+    Delivery,
+    Driver,
+    DriverError,
+    Result,
+    as_stored,
+    failure,
+)
 
 logger = logging.getLogger(__name__)
 
 BATCH_WITHOUT_DRIVER: Final = 500
-LEASE_MARGIN_SECONDS: Final = 5
+LEASE_MARGIN_SECONDS: Final = 3
+VALUE_MARGIN_SECONDS: Final = 5
+"""As above, where whoever is late may write nothing: the time that a try has to begin."""
 FILLED_AGAIN_AFTER_SECONDS: Final = 0.2
-SHORTEST_TRY_SECONDS: Final = 10.0
+SHORTEST_TRY_SECONDS: Final = 5.0
 LONGEST_TRY_SECONDS: Final = 40.0
 """A worker's time limit leaves room for no more, whatever a driver says."""
 
@@ -84,10 +94,11 @@ class Lane:
 
     @property
     def lease(self) -> timedelta:
-        """How long one try may take until somebody else may try."""
+        """How long one try may take until somebody else may try: as soon after the dead as is safe."""
         allowed = 0 if isinstance(self.driver, DriverError) else self.driver.timeout_seconds
         longest = min(max(allowed, SHORTEST_TRY_SECONDS), LONGEST_TRY_SECONDS)
-        return timedelta(seconds=longest + LEASE_MARGIN_SECONDS)
+        margin = LEASE_MARGIN_SECONDS if self.abilities.holds_schedule else VALUE_MARGIN_SECONDS
+        return timedelta(seconds=longest + margin)
 
     @property
     def is_inline(self) -> bool:
@@ -121,7 +132,7 @@ class Lane:
         """Return what came of deliveries that leave the machine by nobody."""
         if isinstance(self.driver, DriverError):
             return [(position, self.driver) for position in range(len(deliveries))]
-        return [result for group in self.driver.deliver_all(deliveries) for result in group]
+        return [result for group in self._delivered(deliveries) for result in group]
 
     def send(self, flow: Flow, tries: Sequence[Try], deliveries: Sequence[Delivery]) -> Batch:
         """Send a batch on its way, in a thread of its own."""
@@ -136,23 +147,31 @@ class Lane:
         return batch
 
     def _carry(self, batch: Batch, deliveries: Sequence[Delivery]) -> None:
-        why: Exception | None = None
-        left = set(range(len(deliveries)))
         try:
-            assert isinstance(self.driver, Driver)  # noqa: S101 - for mypy: others are carried inline
-            for group in self.driver.deliver_all(deliveries):
-                left -= {position for position, _ in group}
+            for group in self._delivered(deliveries):
                 self._arrivals.put(Arrival(batch, group))
-        except Exception as error:
-            why = error
         except BaseException as error:
             self._arrivals.put(error)
             return
-        unanswered: list[tuple[int, Result]] = [
-            (position, failure(why or NoResult(), device=deliveries[position].device))
-            for position in sorted(left)
-        ]
-        self._arrivals.put(Arrival(batch, unanswered, is_end=True))
+        self._arrivals.put(Arrival(batch, [], is_end=True))
+
+    def _delivered(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
+        """Yield one result of each delivery, whatever the driver does; what ends the process is raised."""
+        why: Exception = NoResult()
+        left = set(range(len(deliveries)))
+        try:
+            assert isinstance(self.driver, Driver)  # noqa: S101 - for mypy: of others nothing is carried
+            for said in self.driver.deliver_all(deliveries):
+                group = {position: result for position, result in said if position in left}
+                left -= group.keys()
+                yield [
+                    (position, as_stored(result, device=deliveries[position].device))
+                    for position, result in group.items()
+                ]
+        except Exception as error:
+            why = error
+        if left:
+            yield [(position, failure(why, device=deliveries[position].device)) for position in sorted(left)]
 
     def note_arrived(self, batch: Batch, positions: Sequence[int]) -> None:
         """Give the turns of results back."""

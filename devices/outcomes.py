@@ -39,6 +39,7 @@ SENT_AGAIN: Final = "Sent again: an older message may have reached the device af
 _MOVED: Final = ("state", "next_attempt_at", "claimed_until", "finished_at", "detail")
 _TOLD: Final = (*_MOVED, "renewed_at", "proven_at")
 FEW: Final = 4
+HEARD_COUNTS_AS: Final = 3
 
 
 @transaction.atomic
@@ -86,7 +87,7 @@ def note_answered(device_ids: Collection[int], *, now: datetime) -> None:
 
 
 def _note_presence(results: Results, *, now: datetime) -> None:
-    note_answered([one.command.device_id for one, result in results if isinstance(result, Answer)], now=now)
+    note_answered([one.command.device_id for one, result in results if _is_heard(result)], now=now)
     silent = [one.command.device_id for one, result in results if _is_silence(result)]
     if not silent:
         return
@@ -99,7 +100,15 @@ def _note_presence(results: Results, *, now: datetime) -> None:
     )
 
 
+def _is_heard(result: Result) -> bool:
+    return isinstance(result, Answer) or result.is_heard
+
+
 def _is_silence(result: Result) -> bool:
+    return _may_pass(result) and not _is_heard(result)
+
+
+def _may_pass(result: Result) -> bool:
     return isinstance(result, DriverError) and not result.permanent
 
 
@@ -148,11 +157,11 @@ def acknowledge(commands: Sequence[Command], *, detail: str, now: datetime) -> N
 
 
 def refuse(commands: Sequence[tuple[Command, str]], *, now: datetime) -> None:
-    """Close commands that their devices refuse, each with the device's words."""
+    """Close commands that their devices refuse, each with the device's words; what stops them is tried on."""
     if not commands:
         return
     for command, detail in commands:
-        _fail(command, detail=detail, now=now)
+        _refused(command, Answer(is_accepted=False, detail=detail), now=now)
     _schedules_failed([command.schedule_id for command, _ in commands], now=now)
     Command.objects.filter(state__in=OPEN_COMMAND_STATES).bulk_update(
         [command for command, _ in commands], _MOVED
@@ -169,9 +178,9 @@ def _record_others(results: Results, *, now: datetime) -> None:
     owned = _owned(results)
     for one, result in results:
         _conclude(one, result, now=now)
-    moved = [one.command for one, _ in results if one.command.pk in owned]
-    _schedules_failed([command.schedule_id for command in moved if command.finished_at], now=now)
-    _store(moved, _MOVED)
+    mine = [(one.command, result) for one, result in results if one.command.pk in owned]
+    _schedules_failed([command.schedule_id for command, result in mine if not _may_pass(result)], now=now)
+    store([command for command, _ in mine], _MOVED)
     _end_attempts([one for one, _ in results])
 
 
@@ -188,12 +197,20 @@ def _conclude(one: Try, result: Result, *, now: datetime) -> None:
     """Set on the values what a try that was not accepted means for the command and the attempt."""
     command = one.command
     _end(one, result, now=now)
-    if isinstance(result, DriverError) and not result.permanent:
+    if _may_pass(result):
         command.claimed_until = None
-        command.detail = str(result)
+        command.detail = _words(result)
         command.next_attempt_at = _again(command, result, tries=command.attempt_count, now=now)
     else:
-        _fail(command, detail=_words(result), now=now)
+        _refused(command, result, now=now)
+
+
+def _refused(command: Command, result: Result, *, now: datetime) -> None:
+    """A device that is to stop is told again, whatever it said: nobody else makes it."""
+    _fail(command, detail=_words(result), now=now)
+    if command.kind == CommandKind.CLEAR or command.is_restoring:
+        command.finished_at = None
+        command.next_attempt_at = _again(command, result, tries=command.attempt_count, now=now)
 
 
 def _fail(command: Command, *, detail: str, now: datetime) -> None:
@@ -240,8 +257,8 @@ def _record_set_points(results: Results, *, abilities: Capabilities, now: dateti
         [one.schedule_id for one in turned if one.state == CommandState.ACKNOWLEDGED], now=now
     )
     _schedules_failed([one.schedule_id for one in turned if one.state == CommandState.FAILED], now=now)
-    _store(moved, _TOLD)
-    _store([command for command in moved if command.proof != was[command.pk][1]], ["proof"])
+    store(moved, _TOLD)
+    store([command for command in moved if command.proof != was[command.pk][1]], ["proof"])
     _note_failed_renewals([(one, result) for one, result in mine if one.attempt is None], now=now)
 
 
@@ -267,11 +284,11 @@ def _judge_not_taken(one: Try, result: Result, *, abilities: Capabilities, now: 
     While it is renewed it stays accepted for as long as it lasts on the device.
     """
     command = one.command
-    if not _is_silence(result):
+    if not _may_pass(result):
         _fail(command, detail=_words(result), now=now)
         return
-    command.next_attempt_at = _again(command, result, tries=_tries_in_a_row(one), now=now)
-    command.detail = str(result)
+    command.next_attempt_at = _again(command, result, tries=_tries_in_a_row(one, result), now=now)
+    command.detail = _words(result)
     told_at = command.renewed_at or command.finished_at
     lease = abilities.lease_seconds
     if told_at and setpoints.has_lapsed(told_at=told_at, lease_seconds=lease, now=now):
@@ -279,9 +296,14 @@ def _judge_not_taken(one: Try, result: Result, *, abilities: Capabilities, now: 
         command.detail = NORMAL_BY_ITSELF.format(lease, result)
 
 
-def _tries_in_a_row(one: Try) -> int:
-    """Return how many tries have failed; those of a renewal count from the one that was answered last."""
-    return one.command.attempt_count if one.attempt else one.command.device.silent_tries + 1
+def _tries_in_a_row(one: Try, result: Result) -> int:
+    """Return how many tries have failed; those of a renewal count from the one that was answered last.
+
+    Those that a device answered with what may pass are not counted, and are made as far apart as a third.
+    """
+    if one.attempt:
+        return one.command.attempt_count
+    return HEARD_COUNTS_AS if _is_heard(result) else one.command.device.silent_tries + 1
 
 
 def _judge_normal(command: Command, result: Result, *, abilities: Capabilities, now: datetime) -> None:
@@ -295,7 +317,7 @@ def _judge_normal(command: Command, result: Result, *, abilities: Capabilities, 
             command.proof, command.proven_at = result.proof, now
         return
     is_taken = isinstance(result, Answer) and result.is_accepted
-    if not is_taken and not _is_silence(result):
+    if not is_taken and not _may_pass(result):
         command.state = CommandState.FAILED
     command.detail = NOT_PROVEN.format(_words(result)).strip() if is_taken else _words(result)
     command.next_attempt_at = _again(command, result, tries=command.attempt_count, now=now)
@@ -378,10 +400,10 @@ def _outcome(result: Result) -> AttemptOutcome:
 
 
 def _end_attempts(tries: Sequence[Try]) -> None:
-    _store([one.attempt for one in tries if one.attempt], ["outcome", "finished_at", "detail"])
+    store([one.attempt for one in tries if one.attempt], ["outcome", "finished_at", "detail"])
 
 
-def _store(rows: Sequence[Command] | Sequence[CommandAttempt], fields: Sequence[str]) -> None:
+def store(rows: Sequence[Command] | Sequence[CommandAttempt], fields: Sequence[str]) -> None:
     """Write fields of rows: most share all they have, and one statement for those costs far less."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for row in rows:

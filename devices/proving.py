@@ -13,12 +13,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Expression, F, OuterRef, Q, QuerySet, Subquery, When
-from django.db.models.functions import Coalesce, JSONObject
+from django.db.models import Exists, OuterRef, Q
 
 from devices.bulk import update_rows
 from devices.domain import proving as domain
@@ -94,31 +93,6 @@ def _write(found: Changes, *, usual_kw: Mapping[int, Decimal], now: datetime) ->
 def can_prove() -> Q:
     """Keep devices that ever said what they take, or whose driver can ask what they hold."""
     return Q(device__power_at__isnull=False) | Q(device__driver__in=_drivers_that_read_back())
-
-
-def with_proofs(commands: QuerySet[Command]) -> QuerySet[Any]:
-    """Add `proven`: state, how and words of the newest proof of what each command told, or null.
-
-    That is the proof of a run that began while the command counted, or of a return to normal for one that
-    clears. What a command itself read back is in its own columns.
-    """
-    return commands.annotate(proven=_newest(JSONObject(state="state", how="how", detail="detail")))
-
-
-def with_proof_ids(commands: QuerySet[Command]) -> QuerySet[Any]:
-    """Add `proof_id`: that of the newest proof of what each command told, as above, or null."""
-    return commands.annotate(proof_id=_newest(F("pk")))
-
-
-def _newest(what: Expression | F) -> Case:
-    over_at = Coalesce(OuterRef("schedule__superseded_at"), OuterRef("expires_at"))
-    proofs = Proof.objects.filter(device=OuterRef("device"), since__lt=over_at).order_by("-since", "-pk")
-    told_from = Coalesce(OuterRef("starts_at"), OuterRef("created_at"))
-    runs = proofs.filter(kind=ProofKind.RUN, ends_at__gt=told_from)
-    normals = proofs.filter(kind=ProofKind.NORMAL, since__gte=OuterRef("due_at"))
-    is_clear = When(kind=CommandKind.CLEAR, then=Subquery(normals.values(found=what)[:1]))
-    # A schedule's run may have begun under an older version; what a set-point tells begins with its segment.
-    return Case(is_clear, default=Subquery(runs.values(found=what)[:1]))
 
 
 def _drivers_that_read_back() -> list[str]:
@@ -268,7 +242,8 @@ class _Heard:
 @transaction.atomic
 def _judge_batch(*, now: datetime) -> int:
     """Judge the proofs that are due, at most a batch, in a constant number of statements."""
-    rows = Proof.objects.filter(is_open=True, next_look_at__lte=now).select_related("device")
+    rows = Proof.objects.filter(_still_told(now=now), is_open=True, next_look_at__lte=now)
+    rows = rows.select_related("device")
     rows = rows.select_for_update(skip_locked=True, no_key=True, of=("self",))
     proofs = list(rows.order_by("next_look_at", "pk")[:BATCH])
     if not proofs:
@@ -280,7 +255,7 @@ def _judge_batch(*, now: datetime) -> int:
         asked = _asked(proof)
         found = domain.judge(
             asked,
-            said=heard.said.get(proof.device_id, ()),
+            said=_of_its_time(proof, heard.said.get(proof.device_id, ())),
             last_said_at=proof.device.power_at,
             read_back=heard.read_back.get((proof.device_id, asked.is_normal)),
             now=now,
@@ -295,6 +270,26 @@ def _judge_batch(*, now: datetime) -> int:
     done = [proof.pk for proof in proofs if _is_done(proof)]
     Proof.objects.filter(pk__among=Ids(done)).update(is_open=False)
     return len(proofs)
+
+
+def _of_its_time(proof: Proof, said: Sequence[Said]) -> Sequence[Said]:
+    """Leave out what a device says of the time after a run, as one does whose clock is ahead."""
+    return [each for each in said if proof.ends_at is None or each.at < proof.ends_at]
+
+
+def _still_told(*, now: datetime) -> Q:
+    """Keep proofs of what devices are to do at `now`, and of returns to normal.
+
+    A run that has just ended, or is another by now, stays open until it is looked for; what the device does
+    since then says nothing of it.
+    """
+    told = ScheduleSegment.objects.filter(
+        device=OuterRef("device"), schedule__superseded_at__isnull=True, starts_at__lte=now, ends_at__gt=now
+    ).exclude(mode=SegmentMode.IDLE)
+    same = told.filter(mode=OuterRef("mode"))
+    figure = same.filter(target_kw=OuterRef("target_kw"))
+    most = same.filter(target_kw__isnull=True)
+    return Q(kind=ProofKind.NORMAL) | Q(Exists(figure)) | Q(Exists(most), target_kw__isnull=True)
 
 
 def _is_done(proof: Proof) -> bool:

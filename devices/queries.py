@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce, Greatest, Least
 
 from devices.drivers import capabilities_of
 from devices.models import (
@@ -17,7 +18,6 @@ from devices.models import (
     ScheduleSegment,
     ScheduleState,
     SegmentMode,
-    SimulatedDevice,
     Withheld,
 )
 
@@ -40,10 +40,28 @@ def may_leave(*, now: datetime) -> Q:
     What was to stop a device when it was made may be about to start it by now.
     """
     withheld = Exists(Withheld.objects.filter(device=OuterRef("device")))
-    moving = ScheduleSegment.objects.filter(schedule=OuterRef("schedule"), ends_at__gt=now)
-    moving = moving.exclude(mode=SegmentMode.IDLE).annotate(begins=Coalesce("precondition_from", "starts_at"))
-    is_stop = Q(is_restoring=True) & ~Q(Exists(moving.filter(begins__lte=now)))
+    started = moving_segments(now=now).filter(schedule=OuterRef("schedule"), begins__lte=now)
+    is_stop = Q(is_restoring=True) & ~Q(Exists(started))
     return Q(kind=CommandKind.CLEAR) | is_stop | ~Q(withheld)
+
+
+def moving_segments(*, now: datetime) -> QuerySet[Any]:
+    """Return segments of any version that move a device and are not over; `begins` with its preparation."""
+    segments = ScheduleSegment.objects.filter(ends_at__gt=now).exclude(mode=SegmentMode.IDLE)
+    return segments.annotate(begins=Coalesce("precondition_from", "starts_at"))
+
+
+def segments_in_effect(*, start: datetime, end: datetime) -> QuerySet[Any]:
+    """Return the segments that moved or move devices in `[start, end)`, each as far as its version counted.
+
+    That is from `began` to `stopped`.
+    """
+    segments = ScheduleSegment.objects.filter(ends_at__gt=start, starts_at__lt=end)
+    in_effect = segments.exclude(mode=SegmentMode.IDLE).annotate(
+        began=Greatest("starts_at", "schedule__created_at"),
+        stopped=Least("ends_at", Coalesce("schedule__superseded_at", "ends_at")),
+    )
+    return in_effect.filter(began__lt=F("stopped"), stopped__gt=start)
 
 
 def may_be_tried(*, now: datetime) -> Q:
@@ -61,14 +79,14 @@ def lost_attempts(*, now: datetime) -> QuerySet[CommandAttempt]:
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
-    """Return the names of the tasks that have work waiting at `now`; two or three indexed questions."""
-    names = []
+    """Return the name of the commands' task if it has work at `now`; two indexed questions.
+
+    The other tasks of devices are those of `devices.watching`.
+    """
     is_work = Q(expires_at__lte=now) | may_be_tried(now=now)
     if due_commands(now=now).filter(is_work).exists() or lost_attempts(now=now).exists():
-        names.append("devices.tasks.run_due_commands")
-    if settings.SIMULATE and SimulatedDevice.objects.filter(due_at__lte=now).exists():
-        names.append("devices.tasks.simulate_devices")
-    return tuple(names)
+        return ("devices.tasks.run_due_commands",)
+    return ()
 
 
 def falling_due(*, after: datetime, until: datetime) -> list[datetime]:

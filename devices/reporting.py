@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from devices.commanding import hear_answers
+from devices.commanding import hear_answers, try_at_once
 from devices.domain.reports import Acknowledgement, Reading, read_acknowledgement, read_reading, read_status
 from devices.drivers.base import Answer
 from devices.models import Device
@@ -23,9 +23,13 @@ from devices.telemetry import DeviceReading, kept_since, record_readings
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A device says that it is there, or whoever kept its last will that it is not."""
+    """A device says that it is there, or whoever kept its last will that it is not.
+
+    `has_come`: it was away until now, as far as can be told, so what waits for it need wait no longer.
+    """
 
     is_online: bool
+    has_come: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def read_report(*, external_id: str, part: str, payload: bytes, is_kept: bool) -
     elif part == "telemetry":
         said = read_reading(payload)
     elif part == "status" and (is_online := read_status(payload)) is not None:
-        said = Status(is_online)
+        said = Status(is_online, has_come=is_online and not is_kept)
     return Report(external_id, said, is_kept=is_kept) if said else None
 
 
@@ -69,7 +73,7 @@ def record_reports(reports: Sequence[Report], *, driver_name: str, now: datetime
     """Write what devices of one driver said, in that order; return how many reports counted.
 
     A constant number of statements. Devices nobody registered, or of another driver, are passed over.
-    1. Who is there, and when each was last heard.
+    1. Who is there, and when each was last heard; what waits for those that have come is due at once.
     2. What they measured; what cannot be is passed over. A reading too old to be kept may still be the
     newest word on how full a device is.
     3. Answers to what was sent, also after the try had ended.
@@ -108,18 +112,17 @@ def _note_presence(heard: Sequence[Report], *, known: dict[str, Device], now: da
     alive = {known[report.external_id].pk for report in heard if report.is_sign_of_life}
     if alive:
         Device.objects.filter(pk__in=alive).update(last_seen_at=now)
+    came = {
+        report.external_id for report in heard if isinstance(report.said, Status) and report.said.has_come
+    }
+    # The last word counts: who has come and is gone again is not there.
+    if come := [known[name].pk for name in came if presence[name]]:
+        try_at_once(come, now=now)
 
 
 def _readings(heard: Sequence[Report], *, known: dict[str, Device]) -> list[DeviceReading]:
     return [
-        DeviceReading(
-            device_id=known[report.external_id].pk,
-            at=report.said.at,
-            power_kw=report.said.power_kw,
-            energy_kwh=report.said.energy_kwh,
-            state_of_charge_percent=report.said.state_of_charge_percent,
-            mode=report.said.mode,
-        )
+        DeviceReading.said_by(known[report.external_id].pk, report.said)
         for report in heard
         if isinstance(report.said, Reading)
     ]

@@ -153,25 +153,30 @@ def _replace_batch(
     devices.update(schedule_version=F("schedule_version") + 1)
     _supersede(list(wanted), now=now)
     schedules = _store_schedules(wanted, versions=versions, drivers=drivers, policies=policies, now=now)
+    commands = (
+        (pk, schedules[pk], f"{pk}:{versions[pk]}:{name}", *columns)
+        for pk, each in wanted.items()
+        for name, *columns in (
+            _errands(each, held.get(pk, nothing), now=now)
+            if drivers[pk] not in holders
+            else _instruction(each, held.get(pk, nothing), now=now)
+        )
+    )
+    _store_commands(commands, now=now)
+    return list(wanted)
+
+
+def _store_commands(commands: Iterable[Sequence[object]], *, now: datetime) -> None:
     insert_rows(
         Command,
         _COMMAND_COLUMNS,
-        (
-            (pk, schedules[pk], f"{pk}:{versions[pk]}:{name}", *columns)
-            for pk, each in wanted.items()
-            for name, *columns in (
-                _errands(each, held.get(pk, nothing), now=now)
-                if drivers[pk] not in holders
-                else _instruction(each, held.get(pk, nothing), now=now)
-            )
-        ),
+        commands,
         created_at=now,
         state=CommandState.PENDING,
         attempt_count=0,
         detail="",
         proof="",
     )
-    return list(wanted)
 
 
 def _held(device_ids: Sequence[int], *, now: datetime) -> tuple[dict[int, Held], set[int]]:

@@ -17,7 +17,8 @@ from django.db import transaction
 
 from devices.domain import physics
 from devices.domain.following import Fault, Orders, read_orders
-from devices.domain.physics import Condition, Machine
+from devices.domain.machines import Machine, floor
+from devices.domain.physics import Condition
 from devices.models import Device, SimulatedDevice
 from devices.telemetry import DeviceReading, record_readings
 from devices.watching import claim_look
@@ -58,7 +59,7 @@ def step_devices(*, now: datetime) -> int:
     if not claim_look(LOOK, again_at=now + NEXT_RUN_AFTER, now=now):
         return 0
     _add_missing(now=now)
-    until = now - (now - physics.EPOCH) % MOVING
+    until = floor(now, MOVING)
     stepped = said = 0
     while said < READINGS_A_RUN:
         devices, readings = _step_batch(until=until, now=now)
@@ -196,7 +197,7 @@ def _step(one: _Simulated, *, until: datetime) -> list[DeviceReading]:
 def _moments(since: datetime, until: datetime) -> Iterator[datetime]:
     """Give the times of what is said: now, and after a pause at every five minutes of it, too."""
     if until - since > 2 * AT_REST:
-        moment = since - (since - physics.EPOCH) % CATCHES_UP_BY + CATCHES_UP_BY
+        moment = floor(since, CATCHES_UP_BY) + CATCHES_UP_BY
         while moment < until:
             yield moment
             moment += CATCHES_UP_BY
@@ -234,7 +235,7 @@ def _due_after(condition: Condition, orders: Orders) -> datetime:
     change = orders.changes_after(condition.at)
     is_moving = condition.doing.is_running or (change is not None and change <= condition.at + AT_REST)
     step = MOVING if is_moving else AT_REST
-    return condition.at - (condition.at - physics.EPOCH) % step + step
+    return floor(condition.at, step) + step
 
 
 def _write(rows: Sequence[SimulatedDevice]) -> None:

@@ -7,20 +7,31 @@ statements.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
-from devices.bulk import Column, as_table, insert_rows
+from devices.bulk import insert_rows
+from devices.domain import reports
 from devices.domain.intervals import MINUTE, QUARTER, Between, Energy, Sample, changes
-from devices.models import Device
 from devices.telemetry_models import Reading, ReadingMode
+from devices.telemetry_rows import (
+    EPOCH,
+    Added,
+    Known,
+    Place,
+    add_energy,
+    lock_devices,
+    milliseconds,
+    neighbours,
+    write_known,
+)
 
 AHEAD_AT_MOST: Final = timedelta(minutes=1)
 """How far a device's clock may be ahead; a reading of the far future would hide all that follow."""
@@ -52,6 +63,19 @@ class DeviceReading:
     mode: str = ""
     is_online: bool = True
 
+    @classmethod
+    def said_by(cls, device_id: int, said: reports.Reading) -> DeviceReading:
+        """Return what a device said in a message as its reading."""
+        return cls(
+            device_id=device_id,
+            at=said.at,
+            power_kw=said.power_kw,
+            energy_kwh=said.energy_kwh,
+            state_of_charge_percent=said.state_of_charge_percent,
+            mode=said.mode,
+            is_online=said.is_online,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -70,111 +94,7 @@ class Recorded:
     refused: tuple[Refused, ...] = ()
 
 
-class _Known(NamedTuple):
-    """What is known of a device now; as in `_DEVICE`."""
-
-    id: int
-    power_kw: Decimal | None
-    power_at: datetime | None
-    state_of_charge_percent: Decimal | None
-    state_of_charge_at: datetime | None
-    is_online: bool
-    last_seen_at: datetime | None
-    weigh_requested_at: datetime | None
-
-
-class _Row(NamedTuple):
-    """What is added to an interval; as in `_INTERVAL`."""
-
-    device_id: int
-    minutes: int
-    starts_at: datetime
-    watt_milliseconds: int
-    covered_milliseconds: int
-    state_of_charge_percent: Decimal | None
-    state_of_charge_at: datetime | None
-
-
-_Place = tuple[Sample | None, Sample | None]
-"""The readings before and after a new one."""
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _NOTHING = Energy(0, 0)
-
-_INTERVAL: Final[dict[str, Column]] = {
-    "device_id": "bigint",
-    "minutes": "bigint",
-    "starts_at": "timestamptz",
-    "watt_milliseconds": "bigint",
-    "covered_milliseconds": "bigint",
-    "state_of_charge_percent": "numeric",
-    "state_of_charge_at": "timestamptz",
-}
-_DEVICE: Final[dict[str, Column]] = {
-    "id": "bigint",
-    "power_kw": "numeric",
-    "power_at": "timestamptz",
-    "state_of_charge_percent": "numeric",
-    "state_of_charge_at": "timestamptz",
-    "is_online": "boolean",
-    "last_seen_at": "timestamptz",
-    "weigh_requested_at": "timestamptz",
-}
-
-_NEIGHBOURS: Final = """
-WITH found AS (
-  SELECT
-    wanted.place,
-    (SELECT id FROM devices_reading AS r WHERE r.device_id = wanted.device_id AND r.at <= wanted.at
-     ORDER BY r.at DESC LIMIT 1) AS earlier,
-    (SELECT id FROM devices_reading AS r WHERE r.device_id = wanted.device_id AND r.at > wanted.at
-     ORDER BY r.at LIMIT 1) AS later
-  FROM {wanted}
-)
-SELECT
-  found.place,
-  e.at, CAST(ROUND(e.power_kw * 1000) AS bigint), CAST(ROUND(e.energy_kwh * 1000) AS bigint),
-  l.at, CAST(ROUND(l.power_kw * 1000) AS bigint), CAST(ROUND(l.energy_kwh * 1000) AS bigint)
-FROM found
-LEFT JOIN devices_reading AS e ON e.id = found.earlier
-LEFT JOIN devices_reading AS l ON l.id = found.later
-"""
-_ADD: Final = """
-INSERT INTO devices_powerinterval AS kept (
-  device_id, minutes, starts_at, watt_milliseconds, covered_milliseconds,
-  state_of_charge_percent, state_of_charge_at
-)
-SELECT * FROM {given} WHERE true
-ON CONFLICT (device_id, minutes, starts_at) DO UPDATE SET
-  watt_milliseconds = kept.watt_milliseconds + excluded.watt_milliseconds,
-  covered_milliseconds = kept.covered_milliseconds + excluded.covered_milliseconds,
-  state_of_charge_percent = CASE
-    WHEN excluded.state_of_charge_at IS NULL OR kept.state_of_charge_at >= excluded.state_of_charge_at
-    THEN kept.state_of_charge_percent ELSE excluded.state_of_charge_percent END,
-  state_of_charge_at = CASE
-    WHEN excluded.state_of_charge_at IS NULL OR kept.state_of_charge_at >= excluded.state_of_charge_at
-    THEN kept.state_of_charge_at ELSE excluded.state_of_charge_at END
-"""
-
-# For what covers less than before: PostgreSQL checks a row to be inserted even where it adds it to another.
-_TAKE_AWAY: Final = """
-UPDATE devices_powerinterval AS kept SET
-  watt_milliseconds = kept.watt_milliseconds + given.watt_milliseconds,
-  covered_milliseconds = kept.covered_milliseconds + given.covered_milliseconds
-FROM {given}
-WHERE kept.device_id = given.device_id AND kept.minutes = given.minutes AND kept.starts_at = given.starts_at
-"""
-
-_NOTE: Final = """
-UPDATE devices_device SET
-  power_kw = given.power_kw, power_at = given.power_at,
-  state_of_charge_percent = given.state_of_charge_percent, state_of_charge_at = given.state_of_charge_at,
-  is_online = given.is_online, last_seen_at = given.last_seen_at,
-  weigh_requested_at = given.weigh_requested_at
-FROM {given} WHERE devices_device.id = given.id
-"""
 
 
 def record_many(readings: Sequence[DeviceReading], *, now: datetime) -> Recorded:
@@ -208,9 +128,9 @@ def record_readings(
     Devices are locked, so that no two at once take the same neighbours. Readings of the past may come as long
     as their neighbours are kept.
     """
-    devices = _lock({reading.device_id for reading in readings})
+    devices = lock_devices({reading.device_id for reading in readings})
     refused, kept = _sift(readings, devices=devices, now=now)
-    between = _places(kept)
+    between = neighbours([(one.device_id, one.at) for one in kept])
     new = [reading for reading, place in zip(kept, between, strict=True) if place is not None]
     if new:
         insert_rows(
@@ -229,11 +149,6 @@ def record_readings(
 def kept_since(*, now: datetime) -> datetime:
     """Return the time before which no reading is taken."""
     return now - timedelta(days=settings.READINGS_KEPT_DAYS)
-
-
-def _lock(ids: Collection[int]) -> dict[int, _Known]:
-    rows = Device.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
-    return {row[0]: _Known(*row) for row in rows.values_list(*_Known._fields)}
 
 
 def _sift(
@@ -288,38 +203,9 @@ def _is_within(value: Decimal, least: Decimal, most: Decimal) -> bool:
     return value.is_finite() and least <= value <= most
 
 
-def _places(readings: Sequence[DeviceReading]) -> list[_Place | None]:
-    """Return the known neighbours of each reading; None for one that is known itself."""
-    if not readings:
-        return []
-    wanted, parameters = as_table(
-        "wanted",
-        {"place": "bigint", "device_id": "bigint", "at": "timestamptz"},
-        [(place, one.device_id, one.at) for place, one in enumerate(readings)],
-    )
-    found: list[_Place | None] = [None] * len(readings)
-    with connection.cursor() as cursor:
-        cursor.execute(_NEIGHBOURS.format(wanted=wanted), parameters)
-        for place, *values in cursor:
-            before, after = _sample(*values[:3]), _sample(*values[3:])
-            if before is None or before.at != _milliseconds(readings[place].at):
-                found[place] = before, after
-    return found
-
-
-def _sample(at: datetime | None, watts: int, watt_hours: int | None) -> Sample | None:
-    if at is None:
-        return None
-    return Sample(_milliseconds(at if at.tzinfo else at.replace(tzinfo=UTC)), watts, watt_hours)
-
-
-def _milliseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MILLISECOND
-
-
-def _add_energy(new: Sequence[DeviceReading], places: Sequence[_Place]) -> None:
+def _add_energy(new: Sequence[DeviceReading], places: Sequence[Place]) -> None:
     """Add to intervals what new readings, ordered by device and time, change."""
-    rows: list[_Row] = []
+    rows: list[Added] = []
     of_devices = groupby(zip(new, places, strict=True), key=lambda pair: pair[0].device_id)
     for device_id, pairs in of_devices:
         listed = list(pairs)
@@ -327,27 +213,15 @@ def _add_energy(new: Sequence[DeviceReading], places: Sequence[_Place]) -> None:
         for minutes, energies in ((1, changed.minutes), (QUARTER, changed.quarters)):
             charges = _charges([reading for reading, _ in listed], minutes=minutes)
             for number in energies.keys() | charges.keys():
-                starts_at = _EPOCH + timedelta(minutes=number * minutes)
+                starts_at = EPOCH + timedelta(minutes=number * minutes)
                 energy = energies.get(number, _NOTHING)
                 measured = energy.watt_milliseconds, energy.covered_milliseconds
                 charge = charges.get(number, (None, None))
-                rows.append(_Row(device_id, minutes, starts_at, *measured, *charge))
-    less = [row for row in rows if row.covered_milliseconds < 0]
-    more = [row for row in rows if row.covered_milliseconds >= 0]
-    more += [row._replace(watt_milliseconds=0, covered_milliseconds=0) for row in less]
-    _write(_TAKE_AWAY, _INTERVAL, less)
-    _write(_ADD, _INTERVAL, more)
+                rows.append(Added(device_id, minutes, starts_at, *measured, *charge))
+    add_energy(rows)
 
 
-def _write(statement: str, columns: Mapping[str, Column], rows: Sequence[Sequence[object]]) -> None:
-    """Run a statement over rows `given` to it."""
-    if rows:
-        given, parameters = as_table("given", columns, rows)
-        with connection.cursor() as cursor:
-            cursor.execute(statement.format(given=given), parameters)
-
-
-def _gaps(listed: Sequence[tuple[DeviceReading, _Place]]) -> list[Between]:
+def _gaps(listed: Sequence[tuple[DeviceReading, Place]]) -> list[Between]:
     """Gather the new readings of a device that lie between the same two known ones."""
     gaps = []
     for (before, after), pairs in groupby(listed, key=lambda pair: pair[1]):
@@ -358,7 +232,7 @@ def _gaps(listed: Sequence[tuple[DeviceReading, _Place]]) -> list[Between]:
 def _as_sample(reading: DeviceReading) -> Sample:
     energy = reading.energy_kwh
     watt_hours = None if energy is None else int(energy * 1000)
-    return Sample(_milliseconds(reading.at), int(reading.power_kw * 1000), watt_hours)
+    return Sample(milliseconds(reading.at), int(reading.power_kw * 1000), watt_hours)
 
 
 def _charges(readings: Iterable[DeviceReading], *, minutes: int) -> dict[int, tuple[Decimal, datetime]]:
@@ -366,13 +240,13 @@ def _charges(readings: Iterable[DeviceReading], *, minutes: int) -> dict[int, tu
     found = {}
     for reading in readings:
         if reading.state_of_charge_percent is not None:
-            number = _milliseconds(reading.at) // (MINUTE * minutes)
+            number = milliseconds(reading.at) // (MINUTE * minutes)
             found[number] = reading.state_of_charge_percent, reading.at
     return found
 
 
 def _note_newest(
-    new: Sequence[DeviceReading], *, devices: Mapping[int, _Known], tells_presence: bool, now: datetime
+    new: Sequence[DeviceReading], *, devices: Mapping[int, Known], tells_presence: bool, now: datetime
 ) -> None:
     """Write the newest of each device, for all devices in one statement."""
     rows = []
@@ -393,4 +267,4 @@ def _note_newest(
             )
         if known != was:
             rows.append(known)
-    _write(_NOTE, _DEVICE, rows)
+    write_known(rows)

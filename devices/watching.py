@@ -1,4 +1,4 @@
-"""Work that no row waits for: when it is done next, and by whom.
+"""What is to be done beside the commands: when it is done next, and by whom.
 
 A task that must look around from time to time has one row of `Watch`; whoever moves its time on does it.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from django.conf import settings
+
 from devices import pruning
 from devices.alert_models import AlertMessage
-from devices.models import Device
+from devices.models import Device, SimulatedDevice
 from devices.proof_models import Proof, Watch
 
 RUNS: Final = "runs"
@@ -34,8 +36,10 @@ def hold_look(name: str) -> None:
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:
-    """Return the names of the tasks of proofs, alerts and pruning that have work at `now`; all indexed."""
+    """Return the names of the tasks of devices, but for commands, that have work at `now`; all indexed."""
     names = []
+    if settings.SIMULATE and SimulatedDevice.objects.filter(due_at__lte=now).exists():
+        names.append("devices.tasks.simulate_devices")
     if Proof.objects.filter(next_look_at__lte=now).exists() or _is_look_due(RUNS, now=now):
         names.append("devices.tasks.prove")
     if pruning.is_waiting(now=now):

@@ -17,7 +17,8 @@ import leapvpp.certification.queries
 import meters.queries
 from devices.queue import RUN_DUE_COMMANDS
 from leapvpp import queue
-from leapvpp.health import COMMAND_WORKER, DISPATCHER, is_silent, note_heartbeat
+from leapvpp.health import COMMAND_WORKER, DISPATCHER, is_silent
+from leapvpp.writing import Beat
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,6 @@ LOOK_EVERY = timedelta(seconds=0.5)
 WAKE_AGAIN_AFTER = timedelta(seconds=1)
 MOMENTS_APART = timedelta(seconds=0.2)
 """As often as an idle worker looks into its queue: to wake it more often would make nothing sooner."""
-BEAT_EVERY = timedelta(seconds=5)
 FULL_QUEUE = 20
 SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.queries.waiting,
@@ -41,14 +41,12 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self.woken_at: dict[str, datetime] = {}
-        self.beaten_at: datetime | None = None
+        self.beat = Beat(DISPATCHER)
 
     def look(self, *, now: datetime) -> list[str]:
         """Wake the tasks that have something to do, each at most once a second; return their names."""
         names = [name for source in SOURCES for name in source(now=now)]
-        if self.beaten_at is None or now - self.beaten_at >= BEAT_EVERY:
-            self.beaten_at = now
-            note_heartbeat(name=DISPATCHER, now=now)
+        if self.beat.note(now=now):
             names += [cluster.beat for cluster in queue.CLUSTERS]
         due = [name for name in dict.fromkeys(names) if self._is_due(name, now=now)]
         return self._wake(due, now=now)

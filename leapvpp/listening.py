@@ -12,13 +12,12 @@ import random
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
 import aiomqtt
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from devices.domain.discovery import Announcement
@@ -26,7 +25,8 @@ from devices.domain.reports import Reading
 from devices.drivers.mqtt_broker import Broker, from_topic, in_words, subscribe, topic
 from devices.reporting import Report, read_report, record_reports
 from leapvpp.announcing import Announcements, ask_who_is_there, write_announcements
-from leapvpp.health import MQTT_LISTENER, note_heartbeat
+from leapvpp.health import MQTT_LISTENER
+from leapvpp.writing import Beat, is_dealt_with
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ TOPICS: Final = {topic("+", "ack"): 1, topic("+", "status"): 1, topic("+", "tele
 WRITE_EVERY_SECONDS = 0.5
 BATCH = 500
 MOST_KEPT = 20_000
-BEAT_EVERY = timedelta(seconds=5)
 CONNECT_SECONDS = 10
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
@@ -193,35 +192,22 @@ class Writer:
     """Writes batches and signs of life, always from one thread."""
 
     def __init__(self) -> None:
-        self.beaten_at = timezone.now() - BEAT_EVERY
+        self.beat = Beat(MQTT_LISTENER)
 
     def write_announcements(self, batch: Sequence[Announcement]) -> tuple[bool, bool]:
         """Write what was announced; return whether the batch is dealt with and whether devices are new."""
-        try:
-            return True, write_announcements(batch, now=timezone.now())
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("The database does not answer: %s", error)
-            connection.close()
-            return False, False
-        except Error:
-            logger.exception("A batch of %s announcements cannot be written and is left out", len(batch))
-            connection.close()
-        return True, False
+        new: list[bool] = []
+        is_over = is_dealt_with(
+            lambda: new.append(write_announcements(batch, now=timezone.now())),
+            what=f"{len(batch)} announcements",
+        )
+        return is_over, any(new)
 
     def write(self, batch: Sequence[Report]) -> bool:
         """Write a batch and, when it is time, the heartbeat; return whether the batch is dealt with."""
-        now = timezone.now()
-        try:
-            if batch:
-                record_reports(batch, driver_name=DRIVER, now=now)
-            if now - self.beaten_at >= BEAT_EVERY:
-                note_heartbeat(name=MQTT_LISTENER, now=now)
-                self.beaten_at = now
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("The database does not answer: %s", error)
-            connection.close()
-            return False
-        except Error:
-            logger.exception("A batch of %s reports cannot be written and is left out", len(batch))
-            connection.close()
-        return True
+        return is_dealt_with(lambda: self._write(batch, now=timezone.now()), what=f"{len(batch)} reports")
+
+    def _write(self, batch: Sequence[Report], *, now: datetime) -> None:
+        if batch:
+            record_reports(batch, driver_name=DRIVER, now=now)
+        self.beat.note(now=now)

@@ -231,7 +231,7 @@ class CommandOut(serializers.Serializer):
 
     @extend_schema_field(ProofOut(allow_null=True))
     def get_proof(self, command: Any) -> Any:
-        """Show the proof of `proving.with_proofs`, or what the command itself read back."""
+        """Show the proof of `proof_queries.with_proofs`, or what the command itself read back."""
         if command.proven is None and command.proven_at:
             held = {"state": ProofState.PROVEN, "how": ProofHow.READ_BACK, "detail": command.proof}
             return ProofOut(held).data

@@ -122,18 +122,7 @@ def _read(rows: Sequence[object]) -> tuple[list[DeviceReading], list[int], list[
     known = dict(Device.objects.filter(external_id__in=names).values_list("external_id", "pk"))
     refused += [Refused(place, "No such device.") for place, name, _ in read if name not in known]
     found = [(place, known[name], said) for place, name, said in read if name in known]
-    readings = [
-        DeviceReading(
-            device_id=device_id,
-            at=said.at,
-            power_kw=said.power_kw,
-            energy_kwh=said.energy_kwh,
-            state_of_charge_percent=said.state_of_charge_percent,
-            mode=said.mode,
-            is_online=said.is_online,
-        )
-        for _, device_id, said in found
-    ]
+    readings = [DeviceReading.said_by(device_id, said) for _, device_id, said in found]
     return readings, [place for place, _, _ in found], refused
 
 

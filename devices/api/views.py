@@ -21,7 +21,7 @@ from devices.api.serializers import CommandOut, DeviceIn, DeviceOut, ScheduleOut
 from devices.driver_settings import settle
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, ScheduleSegment
 from devices.proof_models import Proof
-from devices.proving import with_proofs
+from devices.proof_queries import with_proofs
 from devices.registering import register_devices
 from meters.api.csv_import import (
     COMMIT,

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from devices.domain.proving import Verdict, clock
+from devices.domain.proving import Verdict
+from devices.domain.wording import clock, one_line
 
 BEFORE_A_RUN: Final = timedelta(minutes=15)
 """How long before a run an offline device is an alert: enough to go and look, too short to be routine."""
@@ -21,6 +22,7 @@ SAME_WITHIN: Final = timedelta(minutes=10)
 MESSAGE_EVERY: Final = timedelta(minutes=1)
 """A herd that fails together makes one message of a kind, and the stragglers one more."""
 MOST_LINES: Final = 20
+LONGEST_SUBJECT: Final = 200
 FIRST_PAUSE: Final = timedelta(seconds=30)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 TRIED_FOR: Final = timedelta(days=3)
@@ -157,7 +159,7 @@ def subject_of(label: str, lines: Sequence[Line]) -> str:
     'Not verified: Battery 7'
     """
     what = lines[0].device if len(lines) == 1 else f"{len(lines)} devices"
-    return one_line(f"{label}: {what}")[:200]
+    return one_line(f"{label}: {what}", longest=LONGEST_SUBJECT)
 
 
 def text_of(label: str, lines: Sequence[Line]) -> str:
@@ -169,11 +171,6 @@ def text_of(label: str, lines: Sequence[Line]) -> str:
     more = len(lines) - len(shown)
     ends = [f"and {more} more."] if more else []
     return "\n".join([f"{subject_of(label, lines)}", *shown, *ends, "See Alerts in the portal."])
-
-
-def one_line(text: str) -> str:
-    """Return a text without line ends and control characters, as heads of mails want it."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def pause(attempts_made: int) -> timedelta:

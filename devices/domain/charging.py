@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from devices.domain.schedule import ScheduleMessage, SegmentMessage
+from devices.domain.wording import clock
 
 WITHOUT_EFFECT: Final = "idle"
 GIVING_BACK: Final = frozenset({"discharge", "export"})
@@ -128,10 +129,10 @@ def disagreement(windows: Sequence[Window], said: Composite, *, rated_kw: float,
             continue
         seen = [limit for begins, ends, limit in pieces if min(end, ends) - max(start, begins) > ROUNDED]
         if not seen:
-            return f"it names no limit from {start:%H:%M} to {end:%H:%M}"
+            return f"it names no limit from {start:%H:%M} to {clock(end)}"
         wrong = [limit for limit in seen if not _is_near(limit, window.limit_kw)]
         if wrong:
-            told = f"was told {_kw(window.limit_kw)} from {start:%H:%M} to {end:%H:%M}"
+            told = f"was told {_kw(window.limit_kw)} from {start:%H:%M} to {clock(end)}"
             return f"it {told} and says {_kw(wrong[0])}"
     return ""
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from devices.domain.schedule import Mode, Segment
 
-RESTORED_WITHIN: Final = timedelta(hours=24)
+RESTORING_FOR: Final = timedelta(hours=24)
 """For how long a device that may run, and is not to, is told to be normal if it does not confirm it."""
 
 
@@ -54,7 +54,7 @@ def instruction_for(*, desired: Sequence[Segment], held: Held, now: datetime) ->
     )
     is_restoring = may_move and not runs(desired, now=now)
     if is_restoring and not desired:
-        ends.append(now + RESTORED_WITHIN)
+        ends.append(now + RESTORING_FOR)
     return Instruction(is_clear=not desired, expires_at=max(ends), is_restoring=is_restoring)
 
 

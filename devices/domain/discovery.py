@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
-from devices.domain.reports import shown
+from devices.domain.wording import one_line
 
 LONGEST_CONFIG: Final = 16 * 1024
+LONGEST_NAME: Final = 200
 """Bytes; the broker is asked to keep larger messages to itself anyway."""
 MOST_COMPONENTS: Final = 200
 MOST_KW: Final = Decimal(100_000)
@@ -216,4 +217,4 @@ def _map(given: Any) -> Mapping[Any, Any]:
 
 
 def _text(given: Any) -> str:
-    return shown(given) if isinstance(given, str) else ""
+    return one_line(given, longest=LONGEST_NAME) if isinstance(given, str) else ""

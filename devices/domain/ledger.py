@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-UNPROVEN_FOR: Final = timedelta(hours=24)
-"""How long after its time a return to normal is looked at; from then on nothing more is learnt of it."""
+from devices.domain.proving import LOOKED_AT_FOR, Verdict
 
 
 class Step(StrEnum):
@@ -36,22 +35,13 @@ class Tone(StrEnum):
     PLAIN = "plain"
 
 
-class Proven(StrEnum):
-    """What is known of whether the device does what it was told; the empty one: nothing yet."""
-
-    NOTHING = ""
-    AWAITED = "AWAITED"
-    PROVEN = "PROVEN"
-    DEVIATES = "DEVIATES"
-    UNKNOWN = "UNKNOWN"
-
-
 @dataclass(frozen=True, slots=True)
 class Told:
     """A command as far as the ledger asks.
 
     `state` is a stored state's name. `is_restore`: it returns a device that may run to normal. `is_refused`:
-    the last answer was a refusal. `is_provable`: the device reads back, or a proof was begun. Times are UTC.
+    the last answer was a refusal. `is_provable`: the device reads back, or a proof was begun.
+    `verdict`: of its proof, None while there is none. Times are UTC.
     """
 
     state: str
@@ -59,7 +49,7 @@ class Told:
     is_restore: bool = False
     is_refused: bool = False
     is_provable: bool = False
-    proof: Proven = Proven.NOTHING
+    verdict: Verdict | None = None
     due_at: datetime | None = None
 
 
@@ -77,9 +67,9 @@ def step_of(told: Told, *, now: datetime) -> Step:
 
 
 def _accepted(told: Told, *, now: datetime) -> Step:
-    if told.proof is Proven.PROVEN:
+    if told.verdict is Verdict.PROVEN:
         return Step.VERIFIED
-    if told.proof is Proven.DEVIATES:
+    if told.verdict is Verdict.DEVIATES:
         return Step.DEVIATES
     return Step.NOT_PROVEN if _is_unproven(told, now=now) else Step.ACKNOWLEDGED
 
@@ -88,7 +78,7 @@ def _is_unproven(told: Told, *, now: datetime) -> bool:
     """Say whether a device should be back to normal, could show it, and has not."""
     if not told.is_restore or not told.is_provable or told.due_at is None:
         return False
-    return told.due_at <= now < told.due_at + UNPROVEN_FOR
+    return told.due_at <= now < told.due_at + LOOKED_AT_FOR
 
 
 TONES: Final = {

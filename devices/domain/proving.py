@@ -14,11 +14,14 @@ from enum import StrEnum
 from typing import Final
 
 from devices.domain.schedule import Mode
+from devices.domain.wording import clock, figure, kw
 
 TOLERANCE: Final = Decimal("0.1")
 """Part of the target by which a device may miss it: what meters of small devices and ramps leave open."""
 LEAST_TOLERANCE_KW: Final = Decimal("0.1")
 """Standby, and the last digit of what devices say."""
+WAVERS_BY: Final = Decimal("0.15")
+"""Part of what a load took before by which it may have come to take more or less by itself."""
 MOST_AT_LEAST: Final = Decimal("0.5")
 """Part of its rating that storage exports when the most it can was asked; what it can is not known better."""
 SETTLES_WITHIN: Final = timedelta(minutes=2)
@@ -27,6 +30,7 @@ MEAN_OVER: Final = timedelta(minutes=2)
 """Over how long a settled device's power is averaged, so that one odd reading is no alarm."""
 SILENT_AFTER: Final = timedelta(minutes=5)
 LOOKED_AT_FOR: Final = timedelta(hours=24)
+"""How long after its time a return to normal is looked at; from then on nothing more is learnt of it."""
 SOONEST_LOOK: Final = timedelta(seconds=15)
 LATEST_LOOK: Final = timedelta(minutes=15)
 LOOK_WHILE_PROVEN: Final = timedelta(minutes=1)
@@ -192,6 +196,7 @@ def _giving(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
 def _taking_less(asked: Asked, measured: _Measured, *, is_held: bool) -> tuple[Verdict, str]:
     """Judge a load that was told to take less; one that takes nothing can take no less.
 
+    What it would take otherwise is known from before only, so as far as that wavers is no deviation.
     Chargers and the like are told as a limit, what is left of their rating. To keep to it is enough for one
     that took less than it is to shed, such as a charger without a car, and for one found to hold it.
     """
@@ -204,18 +209,21 @@ def _taking_less(asked: Asked, measured: _Measured, *, is_held: bool) -> tuple[V
         word = "says that it curtails, and " if is_said else ""
         verdict = Verdict.PROVEN if is_said else Verdict.UNKNOWN
         return verdict, f"{does}; {word}what it took before is not known."
-    wanted = min(asked.rated_kw, before) if asked.target_kw is None else asked.target_kw
+    wanted = _wanted_kw(asked, before=before)
+    allowed = max(tolerance(wanted), _wavers_by(before, wanted=wanted))
     less = before - power
     text = f"{does}, {kw(abs(less))} {'less' if less >= 0 else 'more'} than before"
-    if less >= wanted - tolerance(wanted):
+    if less >= wanted - allowed:
         return Verdict.PROVEN, f"{text}."
     left_kw = asked.rated_kw - wanted
     is_limited = asked.target_kw is not None and (is_held or before < wanted - tolerance(wanted))
     if is_limited and LEAST_TOLERANCE_KW < power <= left_kw + tolerance(wanted):
         return Verdict.PROVEN, f"{text}; up to {kw(left_kw)} is left to it."
-    asked_for = "as much as it can" if asked.target_kw is None else kw(wanted)
+    asked_for = (
+        "it was to take as little as it can" if asked.target_kw is None else f"{kw(wanted)} less was asked"
+    )
     is_off = power <= LEAST_TOLERANCE_KW
-    return _verdict(is_right=is_off), f"{text}; {asked_for} less was asked."
+    return _verdict(is_right=is_off), f"{text}; {asked_for}."
 
 
 def _restored_storage(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
@@ -232,9 +240,20 @@ def _restored_load(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
         is_back = asked.target_kw is None and power > LEAST_TOLERANCE_KW
         verdict = Verdict.PROVEN if is_back else Verdict.UNKNOWN
         return verdict, f"{does} again." if is_back else f"{does}; what it took before is not known."
-    if power >= before - tolerance(before):
+    wanted = min(_wanted_kw(asked, before=before), before)
+    if power >= before - max(tolerance(before), wanted / 2):
         return Verdict.PROVEN, f"{does} again; {kw(before)} before."
     return Verdict.DEVIATES, f"{does}; {kw(before)} before the run."
+
+
+def _wanted_kw(asked: Asked, *, before: Decimal) -> Decimal:
+    """Return by how much less a load was to take; all it took, where that was the most it can."""
+    return min(asked.rated_kw, before) if asked.target_kw is None else asked.target_kw
+
+
+def _wavers_by(before: Decimal, *, wanted: Decimal) -> Decimal:
+    """Return how far what a load would take otherwise may be from what it took before, hours ago."""
+    return min(before * WAVERS_BY, wanted / 2)
 
 
 def next_look_at(asked: Asked, verdict: Verdict, *, now: datetime) -> datetime | None:
@@ -284,22 +303,3 @@ def _begin(power_kw: Decimal) -> str:
 
 def _verdict(*, is_right: bool) -> Verdict:
     return Verdict.PROVEN if is_right else Verdict.DEVIATES
-
-
-def figure(power_kw: Decimal) -> str:
-    """Write power to 0.1 kW, and below 1 kW to 0.01 where that says more.
-
-    >>> figure(Decimal("4.56")), figure(Decimal("0.3")), figure(Decimal("0.05"))
-    ('4.6', '0.3', '0.05')
-    """
-    return f"{power_kw:.1f}" if abs(power_kw) >= 1 else f"{power_kw:.2f}".removesuffix("0")
-
-
-def kw(power_kw: Decimal) -> str:
-    """Write power with its unit."""
-    return f"{figure(power_kw)} kW"
-
-
-def clock(moment: datetime) -> str:
-    """Write a time of day, with its zone as others may read it elsewhere."""
-    return f"{moment.astimezone(UTC):%H:%M} UTC"

@@ -12,8 +12,9 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from devices.domain.wording import one_line
+
 LONGEST_PAYLOAD = 4096
-LONGEST_DETAIL = 200
 NEWEST_VERSION = 2**31 - 1
 MODES = frozenset({"normal", "curtail", "discharge", "export", "idle"})
 
@@ -84,7 +85,7 @@ def read_acknowledgement(payload: bytes) -> Acknowledgement | None:
     return Acknowledgement(
         version=message.version,
         is_accepted=message.status == "accepted",
-        detail=shown(message.detail or ""),
+        detail=one_line(message.detail or ""),
     )
 
 
@@ -142,9 +143,3 @@ def _read(decoder: msgspec.json.Decoder[Message], payload: bytes) -> Message | N
         return decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None
-
-
-def shown(text: str) -> str:
-    """Return a device's words as one printable line; no database stores NUL, no log a line break."""
-    line = "".join(sign if sign.isprintable() else " " for sign in text)
-    return " ".join(line.split())[:LONGEST_DETAIL]

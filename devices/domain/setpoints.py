@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from devices.domain.commands import RESTORED_WITHIN, Held
-from devices.domain.schedule import Segment, as_z, touching
+from devices.domain.commands import RESTORING_FOR, Held
+from devices.domain.schedule import Mode, Segment, as_z, touching
 
 RENEWALS_PER_LEASE: Final = 3
 
@@ -65,7 +65,7 @@ def _normal(name: str, *, at: datetime, before: Sequence[datetime], is_restoring
         name=name,
         starts_at=None,
         due_at=at,
-        expires_at=min([at + RESTORED_WITHIN, *before]),
+        expires_at=min([at + RESTORING_FOR, *before]),
         is_restoring=is_restoring,
     )
 
@@ -76,18 +76,36 @@ def _may_move(held: Held, *, now: datetime) -> bool:
     return is_unsure or any(each.start <= now < each.end for each in held.remaining)
 
 
-def lapses_at(*, lease_seconds: int | None, ends_at: datetime, now: datetime) -> datetime:
-    """Return when a value that is told now lapses by itself: never later than its segment ends."""
+def lasts_until(segments: Sequence[Segment], *, ends_at: datetime) -> datetime:
+    """Return until when a value whose segment ends then may last: to the end of what touches it and does
+    something, so that the device does not go to normal and back before it is told the next value."""
+    for segment in segments:
+        if segment.start == ends_at and segment.mode is not Mode.IDLE:
+            ends_at = segment.end
+    return ends_at
+
+
+def lapses_at(
+    *, lease_seconds: int | None, ends_at: datetime, run_ends_at: datetime, now: datetime
+) -> datetime:
+    """Return when a value that is told now lapses by itself: at its run's end, or with the lease.
+
+    Without a lease it lapses with its own segment: a portal that is gone by then tells no other value.
+    """
     if lease_seconds is None:
         return ends_at
-    return min(now + timedelta(seconds=lease_seconds), ends_at)
+    return min(now + timedelta(seconds=lease_seconds), run_ends_at)
 
 
 def renewed_at(*, lease_seconds: int | None, ends_at: datetime, now: datetime) -> datetime | None:
-    """Return when a value that was told now is told again; None if it lasts until the segment ends."""
-    if lease_seconds is None or lapses_at(lease_seconds=lease_seconds, ends_at=ends_at, now=now) >= ends_at:
+    """Return when a value that was told now is told again; None if its segment is over by then.
+
+    A value of which less than the lease is left is renewed as well: more may follow that touches it.
+    """
+    if lease_seconds is None:
         return None
-    return now + timedelta(seconds=lease_seconds / RENEWALS_PER_LEASE)
+    again = now + timedelta(seconds=lease_seconds / RENEWALS_PER_LEASE)
+    return again if again < ends_at else None
 
 
 def has_lapsed(*, told_at: datetime | None, lease_seconds: int | None, now: datetime) -> bool:

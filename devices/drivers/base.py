@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from devices.domain.schedule import Mode, ScheduleMessage
+from devices.domain.wording import one_line
 from devices.models import Device
 
 logger = logging.getLogger(__name__)
@@ -21,12 +23,17 @@ class DriverError(Exception):
     """The message did not reach the device, or no answer came back; the text is shown to operators.
 
     `permanent`: trying again cannot help. `pause_seconds`: the device asked not to be tried sooner.
+    `is_heard`: the device itself did answer, but not with what can count as done, as one that is busy; so it
+    is there, and is tried again like one that is silent.
     """
 
-    def __init__(self, message: str, *, permanent: bool, pause_seconds: float = 0) -> None:
+    def __init__(
+        self, message: str, *, permanent: bool, pause_seconds: float = 0, is_heard: bool = False
+    ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.pause_seconds = pause_seconds
+        self.is_heard = is_heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,39 @@ class Delivery:
 
 Result = Answer | DriverError
 
+LONGEST_WORDS: Final = 2_000
+
+
+def as_stored(result: object, *, device: Device) -> Result:
+    """Return what came of a try so that it can be stored, whatever a driver made of what a device said.
+
+    One answer that no database takes must not keep those of all others from being written.
+    """
+    if isinstance(result, Answer):
+        return replace(
+            result,
+            detail=_line(result.detail),
+            proof=_line(result.proof),
+            found_changed=_line(result.found_changed),
+            measured=_finite(result.measured),
+        )
+    if isinstance(result, DriverError):
+        pause = result.pause_seconds if math.isfinite(result.pause_seconds) else 0
+        return DriverError(
+            _line(str(result)), permanent=result.permanent, pause_seconds=pause, is_heard=result.is_heard
+        )
+    return failure(TypeError(type(result).__name__), device=device)
+
+
+def _line(words: object) -> str:
+    return one_line(str(words), longest=LONGEST_WORDS)
+
+
+def _finite(measured: Measured | None) -> Measured | None:
+    numbers = (measured.power_kw, measured.state_of_charge_percent) if measured else ()
+    is_fine = all(each is None or (isinstance(each, Decimal) and each.is_finite()) for each in numbers)
+    return measured if is_fine else None
+
 
 class Driver:
     """Carries schedules to one kind of device.
@@ -126,6 +166,17 @@ class Driver:
         Asked when a device is written, so it must not connect to anything.
         """
         return []
+
+    def settings_of(self, device: Device) -> dict[str, Any]:
+        """Return a device's settings if the driver can work with them.
+
+        Raises:
+            DriverError: permanent, with the first thing that is wrong.
+        """
+        settings = device.settings if isinstance(device.settings, dict) else {}
+        if wrong := self.check_settings(settings):
+            raise DriverError(f"The device's settings are wrong: {wrong[0]}", permanent=True)
+        return settings
 
     def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
         """Carry one message and return the device's answer, for devices that hold a schedule.
@@ -190,6 +241,11 @@ def _still(result: Result | _Ended) -> Result:
     if isinstance(result, _Ended):
         raise result.error
     return result
+
+
+def unknown_settings(settings: Mapping[str, Any], *, known: Collection[str]) -> list[str]:
+    """Return a sentence for each name among a device's settings that a driver does not know."""
+    return [f"“{name}” is not a setting of this driver." for name in sorted(settings.keys() - known)]
 
 
 def failure(error: Exception, *, device: Device) -> DriverError:

@@ -25,20 +25,19 @@ import httpx
 import msgspec
 from django.conf import settings as portal_settings
 from django.utils import timezone
-from standardwebhooks import Webhook
 
 from devices.domain.egress import Destination, Forbidden, destination
 from devices.domain.schedule import ScheduleMessage
 from devices.domain.signing import LONGEST, SHORTEST, is_secret
-from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result, failure
+from devices.domain.wording import one_line
+from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result, failure, unknown_settings
 from devices.drivers.egress import GuardedBackend, UnknownName, look_up, policy_set
+from devices.drivers.signed import Headers, signed_headers, url_of
 from devices.models import Device
 
-Headers = list[tuple[bytes | str, bytes | str]]
 _Place = tuple[bytes, bytes, int | None]
 
 LARGEST_ANSWER: Final = 64 * 1024  # bytes
-LONGEST_DETAIL: Final = 300
 IDLE_SECONDS: Final = 30.0
 IDS: Final = UUID("6f0a5f3c-5a0e-4c43-9a3c-2f7d1f6e8b11")
 KNOWN_SETTINGS: Final = {"url", "secret"}
@@ -73,9 +72,7 @@ class HttpDriver(Driver):
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the address and the secret; see `Driver.check_settings`."""
-        wrong = [
-            f"“{name}” is not a setting of this driver." for name in sorted(set(settings) - KNOWN_SETTINGS)
-        ]
+        wrong = unknown_settings(settings, known=KNOWN_SETTINGS)
         try:
             destination(settings.get("url"), policy=policy_set())
         except Forbidden as reason:
@@ -148,15 +145,12 @@ class HttpDriver(Driver):
 
     async def _carry(self, line: _Line, delivery: Delivery) -> Answer:
         """Make one request and read its answer, all within the time limit."""
-        settings = delivery.device.settings if isinstance(delivery.device.settings, dict) else {}
-        if wrong := self.check_settings(settings):
-            raise DriverError(f"The device's settings are wrong: {wrong[0]}", permanent=True)
-        where = destination(settings["url"], policy=policy_set())
+        where = destination(self.settings_of(delivery.device)["url"], policy=policy_set())
         body = json.dumps(delivery.message, separators=(",", ":")).encode()
         headers = _headers(delivery, where=where, body=body)
         version = delivery.message["version"]
         async with asyncio.timeout(self.timeout_seconds):
-            async with line.request(_url(where), headers=headers, body=body) as response:
+            async with line.request(url_of(where), headers=headers, body=body) as response:
                 _raise_for_status(response)
                 said = await _read(response)
         return _answer(said, version=version, is_refused=response.status in REFUSALS)
@@ -247,37 +241,18 @@ class _Line:
         return await self.loop.run_in_executor(self._resolvers, self._look_up, host, port)
 
 
-def _url(where: Destination) -> httpcore.URL:
-    """Hand over the parts, so that the address is not taken apart a second time by other rules."""
-    return httpcore.URL(
-        scheme=where.scheme.encode(),
-        host=where.host.encode(),
-        port=where.port,
-        target=where.target.encode(),
-    )
-
-
 def _headers(delivery: Delivery, *, where: Destination, body: bytes) -> Headers:
     """Return the headers; a repeat of the same version has the same `webhook-id`, whenever it is sent."""
     device, version = delivery.device, delivery.message["version"]
-    message_id = f"msg_{uuid5(IDS, f'{device.pk}:{device.external_id}:{version}').hex}"
     own_secret = device.settings.get("secret")
-    secrets = [own_secret] if own_secret else portal_settings.DEVICE_HTTP_SECRETS
-    now = timezone.now()
-    signatures = [
-        Webhook(secret).sign(msg_id=message_id, timestamp=now, data=body.decode()) for secret in secrets
-    ]
-    return [
-        ("host", where.authority),
-        ("content-type", "application/json"),
-        ("content-length", str(len(body))),
-        ("accept", "application/json"),
-        ("accept-encoding", "identity"),
-        ("user-agent", "leapvpp"),
-        ("webhook-id", message_id),
-        ("webhook-timestamp", str(int(now.timestamp()))),
-        ("webhook-signature", " ".join(signatures)),
-    ]
+    signed = signed_headers(
+        where=where,
+        message_id=uuid5(IDS, f"{device.pk}:{device.external_id}:{version}"),
+        body=body,
+        secrets=[own_secret] if own_secret else portal_settings.DEVICE_HTTP_SECRETS,
+        now=timezone.now(),
+    )
+    return [*signed, ("accept", "application/json"), ("accept-encoding", "identity")]
 
 
 def _raise_for_status(response: httpcore.Response) -> None:
@@ -335,7 +310,7 @@ def _answer(said: Said | None, *, version: int, is_refused: bool) -> Answer:
         DriverError: it acknowledges nothing, or another version.
     """
     if is_refused or (said and said.status == "rejected"):
-        detail = _one_line(said.detail if said and said.detail else "")
+        detail = one_line(said.detail if said and said.detail else "")
         return Answer(is_accepted=False, detail=detail or "The device refused and did not say why.")
     if said is None:
         raise _silence("answered, but not with JSON that says which version it took")
@@ -345,11 +320,6 @@ def _answer(said: Said | None, *, version: int, is_refused: bool) -> Answer:
         which = "no version" if said.version is None else f"version {said.version}"
         raise _silence(f"acknowledged {which}, not version {version}")
     return Answer(is_accepted=True)
-
-
-def _one_line(text: str) -> str:
-    """Return a device's words so that they can be stored and shown: no control characters, not long."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_DETAIL]
 
 
 def _silence(predicate: str, *, pause_seconds: float = 0) -> DriverError:

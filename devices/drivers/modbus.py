@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeGuard
 from devices.domain.egress import Forbidden, check_place
 from devices.domain.sunspec import BASES, BrokenMap, Site
 from devices.domain.sunspec_controls import Unsuited
-from devices.drivers.base import Answer, Capabilities, Driver, DriverError, SetPoint
+from devices.drivers.base import Answer, Capabilities, Driver, DriverError, SetPoint, unknown_settings
 from devices.drivers.egress import UnknownName, allowed_numbers, look_up, policy_set
 from devices.models import Device
 
@@ -55,9 +55,7 @@ class ModbusDriver(Driver):
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the address and the rest; see `Driver.check_settings`."""
-        wrong = [
-            f"“{name}” is not a setting of this driver." for name in sorted(set(settings) - KNOWN_SETTINGS)
-        ]
+        wrong = unknown_settings(settings, known=KNOWN_SETTINGS)
         wrong += _wrong_place(settings.get("host"), settings.get("port", MODBUS_PORT))
         if not _is_whole(settings.get("unit_id", 1), most=255):
             wrong.append("“unit_id” must be a whole number from 0 to 255.")
@@ -110,9 +108,7 @@ class ModbusDriver(Driver):
             ) from None
 
     def _site(self, device: Device) -> Site:
-        settings = device.settings if isinstance(device.settings, dict) else {}
-        if wrong := self.check_settings(settings):
-            raise DriverError(f"The device's settings are wrong: {wrong[0]}", permanent=True)
+        settings = self.settings_of(device)
         base = settings.get("base_address")
         return Site(
             host=settings["host"],

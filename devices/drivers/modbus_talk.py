@@ -45,7 +45,9 @@ class Moved(DriverError):
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"Model {number} is in the device's SunSpec map, but cannot be read.", permanent=False
+            f"Model {number} is in the device's SunSpec map, but cannot be read.",
+            permanent=False,
+            is_heard=True,
         )
 
 
@@ -209,7 +211,7 @@ class Talk:
         left = (lapses_at - datetime.now(UTC)).total_seconds()
         seconds = min(int(left), LONGEST_TIMER)
         if seconds < 1:
-            raise DriverError("The set-point was over before it could be written.", permanent=False)
+            raise _heard("The set-point was over before it could be written.")
         resets = implemented(self.blocks[control.model], control.resets)
         await self._write(control, {**resets, control.timer: seconds})
         await self.read_models({control.model})
@@ -239,15 +241,11 @@ class Talk:
                 permanent=True,
             )
         if found := difference(wanted, block):
-            raise DriverError(
-                f"The device took the write and holds something else. Model {control.model}: {found}.",
-                permanent=False,
+            raise _heard(
+                f"The device took the write and holds something else. Model {control.model}: {found}."
             )
         if left is not None and left < seconds // 2:
-            raise DriverError(
-                f"Model {control.model} did not start its revert timer anew: {left} s are left.",
-                permanent=False,
-            )
+            raise _heard(f"Model {control.model} did not start its revert timer anew: {left} s are left.")
         return f"Model {control.model} holds {wanted.words}, reverts in {lasts} s."
 
     async def switch_off(self, *, but: Control | None = None) -> Answer:
@@ -270,10 +268,10 @@ class Talk:
                 try:
                     await self._write(control, {control.switch: 0})
                 except _Refusal as refusal:
-                    raise DriverError(str(refusal), permanent=False) from None
+                    raise _heard(str(refusal)) from None
                 await self.read_models({control.model})
                 if is_on(control, self.blocks[control.model]):
-                    raise DriverError(f"The device took the write and kept {name} on.", permanent=False)
+                    raise _heard(f"The device took the write and kept {name} on.")
             off.append(name)
         said = [f"Off: {', '.join(off)}." if off else "No control of the portal's is on."]
         if left_alone:
@@ -307,6 +305,11 @@ class Talk:
                 raise _Refusal(
                     f"The device refuses to have {names} of model {control.model} written ({why})."
                 ) from None
+
+
+def _heard(words: str) -> DriverError:
+    """Return that the device is there, but not as it should be."""
+    return DriverError(words, permanent=False, is_heard=True)
 
 
 class _Refusal(Exception):

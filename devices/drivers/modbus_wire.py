@@ -20,6 +20,8 @@ _MAY_PASS: Final = {
     4: "says that it failed",
     5: "needs more time",
     6: "is busy",
+}
+_OF_ITS_GATEWAY: Final = {
     10: "cannot be reached through its gateway",
     11: "does not answer its gateway",
 }
@@ -51,7 +53,7 @@ class Line:
             lambda: self._client.read_holding_registers(address, count=count, device_id=self._unit_id)
         )
         if len(answer.registers) != count:
-            raise _silence(f"answered with {len(answer.registers)} registers, not {count}")
+            raise _heard(f"answered with {len(answer.registers)} registers, not {count}")
         return answer.registers
 
     async def write(self, address: int, registers: list[int], *, not_after: datetime) -> None:
@@ -63,7 +65,9 @@ class Line:
         """
         # The last thing before the write: whoever was paused here has lost the device to another.
         if datetime.now(UTC) >= not_after:
-            raise DriverError("The try took too long, so nothing more was written.", permanent=False)
+            raise DriverError(
+                "The try took too long, so nothing more was written.", permanent=False, is_heard=True
+            )
         await self._asked(lambda: self._client.write_registers(address, registers, device_id=self._unit_id))
 
     async def _asked(self, request: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU:
@@ -75,7 +79,9 @@ class Line:
             return answer
         code = answer.exception_code
         if code in _MAY_PASS:
-            raise _silence(_MAY_PASS[code])
+            raise _heard(_MAY_PASS[code])
+        if code in _OF_ITS_GATEWAY:
+            raise _silence(_OF_ITS_GATEWAY[code])
         raise Refused(code)
 
 
@@ -110,3 +116,7 @@ async def connected(
 
 def _silence(predicate: str) -> DriverError:
     return DriverError(f"The device {predicate}.", permanent=False)
+
+
+def _heard(predicate: str) -> DriverError:
+    return DriverError(f"The device {predicate}.", permanent=False, is_heard=True)

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 LONGEST_EXPIRY_SECONDS = 2**32 - 1
 GATHER_SECONDS = 0.02
 """How long the first answer of a group waits for others: each group is a transaction of the caller's."""
+GOODBYE_SECONDS = 0.5
+"""How long the broker may take to part: a try must end within its lease, whatever the broker does."""
 
 Group = list[tuple[int, Result]]
 
@@ -127,9 +129,16 @@ class _Batch:
         self.groups.put(None)
 
     async def _exchange(self) -> None:
-        """Publish everything and hear every answer, or as much of it as there is time for."""
+        """Publish everything and hear every answer, or as much of it as there is time for.
+
+        Raises:
+            MqttError, OSError: the broker cannot be used, or did not let the portal in within that time.
+        """
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
-        async with self.broker.client(timeout_seconds=self.timeout_seconds) as client:
+        async with (
+            asyncio.timeout_at(deadline + GOODBYE_SECONDS),
+            self.broker.client(timeout_seconds=self.timeout_seconds) as client,
+        ):
             names = {topic(message["device"], "ack"): 1 for message in self.messages}
             await subscribe(client, names, wants_retained=False)
             with suppress(TimeoutError):

@@ -87,15 +87,12 @@ class OcppDriver(Driver):
             yield from _carry(orders, deadline=deadline)
 
     def _order(self, position: int, delivery: Delivery) -> Order:
-        settings = delivery.device.settings if isinstance(delivery.device.settings, dict) else {}
-        if wrong := self.check_settings(settings):
-            raise DriverError(f"The device's settings are wrong: {wrong[0]}", permanent=True)
+        read = read_settings(self.settings_of(delivery.device))
         if not portal_settings.OCPP_LISTEN:
             raise DriverError(
                 "No central system is set. Set OCPP_LISTEN, for example OCPP_LISTEN=127.0.0.1:9000.",
                 permanent=True,
             )
-        read = read_settings(settings)
         rated_kw = float(delivery.device.rated_power_kw)
         windows = windows_of(
             delivery.message, rated_kw=rated_kw, least_kw=read.least_kw, now=datetime.now(UTC)
@@ -171,7 +168,7 @@ def _carry(orders: Sequence[Order], *, deadline: float) -> Iterator[Group]:
 
 def _result(outcome: Outcome) -> tuple[int, Result]:
     if outcome.failure:
-        return outcome.number, DriverError(outcome.failure, permanent=False)
+        return outcome.number, DriverError(outcome.failure, permanent=False, is_heard=outcome.is_heard)
     return outcome.number, Answer(outcome.is_accepted, detail=outcome.detail, proof=outcome.proof)
 
 

@@ -43,13 +43,17 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What came of an order: accepted, refused (`detail` says why), or no answer (`failure` says why)."""
+    """What came of an order: accepted, refused (`detail` says why), or no answer (`failure` says why).
+
+    `is_heard`: the charger did say something, if nothing of use.
+    """
 
     number: int
     is_accepted: bool = False
     detail: str = ""
     proof: str = ""
     failure: str = ""
+    is_heard: bool = False
 
 
 class Greeting(msgspec.Struct, frozen=True):

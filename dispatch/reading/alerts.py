@@ -75,6 +75,12 @@ def open_count() -> int:
     return Alert.objects.filter(cleared_at__isnull=True, acknowledged_at__isnull=True).count()
 
 
+def standing_of(device_id: int) -> tuple[Row, ...]:
+    """Read what is wrong with one device now, seen or not, the oldest first. One query."""
+    found = Alert.objects.filter(device_id=device_id, cleared_at__isnull=True).select_related("device")
+    return tuple(_row(alert) for alert in found.order_by("raised_at"))
+
+
 def read_list(query: QueryDict, *, now: datetime) -> AlertList:
     """Read one page of alerts, the newest first. Five queries."""
     which = chosen(query, "show", allowed=SHOWN_TABS)

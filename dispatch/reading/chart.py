@@ -1,4 +1,4 @@
-"""Power charts: an event's award, nomination and plan, or a plan before and after, as steps.
+"""Power chart of a plan before and after, as steps.
 
 Pure geometry, on a canvas of 288 by 100.
 """
@@ -12,7 +12,6 @@ from decimal import Decimal
 
 from dispatch.reading import words
 from dispatch.reading.axis import PARTS, Axis, Tick
-from dispatch.reading.final import Step
 
 Stretch = tuple[datetime, datetime, Decimal]
 HEADROOM = Decimal("1.1")
@@ -25,22 +24,6 @@ class Mark:
     part: int
     text: str
     css: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Everything the plot draws, on a canvas of 288 by 100."""
-
-    ticks: tuple[Tick, ...]
-    levels: tuple[Mark, ...]
-    ends: tuple[Mark, ...]
-    window_x: int
-    window_width: int
-    award: str
-    nomination: str
-    plan: str
-    now: int | None
-    rows: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,50 +82,6 @@ def more_or_less(kw: Decimal) -> str:
     return f"{'+' if kw > 0 else '−'}{words.power(abs(kw))}"
 
 
-def build_chart(
-    *,
-    axis: Axis,
-    ticks: tuple[Tick, ...],
-    start: datetime,
-    end: datetime,
-    award_kw: Decimal | None,
-    nomination_kw: Decimal | None,
-    steps: tuple[Step, ...],
-    now: datetime,
-) -> Chart:
-    """Draw the lines; a maximum is drawn at rated power, as planned."""
-    inside = [step for step in steps if step.start < axis.end and step.end > axis.start]
-    known = [value for value in (award_kw, nomination_kw, *(step.kw for step in inside)) if value]
-    top = nice_top(max(known, default=Decimal(1)) * HEADROOM)
-    x, width = axis.place(start, end)
-    return Chart(
-        ticks=ticks,
-        levels=_levels(top),
-        ends=_ends(
-            [
-                (award_kw, "Award", "is-award"),
-                (nomination_kw, "Nominated", "is-award"),
-                (max((step.kw for step in inside), default=None), "Plan", "is-plan"),
-            ],
-            top=top,
-        ),
-        window_x=x,
-        window_width=width,
-        award=_box(x, width, award_kw, top=top),
-        nomination=_box(x, width, nomination_kw, top=top),
-        plan=_line([(step.start, step.end, step.kw) for step in inside], axis=axis, top=top),
-        now=axis.now(now),
-        rows=tuple(
-            (
-                words.window(step.start, step.end, zone=axis.zone),
-                words.power(step.kw),
-                f"{step.confirmed:,} of {step.devices:,}",
-            )
-            for step in inside
-        ),
-    )
-
-
 def nice_top(value: Decimal) -> Decimal:
     """Round up to a scale that people can divide by four.
 
@@ -158,14 +97,6 @@ def nice_top(value: Decimal) -> Decimal:
 
 def _y(value: Decimal, top: Decimal) -> str:
     return f"{100 - value / top * 100:.2f}"
-
-
-def _box(x: int, width: int, value: Decimal | None, *, top: Decimal) -> str:
-    """Draw a constant power from zero up, along and down again; nothing for a maximum."""
-    if value is None:
-        return ""
-    level = _y(value, top)
-    return f"{x},100 {x},{level} {x + width},{level} {x + width},100"
 
 
 def _levels(top: Decimal) -> tuple[Mark, ...]:

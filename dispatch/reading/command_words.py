@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from devices.domain.ledger import Proven, Step, Told, step_of, tone_of
+from devices.domain.ledger import Step, Told, step_of, tone_of
 from devices.domain.setpoints import lapses_at
 from devices.drivers import capabilities_of
 from devices.models import AttemptOutcome, Command, CommandKind, CommandState, ScheduleSegment, SegmentMode
@@ -89,8 +89,8 @@ def standing_of(command: Any, *, evidence: Evidence, now: datetime, zone: tzinfo
         tries=command.attempt_count,
         is_restore=command.kind == CommandKind.CLEAR and command.is_restoring,
         is_refused=bool(command.tries) and command.tries[0].outcome == AttemptOutcome.REJECTED,
-        is_provable=can.reads_back or evidence.proven is not Proven.NOTHING,
-        proof=evidence.proven,
+        is_provable=can.reads_back or evidence.verdict is not None,
+        verdict=evidence.verdict,
         due_at=command.due_at,
     )
     step = step_of(told, now=now)
@@ -120,7 +120,8 @@ def _lease(command: Command, *, lease_seconds: int | None, now: datetime, zone: 
     is_over = command.expires_at <= now or command.schedule.superseded_at is not None
     if not is_held or since is None or is_over:
         return "", False
-    lapses = lapses_at(lease_seconds=lease_seconds, ends_at=command.expires_at, now=since)
+    end = command.expires_at
+    lapses = lapses_at(lease_seconds=lease_seconds, ends_at=end, run_ends_at=end, now=since)
     verb = "renewed" if command.renewed_at else "told"
     at, until = (words.day_clock(moment, now=now, zone=zone) for moment in (since, lapses))
     is_lapsed = lapses <= now

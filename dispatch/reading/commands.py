@@ -22,7 +22,7 @@ from devices.models import (
     DeviceKind,
     ScheduleSegment,
 )
-from devices.proving import with_proof_ids
+from devices.proof_queries import with_proof_ids
 from dispatch.models import DispatchEvent
 from dispatch.reading import words
 from dispatch.reading.command_words import Standing, standing_of, what_it_is

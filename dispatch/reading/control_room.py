@@ -26,6 +26,7 @@ from meters.models import Meter
 SPANS = {"6h": (6, 1), "24h": (24, 3), "3d": (72, 12)}  # hours shown, hours between labels
 WORKER_WITHIN = timedelta(seconds=60)
 MOST_READY = 8
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +144,13 @@ def _now_tile(requests: Iterable[Request], *, rows: tuple[FinalRow, ...], now: d
         text = "No event is live" if not live else "No device is asked to move"
         return Tile(label="Delivering now", figure="0", unit="kW", context=text)
     figure, unit = words.power_parts(step.confirmed_kw)
-    names = ", ".join(dict.fromkeys(each.owner.name for each in live))
+    names = list(dict.fromkeys(each.owner.name for each in live))
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return Tile(
         label="Confirmed now",
         figure=figure,
         unit=f"{unit if unit == 'MW' else 'kW'} of {words.power(step.kw)}",
-        context=names,
+        context=", ".join(names[:MOST_NAMED]) + more,
         icon="live",
     )
 

@@ -12,7 +12,7 @@ from django.core.paginator import Page
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Value, When
 from django.http import QueryDict
 
-from devices.domain.ledger import Proven
+from devices.domain.proving import Verdict
 from devices.drivers import capabilities_of
 from devices.models import (
     Command,
@@ -29,7 +29,7 @@ from devices.queries import is_ahead
 from dispatch.domain import sentences
 from dispatch.models import Overlap, OverrideAction, OverrideScope
 from dispatch.policy_models import ResponsePolicy
-from dispatch.reading import commands, words
+from dispatch.reading import alerts, commands, words
 from dispatch.reading.command_words import Standing
 from dispatch.reading.device_lanes import DeviceLanes, read_lanes
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
@@ -56,15 +56,15 @@ MODE_WORDS = {
 STATE_VERDICTS = {
     ScheduleState.PENDING: "plain",
     ScheduleState.SENT: "warn",
-    ScheduleState.ACKNOWLEDGED: "ok",
+    ScheduleState.ACKNOWLEDGED: "plain",  # it took it, which proves nothing yet
     ScheduleState.FAILED: "bad",
 }
 PROOF_WORDS = {
-    Proven.NOTHING: ("plain", "Awaited"),
-    Proven.AWAITED: ("plain", "Awaited"),
-    Proven.PROVEN: ("ok", "Verified"),
-    Proven.DEVIATES: ("bad", "Deviates"),
-    Proven.UNKNOWN: ("warn", "Not known"),
+    None: ("plain", "Awaited"),
+    Verdict.AWAITED: ("plain", "Awaited"),
+    Verdict.PROVEN: ("ok", "Verified"),
+    Verdict.DEVIATES: ("bad", "Deviates"),
+    Verdict.UNKNOWN: ("warn", "Not known"),
 }
 REFUSALS_SHOWN = 20
 SEAM = timedelta(minutes=1)  # between a plan and the next, made while it ran
@@ -301,6 +301,7 @@ class DeviceDetail:
     overlaps: tuple[Overlap, ...]
     refusals: tuple[Refusal, ...]
     simulated: SimulatedDevice | None
+    alerts: tuple[alerts.Row, ...]
 
     @property
     def open_count(self) -> int:
@@ -348,6 +349,7 @@ def read_detail(device_id: int, *, now: datetime, zone: tzinfo) -> DeviceDetail:
         overlaps=tuple(device.overlaps.filter(ends_at__gt=now).order_by("starts_at")[:10]),
         refusals=_refusals(device, now=now),
         simulated=getattr(device, "simulated", None),
+        alerts=alerts.standing_of(device.pk),
     )
 
 
@@ -357,7 +359,7 @@ def _latest_proof(rows: Iterable[commands.Row]) -> Proof | None:
     latest = max(known, key=lambda row: (row.is_open, row.evidence.at or row.created_at), default=None)
     if latest is None:
         return None
-    tone, said = PROOF_WORDS[latest.evidence.proven]
+    tone, said = PROOF_WORDS[latest.evidence.verdict]
     return Proof(tone=tone, words=said, text=f"{latest.what}: {latest.evidence.text}", at=latest.evidence.at)
 
 

@@ -12,9 +12,8 @@ from dispatch.preview import preview_event
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading import words
 from dispatch.reading.axis import Axis
-from dispatch.reading.chart import Chart, build_chart
 from dispatch.reading.doubts import DoubtPanel, read_doubts
-from dispatch.reading.final import read_around, read_final, steps_for
+from dispatch.reading.final import read_around, read_final
 from dispatch.reading.fleets import devices_behind, read_fleets
 from dispatch.reading.lanes import Lanes, build_lanes
 from dispatch.reading.ledger import Ledger, Reason, read_ledger, read_reasons
@@ -71,7 +70,6 @@ class EventPage:
     is_begun: bool
     facts: tuple[Fact, ...]
     lanes: Lanes
-    chart: Chart
     ledger: Ledger
     ready: Ready | None
     reasons: tuple[Reason, ...]
@@ -115,16 +113,6 @@ def read_event(
         is_begun=event.starts_at <= now,
         facts=tuple(_facts(event, ledger=ledger, status=status, now=now)),
         lanes=lanes,
-        chart=build_chart(
-            axis=axis,
-            ticks=lanes.ticks,
-            start=event.starts_at,
-            end=event.ends_at,
-            award_kw=event.energy_kw,
-            nomination_kw=event.nomination_kw,
-            steps=steps_for(rows),
-            now=now,
-        ),
         ledger=ledger,
         ready=_ready(event) if status == EventStatus.SCHEDULED else None,
         reasons=read_reasons(event, device_ids=devices, at=at),
@@ -163,7 +151,7 @@ def _revisions(event: DispatchEvent, *, zone: tzinfo) -> tuple[Revision, ...]:
 def _facts(event: Any, *, ledger: Ledger, status: str, now: datetime) -> list[Fact]:
     """Choose the figures: what was asked, how far it is, how long it lasts."""
     facts = [
-        Fact("Award", words.power(event.energy_kw), is_live=status == EventStatus.ACTIVE),
+        Fact("Award", words.power(event.energy_kw)),
         Fact("Nomination", words.power(event.nomination_kw) if event.nomination_kw is not None else "none"),
         Fact("Confirmed", f"{ledger.taken:,} of {ledger.planned:,}"),
         Fact("Paid up to", words.cap(event.cap)),

@@ -13,10 +13,11 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Count, DecimalField, F, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce, Greatest, Least
+from django.db.models import Count, DecimalField, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
-from devices.models import ScheduleSegment, ScheduleState, SegmentMode
+from devices.models import ScheduleSegment, ScheduleState
+from devices.queries import segments_in_effect
 
 FARTHEST = timedelta(hours=4)
 """The longest that a policy may have a device prepare or recover (`dispatch.domain.policy_checks`)."""
@@ -65,19 +66,13 @@ def read_final(
     *, start: datetime, end: datetime, device_ids: QuerySet[Any] | None = None
 ) -> tuple[FinalRow, ...]:
     """Read the segments in effect during `[start, end)`, of all devices or of some. One query."""
-    segments = ScheduleSegment.objects.filter(ends_at__gt=start, starts_at__lt=end)
+    segments = segments_in_effect(start=start, end=end)
     if device_ids is not None:
         segments = segments.filter(device_id__in=device_ids)
     is_confirmed = Q(schedule__state=ScheduleState.ACKNOWLEDGED)
     power_kw = Coalesce("target_kw", "device__rated_power_kw", output_field=POWER)
     rows = (
-        segments.exclude(mode=SegmentMode.IDLE)
-        .annotate(
-            began=Greatest("starts_at", "schedule__created_at"),
-            stopped=Least("ends_at", Coalesce("schedule__superseded_at", "ends_at")),
-        )
-        .filter(began__lt=F("stopped"), stopped__gt=start)
-        .values("began", "stopped", "leap_event_ids")
+        segments.values("began", "stopped", "leap_event_ids")
         .annotate(
             devices=Count("id"),
             confirmed=Count("id", filter=is_confirmed),

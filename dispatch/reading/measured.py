@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db.models import F, QuerySet, TextField
-from django.db.models.functions import Cast, Coalesce, Greatest, Least
+from django.db.models.functions import Cast
 
 from devices.domain.delivered import BEFORE, Measured, baseline_kw, delivered_kw, power_for
 from devices.domain.intervals import QUARTER, Energy
+from devices.domain.proving import TOLERANCE, tolerance
 from devices.domain.schedule import Mode
-from devices.models import Device, ScheduleSegment, SegmentMode
+from devices.models import Device, SegmentMode
+from devices.queries import segments_in_effect
 from devices.telemetry_models import PowerInterval
 from dispatch.models import DispatchEvent
 from dispatch.reading import words
@@ -45,6 +47,7 @@ class Power:
     """A plot, the same in numbers, and what must be known to read it; `plot` None: nothing to draw."""
 
     plot: Plot | None
+    headline: str = ""
     notes: tuple[str, ...] = ()
     headings: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
@@ -85,6 +88,7 @@ def read_device_power(device_id: int, *, now: datetime, zone: tzinfo) -> Power:
     if not shown:
         return Power(None)
     runs = _runs(segments, measured=measured, minutes=QUARTER)
+    start = max(start, min(_floor(shown[0].start), _floor(now) - SHOWN_AFTER))
     actual = _stretches((one, one.energy.mean_kw) for one in shown)
     plan = tuple(
         (segment.began, segment.stopped, kw)
@@ -98,7 +102,8 @@ def read_device_power(device_id: int, *, now: datetime, zone: tzinfo) -> Power:
             end=end,
             zone=zone,
             lines=(Line("plan", "Plan", "", plan), Line("actual", "Actual", _power(actual[-1][2]), actual)),
-            shaded=tuple((run.begins_at, run.ends_at) for run in runs),
+            shaded=tuple((run.begins_at, run.ends_at) for run in runs if run.ends_at > start),
+            now=now,
         ),
         notes=_device_notes(runs),
         headings=("Window", "Plan", "Actual", "Energy", "Measured"),
@@ -116,7 +121,7 @@ def read_device_power(device_id: int, *, now: datetime, zone: tzinfo) -> Power:
 
 
 def read_event_power(event_id: int, *, now: datetime, zone: tzinfo) -> Power:
-    """Read what an event's devices delivered, beside award and plan; nothing before it begins.
+    """Read what an event asks, what is planned for it and, once it begins, what its devices deliver.
 
     Raises:
         DispatchEvent.DoesNotExist: there is no such event.
@@ -124,11 +129,82 @@ def read_event_power(event_id: int, *, now: datetime, zone: tzinfo) -> Power:
     event = DispatchEvent.objects.get(pk=event_id)
     start, end = _floor(event.starts_at) - HOUR, _ceil(event.ends_at) + HOUR
     devices = devices_behind(event.recipients_id)
+    steps = steps_for(read_final(start=start, end=end, device_ids=devices))
+    plan = tuple((max(step.start, start), min(step.end, end), step.kw) for step in steps)
+    found = _read_delivered(event, devices=devices, start=start, end=end, now=now)
+    is_live = event.starts_at <= now < event.ends_at
+    figure = found.latest_kw if is_live else found.mean_kw
+    asked, nominated = event.energy_kw, event.nomination_kw
+    plot = Plot(
+        start=start,
+        end=end,
+        zone=zone,
+        lines=(
+            Line("plan", "Plan", _power(max((kw for _, _, kw in plan), default=None)), plan, falls=True),
+            Line("nomination", "Nominated", _power(nominated), _whole(event, nominated), falls=True),
+            Line("award", "Award", _power(asked), _whole(event, asked), falls=True),
+            Line("actual", "Delivered", _power(figure), found.steps),
+        ),
+        shaded=((event.starts_at, event.ends_at),),
+        now=now,
+        is_live=is_live,
+        band=None if asked is None else (asked - tolerance(asked), asked + tolerance(asked)),
+    )
+    band = () if asked is None else (f"The band is {TOLERANCE:.0%} around the award.".replace("%", " %"),)
+    if not found.steps:
+        return Power(
+            plot,
+            headline="" if now < event.starts_at else "nothing measured",
+            notes=band,
+            headings=("Window", "Plan", "Devices confirmed"),
+            rows=tuple(
+                (
+                    words.window(step.start, step.end, zone=zone),
+                    words.power(step.kw),
+                    f"{step.confirmed:,} of {step.devices:,}",
+                )
+                for step in steps
+            ),
+        )
+    return Power(
+        plot,
+        headline=_headline(found, is_live=is_live),
+        notes=(*found.notes, *band),
+        headings=("Window", "Plan", "Delivered", "Devices counted"),
+        rows=tuple(
+            (
+                words.window(at, until, zone=zone),
+                _power(_at(plan, at)),
+                _power(kw),
+                f"{found.counted[at]:,} of {found.devices:,}",
+            )
+            for at, until, kw in found.steps
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered:
+    """What an event's devices deliver by interval, of how many of them it can be told."""
+
+    steps: tuple[Stretch, ...] = ()
+    counted: Mapping[datetime, int] = field(default_factory=dict)
+    devices: int = 0
+    latest_kw: Decimal | None = None
+    mean_kw: Decimal | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _read_delivered(
+    event: DispatchEvent, *, devices: QuerySet[Any], start: datetime, end: datetime, now: datetime
+) -> _Delivered:
+    if now < event.starts_at:
+        return _Delivered()
     segments = [
         one for one in _segments(devices, start=start, end=end) if event.leap_event_id in one.leap_event_ids
     ]
-    if not segments or now < start:
-        return Power(None)
+    if not segments:
+        return _Delivered()
     by_device: dict[int, list[_Segment]] = defaultdict(list)
     for segment in segments:
         by_device[segment.device_id].append(segment)
@@ -136,53 +212,36 @@ def read_event_power(event_id: int, *, now: datetime, zone: tzinfo) -> Power:
     earliest = min(start, *(one.precondition_from or one.began for one in segments))
     measured = _measured(by_device, start=earliest, end=end, minutes=minutes)
     delivered, counted = _delivered(by_device, measured=measured, minutes=minutes, start=start)
-    if not delivered:
-        return Power(None)
     length = timedelta(minutes=minutes)
-    actual = tuple((at, at + length, kw) for at, kw in sorted(delivered.items()))
-    steps = steps_for(read_final(start=start, end=end, device_ids=devices))
-    plan = tuple((step.start, step.end, step.kw) for step in steps)
-    award = ((event.starts_at, event.ends_at, event.energy_kw),) if event.energy_kw is not None else ()
-    mean = _mean(kw for at, _, kw in actual if event.starts_at <= at < event.ends_at)
-    return Power(
-        plot=Plot(
-            start=start,
-            end=end,
-            zone=zone,
-            lines=(
-                Line("plan", "Plan", "", plan),
-                Line("award", "Award", _power(event.energy_kw), award),
-                Line("actual", "Delivered", _power(mean), actual),
-            ),
-            shaded=((event.starts_at, event.ends_at),),
-        ),
+    steps = tuple((at, at + length, kw) for at, kw in sorted(delivered.items()))
+    within = [(at, kw) for at, _, kw in steps if event.starts_at <= at < event.ends_at]
+    # The newest interval may still miss devices that are yet to report: the fullest of the last few counts.
+    newest = max(within[-3:], key=lambda pair: (counted[pair[0]], pair[0]), default=None)
+    return _Delivered(
+        steps=steps,
+        counted=counted,
+        devices=len(by_device),
+        latest_kw=newest[1] if newest else None,
+        mean_kw=_mean(kw for _, kw in within),
         notes=_event_notes(segments, devices=len(by_device), counted=counted),
-        headings=("Window", "Plan", "Delivered", "Devices counted"),
-        rows=tuple(
-            (
-                words.window(at, until, zone=zone),
-                _power(_at(plan, at)),
-                _power(kw),
-                f"{counted[at]:,} of {len(by_device):,}",
-            )
-            for at, until, kw in actual
-        ),
     )
+
+
+def _headline(found: _Delivered, *, is_live: bool) -> str:
+    if found.mean_kw is None:
+        return "nothing measured in the event itself"
+    mean = f"{_power(found.mean_kw)} delivered on average"
+    return f"{_power(found.latest_kw)} delivered now, {_power(found.mean_kw)} on average" if is_live else mean
+
+
+def _whole(event: DispatchEvent, kw: Decimal | None) -> tuple[Stretch, ...]:
+    return () if kw is None else ((event.starts_at, event.ends_at, kw),)
 
 
 def _segments(devices: QuerySet[Any], *, start: datetime, end: datetime) -> list[_Segment]:
     """Read what devices were to do in `[start, end)`, each version as far as it was in effect. One query."""
-    found = (
-        ScheduleSegment.objects.filter(device_id__in=devices, ends_at__gt=start, starts_at__lt=end)
-        .exclude(mode=SegmentMode.IDLE)
-        .annotate(
-            began=Greatest("starts_at", "schedule__created_at"),
-            stopped=Least("ends_at", Coalesce("schedule__superseded_at", "ends_at")),
-            rated_kw=F("device__rated_power_kw"),
-        )
-        .filter(began__lt=F("stopped"), stopped__gt=start)
-        .order_by("device_id", "began")
-    )
+    found = segments_in_effect(start=start, end=end).filter(device_id__in=devices)
+    found = found.annotate(rated_kw=F("device__rated_power_kw")).order_by("device_id", "began")
     return [_Segment(*row) for row in found.values_list(*_Segment._fields)]
 
 
@@ -292,7 +351,6 @@ def _event_notes(
             "A load delivers what it takes less than in the quarter of an hour before its run; "
             "the settlement’s baseline may be another."
         )
-    notes.append("The figure at the line is the mean since the event began.")
     most = max(counted.values(), default=0)
     if most < devices:
         notes.append(f"{devices - most:,} of {devices:,} devices are not counted: too little is measured.")

@@ -41,11 +41,13 @@ _STYLE: Final = Style(
 )
 # The portal's own colours, light and dark; as in portal.css.
 _CSS: Final = """inline:
-svg { --ink-3: #5c677c; --line: #e2e5eb; --edge: #868fa0; --shade: #dcf3ee;
-  --award: #2d3f9f; --plan: #434e63; --actual: #00594e; }
+svg { --ink-3: #5c677c; --line: #e2e5eb; --edge: #868fa0; --live: #dcf3ee;
+  --coming: #eaedfb; --band: #c9d1f6; --now: #b3261e;
+  --award: #2d3f9f; --nomination: #2d3f9f; --plan: #434e63; --actual: #00594e; }
 @media (prefers-color-scheme: dark) {
-  svg { --ink-3: #939eb0; --line: #252d3a; --edge: #6d788b; --shade: #0f302b;
-    --award: #aab8ff; --plan: #b8c1cf; --actual: #62dfc2; }
+  svg { --ink-3: #939eb0; --line: #252d3a; --edge: #6d788b; --live: #0f302b;
+    --coming: #1d2547; --band: #2c3768; --now: #ff8d84;
+    --award: #aab8ff; --nomination: #aab8ff; --plan: #b8c1cf; --actual: #62dfc2; }
 }
 text { fill: var(--ink-3); font-variant-numeric: tabular-nums; }
 .background { fill: none; }
@@ -59,29 +61,43 @@ path.line { fill: none; }
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of steps; what touches is one stroke, else there is a gap. `name`: award, plan or actual.
+    """A line of steps; what touches is one stroke, else there is a gap.
 
-    `label` stands at the right, with its `figure` where there is room.
+    `name` is award, nomination, plan or actual.
+    `label` stands at the right, with its `figure` where there is room. A line that `falls` is zero outside
+    its steps, so it stands on the axis.
     """
 
     name: str
     label: str
     figure: str
     steps: tuple[Stretch, ...]
+    falls: bool = False
+
+    @property
+    def label_kw(self) -> Decimal:
+        """Where the label stands: at the line's end, or at the top of a line that falls."""
+        return max(kw for _, _, kw in self.steps) if self.falls else self.steps[-1][2]
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What is drawn over `[start, end)`: shaded windows behind lines. kW may lie below zero."""
+    """What is drawn over `[start, end)`: shaded windows behind lines. kW may lie below zero.
+
+    `band` is the power that counts as met, from and to; `now` is drawn where the window shows it.
+    """
 
     start: datetime
     end: datetime
     zone: tzinfo
     lines: tuple[Line, ...]
     shaded: tuple[tuple[datetime, datetime], ...]
+    now: datetime
+    is_live: bool = True
+    band: tuple[Decimal, Decimal] | None = None
 
 
-_DASHES: Final = {"plan": "2 3"}
+_DASHES: Final = {"plan": "2 3", "nomination": "6 4"}
 
 
 def draw(plot: Plot, *, width: int, height: int) -> bytes:
@@ -93,15 +109,20 @@ def draw(plot: Plot, *, width: int, height: int) -> bytes:
     is_wide = width > NARROW
     texts = [f"{line.label} {line.figure}".strip() if is_wide else line.label for line in lines]
     labels = _apart(lines, texts, least=Decimal((high - low) * LINE_HEIGHT / (height - 60)))
-    names = [line.name for line in lines], [line.name for line, _, _ in labels]
+    series = _series(plot, lines, low=low, high=high)
+    series += [
+        (f"text {{ fill: var(--{line.name}); }}", [{"value": (plot.end, float(kw)), "label": text}], True)
+        for line, text, kw in labels
+    ]
+    rules = "inline:" + "\n".join(f".serie-{number} {rule}" for number, (rule, _, _) in enumerate(series))
     chart = pygal.DateTimeLine(
         js=[],
-        css=["file://graph.css", _CSS, _colours(*names, windows=len(plot.shaded))],
+        css=["file://graph.css", _CSS, rules],
         style=_STYLE,
         no_prefix=True,
         width=width,
         height=height,
-        margin_top=12,
+        margin_top=20,
         margin_bottom=4,
         margin_left=4,
         margin_right=12 + LABEL_PIXELS * max((len(text) for text in texts), default=0),
@@ -119,29 +140,37 @@ def draw(plot: Plot, *, width: int, height: int) -> bytes:
         x_value_formatter=lambda at: words.clock(at, zone=plot.zone),
         truncate_label=-1,
     )
-    for start, end in plot.shaded:
-        chart.add("", _box(max(start, plot.start), min(end, plot.end), low, high))
-    for line in lines:
-        chart.add("", _points(line.steps))
-    for _, text, kw in labels:
-        chart.add("", [{"value": (plot.end, float(kw)), "label": text}], show_dots=True)
+    for _, points, has_label in series:
+        chart.add("", points, show_dots=has_label)
     return _without_script(chart)
 
 
-def _colours(names: Sequence[str], labels: Sequence[str], *, windows: int) -> str:
-    """Return the style of each series by its number: windows, then lines, then labels."""
-    rules = [
-        f".serie-{number} path.line {{ fill: var(--shade); stroke: none; }}" for number in range(windows)
-    ]
-    for number, name in enumerate(names, start=windows):
-        is_main = name not in _DASHES
-        rules.append(
-            f".serie-{number} path.line {{ stroke: var(--{name}); stroke-width: {2 if is_main else 1.5}; "
-            f"stroke-dasharray: {_DASHES.get(name, 'none')}; }}"
-        )
-    for number, name in enumerate(labels, start=windows + len(names)):
-        rules.append(f".serie-{number} text {{ fill: var(--{name}); }}")
-    return "inline:" + "\n".join(rules)
+Series = tuple[str, list[Any], bool]
+"""The rule of its style, its points, whether a label is written."""
+
+
+def _series(plot: Plot, lines: Sequence[Line], *, low: float, high: float) -> list[Series]:
+    """Return what is drawn, from the back: windows, band, lines, and the present."""
+    area = "path.line {{ fill: var(--{}); stroke: none; }}"
+    found: list[Series] = []
+    for start, end in plot.shaded:
+        shown = max(start, plot.start), min(end, plot.end)
+        found.append((area.format("live" if plot.is_live else "coming"), _box(*shown, low, high), False))
+        if plot.band is not None:
+            least, most = (float(kw) for kw in plot.band)
+            found.append((area.format("band"), _box(*shown, least, min(most, high)), False))
+    for line in lines:
+        width = 1.5 if line.name == "plan" else 2
+        stroke = f"stroke: var(--{line.name}); stroke-width: {width}"
+        rule = f"path.line {{ {stroke}; stroke-dasharray: {_DASHES.get(line.name, 'none')}; }}"
+        found.append((rule, _points(line.steps, falls=line.falls), False))
+    if plot.start <= plot.now < plot.end:
+        rule = "path.line { stroke: var(--now); stroke-width: 2; }"
+        found.append((rule, [(plot.now, low), (plot.now, high)], False))
+        clock = words.clock(plot.now, zone=plot.zone)
+        rule = "text { fill: var(--now); text-anchor: middle; transform: translateY(-7px); }"
+        found.append((rule, [{"value": (plot.now, high), "label": clock}], True))
+    return found
 
 
 def _without_script(chart: Any) -> bytes:
@@ -193,19 +222,23 @@ def _box(start: datetime, end: datetime, low: float, high: float) -> list[tuple[
     return [(start, low), (start, high), (end, high), (end, low)]
 
 
-def _points(steps: Iterable[Stretch]) -> list[tuple[datetime, float | None]]:
+def _points(steps: Iterable[Stretch], *, falls: bool) -> list[tuple[datetime, float | None]]:
     points: list[tuple[datetime, float | None]] = []
     for start, end, kw in steps:
         if points and points[-1][0] != start:
-            points.append((points[-1][0], None))
+            points.append((points[-1][0], 0.0 if falls else None))
+        if falls and (not points or points[-1][0] != start):
+            points.append((start, 0.0))
         points += [(start, float(kw)), (end, float(kw))]
+    if falls and points:
+        points.append((points[-1][0], 0.0))
     return points
 
 
 def _apart(lines: Sequence[Line], texts: Sequence[str], *, least: Decimal) -> list[tuple[Line, str, Decimal]]:
     """Return at which height each line's label stands: its end's, and no nearer to another than `least`."""
     placed: list[tuple[Line, str, Decimal]] = []
-    for line, text in sorted(zip(lines, texts, strict=True), key=lambda pair: -pair[0].steps[-1][2]):
-        kw = line.steps[-1][2]
+    for line, text in sorted(zip(lines, texts, strict=True), key=lambda pair: -pair[0].label_kw):
+        kw = line.label_kw
         placed.append((line, text, min(kw, placed[-1][2] - least) if placed else kw))
     return placed

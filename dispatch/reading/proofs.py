@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from devices.domain.ledger import Proven
+from devices.domain.proving import Verdict
 from devices.models import Command
 from devices.proof_models import Proof, ProofKind, ProofState
 
@@ -18,7 +18,7 @@ from devices.proof_models import Proof, ProofKind, ProofState
 class Evidence:
     """What is known of one command's effect, and since when; `text` in words."""
 
-    proven: Proven = Proven.NOTHING
+    verdict: Verdict | None = None
     at: datetime | None = None
     text: str = ""
 
@@ -27,7 +27,7 @@ NOTHING = Evidence()
 
 
 def read_evidence(commands: Sequence[Any]) -> Mapping[int, Evidence]:
-    """Return what is known of the effect of commands of `proving.with_proof_ids`. One query."""
+    """Return what is known of the effect of commands of `proof_queries.with_proof_ids`. One query."""
     proofs = Proof.objects.in_bulk({command.proof_id for command in commands} - {None})
     return {command.pk: _evidence(command, proofs.get(command.proof_id)) for command in commands}
 
@@ -36,9 +36,9 @@ def _evidence(command: Command, proof: Proof | None) -> Evidence:
     """Take the proof of what a command told, else what was read back for it."""
     if proof:
         at = proof.proven_at if proof.state == ProofState.PROVEN else proof.judged_at
-        return Evidence(Proven(proof.state), at, proof.detail)
+        return Evidence(Verdict(proof.state), at, proof.detail)
     if command.proven_at:
-        return Evidence(Proven.PROVEN, command.proven_at, command.proof)
+        return Evidence(Verdict.PROVEN, command.proven_at, command.proof)
     return NOTHING
 
 

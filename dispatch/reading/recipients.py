@@ -221,7 +221,7 @@ def _sentence(
         return "bad", "bad", cause, "See device", f"/devices/{failed.pk}/"
     held = [states[each.pk] for each in devices if each.pk in states]
     if not held:
-        return "clock", "quiet", "Nothing planned for its devices yet.", "", ""
+        return "clock", "quiet", "Nothing is planned for its devices.", "", ""
     unconfirmed = [schedule for schedule in held if schedule.state != ScheduleState.ACKNOWLEDGED]
     waiting = [schedule for schedule in unconfirmed if not schedule.waits]
     if waiting:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+from typing import Final
 
 from dispatch.domain.programs import label_of
 from dispatch.domain.sentences import cap_in_words
+
+_UTC_CLOCK: Final = re.compile(r"(?<!\d )\b([01]\d|2[0-3]):([0-5]\d) UTC\b")
+"""A time of day in a stored sentence; none that has its date before it."""
 
 
 def number(value: Decimal | float | int) -> str:
@@ -87,6 +92,25 @@ def relative(at: datetime, *, now: datetime) -> str:
 def clock(at: datetime, *, zone: tzinfo) -> str:
     """Write the time of day in a zone, without the zone's name."""
     return f"{at.astimezone(zone):%H:%M}"
+
+
+def in_zone(text: str, *, near: datetime, zone: tzinfo) -> str:
+    """Write each "12:30 UTC" in a sentence as the zone's time of day, of the instant nearest to `near`.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> near = datetime(2026, 8, 26, 0, 42, tzinfo=UTC)
+    >>> in_zone("Offline; its run began at 23:30 UTC.", near=near, zone=ZoneInfo("America/Los_Angeles"))
+    'Offline; its run began at 16:30 PDT.'
+    """
+
+    def local(found: re.Match[str]) -> str:
+        hour, minute = int(found[1]), int(found[2])
+        same_day = near.astimezone(UTC).replace(hour=hour, minute=minute, second=0, microsecond=0)
+        around = (same_day + timedelta(days=days) for days in (-1, 0, 1))
+        nearest = min(around, key=lambda at: abs(at - near))
+        return f"{nearest.astimezone(zone):%H:%M %Z}"
+
+    return _UTC_CLOCK.sub(local, text)
 
 
 def day(at: datetime, *, zone: tzinfo) -> str:

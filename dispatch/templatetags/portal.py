@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+from typing import Final
 
 from django import template
 from django.utils.html import format_html
@@ -11,6 +12,9 @@ from django.utils.safestring import SafeString
 
 from dispatch.reading import words
 from dispatch.reading.looks import Look, State
+
+LABEL_PARTS: Final = 16
+"""How far from its line the chip of the present may cover a label, in parts of an axis."""
 
 register = template.Library()
 
@@ -75,6 +79,18 @@ def in_words(span: timedelta) -> str:
     return words.length(span)
 
 
+@register.filter
+def is_under(part: int, now: int | None) -> bool:
+    """Say whether the chip of the present covers what stands small below an axis label."""
+    return now is not None and -LABEL_PARTS < part - now < LABEL_PARTS / 2
+
+
+@register.simple_tag
+def in_zone(text: str, near: datetime, zone: tzinfo) -> str:
+    """Write the UTC times of day in a stored sentence as times of the zone; `near` says of which day."""
+    return words.in_zone(text, near=near, zone=zone)
+
+
 @register.simple_tag
 def moment(at: datetime, zone: tzinfo, style: str = "full") -> SafeString:
     """Write one time in the zone with UTC on hover. `style`: full, clock, day."""
@@ -83,6 +99,16 @@ def moment(at: datetime, zone: tzinfo, style: str = "full") -> SafeString:
         "clock": words.clock(at, zone=zone),
         "day": words.day(at, zone=zone),
     }[style]
+    return _time(at, text)
+
+
+@register.simple_tag
+def day_clock(at: datetime, zone: tzinfo, now: datetime) -> SafeString:
+    """Write a time of today as a time, any other with its day, with UTC on hover."""
+    return _time(at, words.day_clock(at, now=now, zone=zone))
+
+
+def _time(at: datetime, text: str) -> SafeString:
     utc = at.astimezone(UTC)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC", text

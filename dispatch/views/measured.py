@@ -17,7 +17,7 @@ from dispatch.reading.measured import Power, read_device_power, read_event_power
 from dispatch.reading.plot import draw
 from dispatch.reading.zones import page_zone
 
-WIDE: Final = (800, 260)
+WIDE: Final = (800, 280)
 NARROW: Final = (360, 240)
 OWN_STYLE: Final = "default-src 'none'; style-src 'unsafe-inline'"
 """The drawing's style sheet is within it; it loads and runs nothing."""

@@ -33,6 +33,13 @@ def open_first(page: Page) -> None:
     page.wait_for_load_state()
 
 
+def open_device(page: Page) -> None:
+    """Go to the device of the first alert."""
+    page.locator("#alerts a.row-title").first.click()
+    page.wait_for_load_state()
+    expect(page.locator("#measured img, #measured .empty")).to_be_visible()
+
+
 def open_policy(page: Page) -> None:
     """Go to the policy of a thermostat, which says more than others."""
     page.locator("main table a.row-title", has_text="hermostat").first.click()
@@ -77,6 +84,9 @@ PICTURES = {
     "calendar-week": Picture("/calendar/?view=week"),
     "overlaps": Picture("/overlaps/"),
     "event": Picture("/events/?when=live", scheme="dark", press=open_first),
+    "device": Picture("/alerts/?kind=unverified", press=open_device),
+    "alerts": Picture("/alerts/"),
+    "alerts-narrow": Picture("/alerts/", NARROW),
     "policy": Picture("/policies/", press=open_policy),
     "replay": Picture("/policies/", press=open_replay),
     "preview": Picture("/preview/", press=show_difference),

@@ -103,8 +103,9 @@ class Central:
         # One thread, and so one connection to the database.
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self.chargers: dict[str, Charger] = {}
-        self.newest: dict[str, int] = {}
-        self.orders: dict[str, Order] = {}
+        # By the id of the row: a charger that is registered anew begins anew.
+        self.newest: dict[int, int] = {}
+        self.orders: dict[int, Order] = {}
         self.signed_in: WeakKeyDictionary[ServerConnection, Known] = WeakKeyDictionary()
         self.knocking: dict[str, asyncio.Future[Known | None]] = {}
         self.has_knocked = asyncio.Event()
@@ -228,11 +229,14 @@ class Central:
         name = known.external_id
         charger.route_map["BootNotification"]["_after_action"] = self._after_boot(name)
         earlier = self.chargers.get(name)
+        is_the_same = earlier is not None and earlier.known.device_id == known.device_id
         charger.newest = max(
-            charger.newest, self.newest.get(name, 0), 0 if earlier is None else earlier.newest
+            charger.newest,
+            self.newest.get(known.device_id, 0),
+            earlier.newest if earlier is not None and is_the_same else 0,
         )
         self.chargers[name] = charger
-        self.outbox.note_presence(name, is_online=True)
+        self.outbox.note_presence(name, is_online=True, has_come=True)
         if earlier is not None:
             self._close(earlier, REPLACED, "A newer connection took its place.")
         try:
@@ -259,15 +263,17 @@ class Central:
         if charger is None:
             return Outcome(order.number, failure="The charger is not connected.")
         outcome = await deliver(charger, order)
-        self.newest[order.charger] = max(charger.newest, self.newest.get(order.charger, 0))
+        device_id = charger.known.device_id
+        self.newest[device_id] = max(charger.newest, self.newest.get(device_id, 0))
         if outcome.is_accepted:
-            self.orders[order.charger] = order
+            self.orders[device_id] = order
         return outcome
 
     def _after_boot(self, name: str) -> Any:
         async def give_again(**_: object) -> None:
             """Give a charger that started anew what it accepted before: not every one keeps it."""
-            order, charger = self.orders.get(name), self.chargers.get(name)
+            charger = self.chargers.get(name)
+            order = self.orders.get(charger.known.device_id) if charger else None
             now = datetime.now(UTC)
             if order is None or charger is None or not order.limits or order.limits[-1].end <= now:
                 return

@@ -28,6 +28,14 @@ from leapvpp.charging.chargers import (
 from leapvpp.charging.writing import Known, Outbox
 
 PURPOSES: Final = {"station": "ChargePointMaxProfile", "transaction": "TxDefaultProfile"}
+ANSWERED_EMPTY: Final = (
+    "DiagnosticsStatusNotification",
+    "FirmwareStatusNotification",
+    "LogStatusNotification",
+    "SecurityEventNotification",
+    "SignedFirmwareStatusNotification",
+)
+"""What a charger may say and is answered with no more than that it came."""
 
 
 class Charger16(Charger, ChargePoint):
@@ -38,18 +46,8 @@ class Charger16(Charger, ChargePoint):
     def __init__(self, known: Known, connection: ServerConnection, outbox: Outbox) -> None:
         ChargePoint.__init__(self, known.external_id, connection, response_timeout=FOR_EVER, logger=quiet)
         self.set_up(known, connection, outbox)
-        nothing = {
-            name: always(getattr(call_result, name)())
-            for name in (
-                "DiagnosticsStatusNotification",
-                "FirmwareStatusNotification",
-                "LogStatusNotification",
-                "SecurityEventNotification",
-                "SignedFirmwareStatusNotification",
-            )
-        }
         self.route_map = routes(
-            nothing
+            {name: always(getattr(call_result, name)()) for name in ANSWERED_EMPTY}
             | {
                 "Authorize": always(call_result.Authorize(ACCEPTED_TAG)),
                 "BootNotification": self._boot,

@@ -34,6 +34,21 @@ from leapvpp.charging.writing import Known, Outbox
 PURPOSES: Final = {"station": "ChargingStationMaxProfile", "transaction": "TxDefaultProfile"}
 PROFILE_ID: Final = 7301
 """The one profile of ours in a station, so that a newer one takes its place without a gap."""
+ANSWERED_EMPTY: Final = (
+    "ClearedChargingLimit",
+    "FirmwareStatusNotification",
+    "LogStatusNotification",
+    "NotifyChargingLimit",
+    "NotifyCustomerInformation",
+    "NotifyDisplayMessages",
+    "NotifyEvent",
+    "NotifyMonitoringReport",
+    "NotifyReport",
+    "PublishFirmwareStatusNotification",
+    "ReservationStatusUpdate",
+    "SecurityEventNotification",
+)
+"""What a station may say and is answered with no more than that it came."""
 
 
 class Charger201(Charger, ChargePoint):
@@ -47,25 +62,8 @@ class Charger201(Charger, ChargePoint):
         self.report_number = 0
         self.reported: asyncio.Future[None] | None = None
         self.found: Sequence[Mapping[str, Any]] = []
-        nothing = {
-            name: always(getattr(call_result, name)())
-            for name in (
-                "ClearedChargingLimit",
-                "FirmwareStatusNotification",
-                "LogStatusNotification",
-                "NotifyChargingLimit",
-                "NotifyCustomerInformation",
-                "NotifyDisplayMessages",
-                "NotifyEvent",
-                "NotifyMonitoringReport",
-                "NotifyReport",
-                "PublishFirmwareStatusNotification",
-                "ReservationStatusUpdate",
-                "SecurityEventNotification",
-            )
-        }
         self.route_map = routes(
-            nothing
+            {name: always(getattr(call_result, name)()) for name in ANSWERED_EMPTY}
             | {
                 "Authorize": always(call_result.Authorize(ACCEPTED_TAG)),
                 "BootNotification": self._boot,

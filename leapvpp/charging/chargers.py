@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from devices.domain.charging import Composite, in_amperes, in_kilowatts, periods_of
 from devices.domain.metering import Meters, Sample, read_moment, read_samples
 from devices.domain.schedule import as_z
+from devices.domain.wording import one_line
 from devices.drivers.ocpp_control import Order
 from devices.telemetry import AHEAD_AT_MOST
 from leapvpp.charging.writing import Known, Outbox
@@ -36,7 +37,6 @@ HEARD_EVERY_SECONDS: Final = 10.0
 MESSAGES_A_SECOND, MOST_AT_ONCE = 20.0, 200.0
 BYTES_OF_ONE: Final = 4096
 """A long message counts as several."""
-LONGEST_DETAIL: Final = 300
 FOR_EVER: Final = 3600
 """In seconds: each order has a time of its own."""
 
@@ -51,7 +51,11 @@ class Refused(Exception):
 
 
 class NoAnswer(Exception):
-    """Nothing of use came back; the message says what did."""
+    """Nothing of use came back; the message says what did. `is_heard`: something did."""
+
+    def __init__(self, message: str, *, is_heard: bool = False) -> None:
+        super().__init__(message)
+        self.is_heard = is_heard
 
 
 class Pace:
@@ -153,9 +157,11 @@ class Charger:
             code = str(getattr(error, "code", ""))
             if code in UNKNOWN_TO_IT:
                 raise Refused(f"does not know {type(payload).__name__} ({code})") from error
-            raise NoAnswer("The charger answered with an error, or with what is not OCPP.") from error
+            text = "The charger answered with an error, or with what is not OCPP."
+            raise NoAnswer(text, is_heard=True) from error
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise NoAnswer("The charger answered with something that is not OCPP.") from error
+            text = "The charger answered with something that is not OCPP."
+            raise NoAnswer(text, is_heard=True) from error
         finally:
             self.expected, self.limit = "", None
             while not self._response_queue.empty():
@@ -214,17 +220,13 @@ def _read(message: str | bytes) -> Call | CallResult | CallError | None:
     return found if is_text else None
 
 
-def _one_line(text: object) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:LONGEST_DETAIL]
-
-
 def check_status(said: Any, *, name: str, good: Iterable[str] = ("Accepted",)) -> None:
     """Raise Refused unless a status is good."""
     if said.status in good:
         return
     information = said.status_info if isinstance(getattr(said, "status_info", None), Mapping) else {}
     words = [str(said.status), information.get("reason_code"), information.get("additional_info")]
-    raise Refused(f"refused {name} ({_one_line(': '.join(word for word in words if word))})")
+    raise Refused(f"refused {name} ({one_line(': '.join(str(word) for word in words if word))})")
 
 
 def now_text() -> str:

@@ -32,7 +32,7 @@ async def deliver(charger: Charger, order: Order) -> Outcome:
     except TimeoutError:
         return Outcome(order.number, failure="The charger is busy with an earlier order.")
     except NoAnswer as silence:
-        return Outcome(order.number, failure=str(silence))
+        return Outcome(order.number, failure=str(silence), is_heard=silence.is_heard)
     if refusal:
         return Outcome(order.number, detail=refusal)
     return await _read_back(charger, order, until=until)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
 from devices.domain.metering import Metered
@@ -18,12 +17,10 @@ from devices.drivers.ocpp import ChargerSettings, read_settings
 from devices.models import Device
 from devices.reporting import Report, Status, record_reports
 from devices.telemetry import DeviceReading, record_readings
-from leapvpp.health import OCPP_SERVER, note_heartbeat
-
-logger = logging.getLogger(__name__)
+from leapvpp.health import OCPP_SERVER
+from leapvpp.writing import Beat, is_dealt_with
 
 DRIVER: Final = "ocpp"
-BEAT_EVERY = timedelta(seconds=5)
 MISSED_AFTER: Final = timedelta(minutes=2)
 """How long after the start chargers may take to come back before those that did not are offline."""
 LOOK_FOR_MISSING_EVERY: Final = timedelta(minutes=1)
@@ -68,13 +65,15 @@ class Outbox:
     Readings are taken out a few of each charger at a time, so that one that says very much hides no other.
     """
 
-    presence: dict[str, bool] = field(default_factory=dict)
+    presence: dict[str, Status] = field(default_factory=dict)
     readings: dict[str, deque[Heard]] = field(default_factory=dict)
     dropped: int = 0
 
-    def note_presence(self, external_id: str, *, is_online: bool) -> None:
-        """Keep whether a charger is there, in place of what waited."""
-        self.presence[external_id] = is_online
+    def note_presence(self, external_id: str, *, is_online: bool, has_come: bool = False) -> None:
+        """Keep whether a charger is there, in place of what waited; that it has come waits with it."""
+        waiting = self.presence.get(external_id)
+        has_come = is_online and (has_come or (waiting is not None and waiting.has_come))
+        self.presence[external_id] = Status(is_online, has_come=has_come)
 
     def note_reading(self, known: Known, metered: Metered) -> None:
         """Keep a reading; drop it when too many of this charger wait."""
@@ -84,7 +83,7 @@ class Outbox:
             return
         waiting.append(Heard(known, metered))
 
-    def take(self) -> tuple[dict[str, bool], list[Heard]]:
+    def take(self) -> tuple[dict[str, Status], list[Heard]]:
         """Take out a batch to write; who has more stands behind the others."""
         presence = {name: self.presence.pop(name) for name in list(self.presence)[:BATCH]}
         readings: list[Heard] = []
@@ -97,9 +96,11 @@ class Outbox:
                 self.readings[name] = waiting
         return presence, readings
 
-    def put_back(self, presence: dict[str, bool], readings: Sequence[Heard]) -> None:
+    def put_back(self, presence: dict[str, Status], readings: Sequence[Heard]) -> None:
         """Put back what could not be written; what was said anew meanwhile stays."""
-        self.presence = presence | self.presence
+        newer, self.presence = self.presence, dict(presence)
+        for name, status in newer.items():
+            self.note_presence(name, is_online=status.is_online, has_come=status.has_come)
         for heard in reversed(readings):
             waiting = self.readings.setdefault(heard.known.external_id, deque())
             if len(waiting) < MOST_OF_ONE:
@@ -111,7 +112,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.began_at = timezone.now()
-        self.beaten_at = self.began_at - BEAT_EVERY
+        self.beat = Beat(OCPP_SERVER)
         self.looked_at = self.began_at
 
     def look_up(self, names: Collection[str]) -> dict[str, Known]:
@@ -133,31 +134,32 @@ class Writer:
 
     def write(
         self,
-        presence: dict[str, bool],
+        presence: dict[str, Status],
         readings: Sequence[Heard],
         *,
         connected: Collection[str],
     ) -> bool:
         """Write a batch and, when it is time, the heartbeat; return whether the batch is dealt with."""
-        now = timezone.now()
-        try:
-            if presence:
-                reports = [Report(name, Status(is_online)) for name, is_online in presence.items()]
-                record_reports(reports, driver_name=DRIVER, now=now)
-            if readings:
-                record_readings(_as_readings(readings, connected=connected), now=now)
-            if now - self.beaten_at >= BEAT_EVERY:
-                note_heartbeat(name=OCPP_SERVER, now=now)
-                self.beaten_at = now
-            self._note_missing(connected, now=now)
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("The database does not answer: %s", error)
-            connection.close()
-            return False
-        except Error:
-            logger.exception("%s reports of chargers cannot be written", len(presence) + len(readings))
-            connection.close()
-        return True
+        return is_dealt_with(
+            lambda: self._write(presence, readings, connected=connected, now=timezone.now()),
+            what=f"{len(presence) + len(readings)} reports of chargers",
+        )
+
+    def _write(
+        self,
+        presence: dict[str, Status],
+        readings: Sequence[Heard],
+        *,
+        connected: Collection[str],
+        now: datetime,
+    ) -> None:
+        if presence:
+            reports = [Report(name, status) for name, status in presence.items()]
+            record_reports(reports, driver_name=DRIVER, now=now)
+        if readings:
+            record_readings(_as_readings(readings, connected=connected), now=now)
+        self.beat.note(now=now)
+        self._note_missing(connected, now=now)
 
     def _note_missing(self, connected: Collection[str], *, now: datetime) -> None:
         """Note as offline who was there when an earlier central system was killed, and never came back."""

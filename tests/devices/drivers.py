@@ -29,7 +29,11 @@ class BuggyDriver(Driver):
             raise ZeroDivisionError
         if device.name == "permanent":
             raise DriverError("The address is not allowed.", permanent=True)
-        return Answer(is_accepted=True)
+        if device.name == "raw":
+            return Answer(is_accepted=False, detail="No\0way,\ud800\n " + "never" * 1000)
+        if device.name == "never":
+            raise DriverError("Not\0now.", permanent=False, pause_seconds=float("nan"))
+        return None if device.name == "nothing" else Answer(is_accepted=True)
 
 
 class DyingDriver(Driver):
@@ -105,7 +109,10 @@ class SetPointDriver(Driver):
             line = ""
         if not line:
             raise DriverError("The device did not answer.", permanent=False)
-        return json.loads(line)
+        said = json.loads(line)
+        if "busy" in said:
+            raise DriverError("The device is busy.", permanent=False, is_heard=True)
+        return said
 
     def is_too_late(self, not_after):
         return timezone.now() >= not_after

@@ -89,6 +89,8 @@ class SetPointDevices:
             self.letting_go.wait(timeout=PATIENCE_SECONDS)
             if fault == "dead":
                 return None
+        if fault == "busy":
+            return {"busy": True}
         if asked["op"] == "read":
             return {"value": None if fault == "blind" else self.holds(name)}
         if fault == "refuses":

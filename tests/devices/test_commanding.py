@@ -1,4 +1,5 @@
 from datetime import timedelta
+from queue import SimpleQueue
 
 import pytest
 from django.db import connection, transaction
@@ -11,6 +12,7 @@ from devices.commanding import RetryRefused, retry_command, run_due_commands
 from devices.domain.schedule import as_message
 from devices.drivers.base import Capabilities
 from devices.drivers.simulator import SimulatorDriver
+from devices.lanes import Lane
 from devices.models import Command, CommandAttempt, Device, DeviceSchedule, SimulatedDevice
 from devices.scheduling import release, replace_schedules, withheld, withhold
 from devices.tasks import run_due_commands as task
@@ -93,6 +95,33 @@ def test_a_rejected_schedule_has_failed_with_the_devices_words():
     assert queries.waiting(now=at(30)) == ()
 
 
+@pytest.mark.parametrize(
+    ("later", "kind"),
+    [
+        pytest.param((), "CLEAR", id="nothing is left to do"),
+        pytest.param((segment(30, 60),), "SCHEDULE", id="to run again later"),
+    ],
+)
+def test_a_device_that_refuses_to_stop_is_told_again_until_it_takes_it(later, kind):
+    battery = device()
+    plan(battery)
+    run_due_commands(now=NOW)
+    SimulatedDevice.objects.update(fault="REJECT")
+    with transaction.atomic():
+        replace_schedules(desired={battery.pk: later}, now=at(1))
+    now = at(1)
+    for _ in range(3):
+        assert run_due_commands(now=now) == 1
+        stop = battery.commands.latest("pk")
+        assert (stop.kind, stop.detail) == (kind, "The device refuses every schedule.")
+        assert state(battery) == ("FAILED", "FAILED")
+        assert Device.objects.get().failing_since
+        now = stop.next_attempt_at
+    SimulatedDevice.objects.update(fault="")
+    run_due_commands(now=now)
+    assert state(battery) == ("ACKNOWLEDGED", "ACKNOWLEDGED")
+
+
 def test_a_silent_device_is_sent_to_for_a_minute_then_failed_and_still_tried():
     battery = faulty("SILENT")
     plan(battery)
@@ -141,6 +170,11 @@ def test_a_killed_worker_leaves_a_lost_attempt_and_the_command_is_taken_up_again
     outcomes = CommandAttempt.objects.order_by("pk").values_list("outcome", flat=True)
     assert list(outcomes) == ["LOST", "ACKNOWLEDGED"]
     assert battery.simulated.accepted_count == 1
+
+
+@pytest.mark.parametrize("name", ["mqtt", "modbus"])
+def test_what_a_killed_worker_held_is_taken_up_within_ten_seconds(name):
+    assert Lane(name, arrivals=SimpleQueue()).lease <= timedelta(seconds=8 if name == "mqtt" else 10)
 
 
 @pytest.mark.parametrize(("knows_versions", "tried"), [(True, 1), (False, 0)])
@@ -267,6 +301,26 @@ def test_a_drivers_bug_or_permanent_error_harms_no_other_device(settings):
     assert [state(one)[0] for one in (fine, permanent, bug)] == ["ACKNOWLEDGED", "FAILED", "SENT"]
     assert permanent.commands.get().next_attempt_at is None
     assert bug.commands.get().detail == "The driver failed: ZeroDivisionError."
+
+
+def test_what_no_database_takes_keeps_no_other_answer_from_being_written(settings):
+    settings.DEVICE_DRIVERS = {"mixed": "tests.devices.drivers.BuggyDriver"}
+    fleet = [device(driver="mixed", name=name) for name in ("raw", "never", "nothing", "fine")]
+    plan(*fleet)
+    run_due_commands(now=NOW)
+    assert [state(one)[0] for one in fleet] == ["FAILED", "SENT", "SENT", "ACKNOWLEDGED"]
+    words = [one.commands.get().detail for one in fleet]
+    assert words[0].startswith("No way, never")
+    assert words[1:] == ["Not now.", "The driver failed: TypeError.", ""]
+
+
+def test_a_fleet_that_expires_at_once_is_closed_a_portion_after_another(monkeypatch):
+    monkeypatch.setattr(commanding, "EXPIRED_AT_ONCE", 2)
+    monkeypatch.setattr(commanding, "RUN_SECONDS", 0)
+    plan(*(device() for _ in range(5)))
+    assert run_due_commands(now=at(61)) == 0
+    assert {each.state for each in Command.objects.all()} == {"EXPIRED"}
+    assert queries.waiting(now=at(61)) == ()
 
 
 def test_devices_of_a_slow_driver_are_spoken_to_at_the_same_time(settings):

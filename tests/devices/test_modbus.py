@@ -240,7 +240,7 @@ def test_a_device_that_takes_a_write_and_keeps_something_else_is_found_out(serve
     unit.fault = "lie"
     with pytest.raises(DriverError, match="Model 704: WSet 3,000 W, not 4,500 W") as error:
         apply(unit, Mode.DISCHARGE, "4.5")
-    assert not error.value.permanent
+    assert (error.value.permanent, error.value.is_heard) == (False, True)
 
 
 def test_one_step_of_the_devices_own_rounding_is_no_difference(server, apply):
@@ -273,7 +273,7 @@ def test_a_busy_device_may_be_tried_again(server, apply):
     unit.fault = "busy"
     with pytest.raises(DriverError, match="is busy") as error:
         apply(unit, None)
-    assert not error.value.permanent
+    assert (error.value.permanent, error.value.is_heard) == (False, True)
 
 
 @pytest.mark.parametrize("base", [0, 1000, 40000, 50000])

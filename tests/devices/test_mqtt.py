@@ -19,6 +19,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from devices.commanding import HEARD_LATE, run_due_commands
 from devices.domain.reports import Acknowledgement, Reading, read_acknowledgement, read_reading, read_status
@@ -262,6 +263,7 @@ def reading(minutes, percent=None, *, is_online=True):
     return Report("one", said)
 
 
+KEPT_ONLINE = read_report(external_id="one", part="status", payload=b"online", is_kept=True)
 YES, NO = Status(is_online=True), Status(is_online=False)
 PRESENCE = {
     "telemetry": ([reading(0)], True, True),
@@ -340,6 +342,60 @@ def test_an_answer_that_comes_by_itself_counts_for_the_version_that_was_sent(sta
         assert command.schedule.state == then[0]
         assert command.device.failing_since == (at(1) if then[0] == "FAILED" else None)
     assert Command.objects.get(schedule__version=1).state == "SUPERSEDED"
+
+
+STALE = {  # what is heard after version 2 was taken, how often that was sent, in how many seconds it is again
+    "the device took an older one": ([(1, True)], 1, 0),
+    "time and again": ([(1, True)], 9, 30),
+    "as it should": ([(1, True), (2, True)], 1, None),
+    "the device refused an older one": ([(1, False)], 1, None),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("heard", "sent", "seconds"), STALE.values(), ids=STALE)
+def test_a_device_that_takes_an_older_version_than_it_had_is_told_the_newest_again(heard, sent, seconds):
+    one = device(external_id="one", driver="mqtt")
+    for wanted in ((segment(0, 60),), ()):
+        with transaction.atomic():
+            replace_schedules(desired={one.pk: wanted}, now=NOW)
+    newest = Command.objects.filter(schedule__version=2)
+    newest.update(state="ACKNOWLEDGED", attempt_count=sent, next_attempt_at=None, finished_at=NOW)
+    reports = [Report("one", Acknowledgement(version, is_accepted=accepts)) for version, accepts in heard]
+    record_reports(reports, driver_name="mqtt", now=at(1))
+    stop = newest.get()
+    if seconds is None:
+        assert (stop.state, stop.next_attempt_at) == ("ACKNOWLEDGED", None)
+    else:
+        assert (stop.state, stop.next_attempt_at) == ("PENDING", at(1) + timedelta(seconds=seconds))
+
+
+WAITING = {  # what is said, how long ago it was tried, in how many seconds it is tried then
+    "it has come": ([Report("one", Status(is_online=True, has_come=True))], 30, 0),
+    "it has come, and was tried just before": ([Report("one", Status(is_online=True, has_come=True))], 1, 5),
+    "it is still there": ([Report("one", Status(is_online=True))], 30, 240),
+    "it was there when the listener was not": ([KEPT_ONLINE], 30, 240),
+    "it has gone again": ([Report("one", Status(is_online=True, has_come=True)), Report("one", NO)], 30, 240),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("reports", "tried_ago", "seconds"), WAITING.values(), ids=WAITING)
+def test_what_waits_for_a_device_is_due_when_it_comes_back(reports, tried_ago, seconds):
+    one = device(external_id="one", driver="mqtt", rests_until=at(5), silent_tries=9)
+    with transaction.atomic():
+        replace_schedules(desired={one.pk: (segment(0, 60), segment(70, 80))}, now=NOW)
+    later = device(external_id="two", driver="mqtt")
+    with transaction.atomic():
+        replace_schedules(desired={later.pk: (segment(0, 60),)}, now=NOW)
+    Command.objects.update(state="SENT", attempt_count=9, next_attempt_at=at(5))
+    command = one.commands.get()
+    command.attempts.create(started_at=at(1) - timedelta(seconds=tried_ago))
+    record_reports(reports, driver_name="mqtt", now=at(1))
+    assert one.commands.get().next_attempt_at == at(1) + timedelta(seconds=seconds)
+    assert later.commands.get().next_attempt_at == at(5)
+    assert (Device.objects.get(pk=one.pk).rests_until is None) is (seconds < 240)
+    assert OrmQ.objects.filter(key="commands").count() == 2 + (seconds < 240)
 
 
 @pytest.mark.django_db

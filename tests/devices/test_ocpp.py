@@ -31,6 +31,7 @@ from devices.domain.schedule import Mode, as_message, as_z
 from devices.drivers.base import Answer, Delivery, DriverError
 from devices.drivers.ocpp import OcppDriver
 from devices.models import Command, Device
+from devices.reporting import Status
 from devices.scheduling import replace_schedules
 from leapvpp.charging.charger16 import Charger16
 from leapvpp.charging.chargers import Pace
@@ -466,9 +467,10 @@ def test_one_that_says_very_much_hides_no_other_and_nothing_is_lost_with_the_dat
     presence, readings = outbox.take()
     assert [heard.known.external_id for heard in readings] == ["loud"] * 5 + ["quiet"]
     assert outbox.dropped == 800
+    outbox.note_presence("quiet", is_online=True, has_come=True)
     outbox.note_presence("quiet", is_online=True)
     outbox.put_back(presence, readings)
-    assert outbox.take() == ({"quiet": True}, readings)
+    assert outbox.take() == ({"quiet": Status(is_online=True, has_come=True)}, readings)
 
 
 def test_answers_that_nobody_waits_for_are_not_kept():
@@ -495,7 +497,12 @@ def test_an_answer_that_is_none_is_silence_and_is_not_taken_for_another(chargers
 
     wrong = asyncio.run_coroutine_threadsafe(answer_wrongly(), chargers.loop)
     refusal = "The charger answered with an error, or with what is not OCPP."
-    wait_until(lambda: str(result_of(driver, one)) == refusal, what="the sign-in and the answer")
+
+    def said():
+        result = result_of(driver, one)
+        return str(result), result.is_heard
+
+    wait_until(lambda: said() == (refusal, True), what="the sign-in and the answer")
     wrong.cancel()
 
 
@@ -531,6 +538,41 @@ def test_a_restarted_central_system_refuses_what_is_older_and_writes_nothing_twi
         memory = chargers.memories[one.external_id]
         assert memory.changes == 1
         assert memory.told.count("set") == (1 if version == "2.0.1" else 2)  # 1.6 cannot say what it holds
+
+
+def test_a_charger_that_is_registered_anew_begins_anew(chargers, central):
+    one, driver = row(next(unused)), PatientDriver()
+    client = chargers.sign_in(one.external_id)
+    assert driver.deliver(around_now(one, 7), one).is_accepted
+    central.tell("UPDATE devices_device SET id = id + 100000 WHERE external_id = '{}'", one.external_id)
+    chargers.run(client._connection.wait_closed())
+    chargers.sign_in(one.external_id)
+    said = driver.deliver(around_now(one, 1), one)
+    assert (said.is_accepted, said.detail) == (True, "")
+
+
+def test_what_waits_for_a_charger_is_due_when_it_signs_in(chargers, central):
+    name = next(unused)
+    central.tell(
+        "INSERT INTO devices_deviceschedule (device_id, version, created_at, digest, policy, driver, state)"
+        " SELECT id, 1, '2026-01-01', '', '', 'ocpp', 'SENT' FROM devices_device WHERE external_id = '{}'",
+        name,
+    )
+    central.tell(
+        "INSERT INTO devices_command (device_id, schedule_id, key, kind, created_at, due_at, expires_at,"
+        " state, next_attempt_at, attempt_count, is_restoring, proof, detail)"
+        " SELECT device_id, id, '{0}', 'SCHEDULE', '2026-01-01', '2026-01-01', '2199-01-01', 'SENT',"
+        " '2199-01-01', 9, {1}, '', '' FROM devices_deviceschedule WHERE device_id ="
+        " (SELECT id FROM devices_device WHERE external_id = '{0}')",
+        name,
+        "false",
+    )
+    chargers.sign_in(name)
+    central.wait_for(
+        "SELECT count(*) FROM devices_device AS d JOIN devices_command AS c ON c.device_id = d.id"
+        " WHERE c.next_attempt_at < '2198-01-01'",
+        1,
+    )
 
 
 def test_a_version_of_another_portal_is_not_taken_for_ours(chargers):

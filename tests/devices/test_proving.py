@@ -107,6 +107,27 @@ def test_what_was_proven_and_is_another_later_deviates_and_still_says_when_it_wa
     assert looked(20) == [("RUN", "UNKNOWN", "Said nothing since 20:10 UTC.")]
 
 
+@pytest.mark.parametrize(
+    "segments", [[], [giving(0, 60)], [giving(0, 90, "2")]], ids=["stopped", "ended", "changed"]
+)
+def test_what_a_device_does_after_a_run_says_nothing_of_the_run(segments):
+    battery = device()
+    says(battery, (-20, "0"))
+    told(battery, segments=[giving(0, 60)])
+    says(battery, (58, "-4.5"))
+    prove(now=at(59.95))
+    says(battery, (60, "0"), mode="normal")
+    Proof.objects.update(next_look_at=at(59))
+    assert looked(59.96)[0][1] == "PROVEN"  # its clock is ahead
+    told(battery, segments=segments, minute=60)
+    says(battery, (60.01, "0"), mode="normal")
+    Proof.objects.update(next_look_at=at(60))
+    prove(now=at(60.05))  # before beginnings and ends are looked for again
+    assert list(Proof.objects.values_list("state", "is_open")) == [("PROVEN", True)]
+    prove(now=at(60.2))
+    assert Proof.objects.order_by("pk").values_list("state", "is_open").first() == ("PROVEN", False)
+
+
 def test_the_next_run_overtakes_a_return_that_was_never_proven():
     battery = device()
     says(battery, (-20, "0"))

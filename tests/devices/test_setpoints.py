@@ -422,3 +422,32 @@ def test_five_tries_in_a_row_without_an_answer_make_a_device_rest(peers, began):
     peers.faults["one"] = ""
     run_due_commands(now=now)
     assert (Device.objects.get().silent_tries, Device.objects.get().rests_until) == (0, None)
+
+
+def test_a_device_that_is_busy_is_there_and_is_tried_again_until_it_is_not(peers, began):
+    row = one_of(peers, fault="busy")
+    plan(row, now=began)
+    now = began
+    for _ in range(6):
+        assert run_due_commands(now=now) == 1
+        one = Device.objects.get()
+        assert (one.is_online, one.silent_tries, one.rests_until) == (True, 0, None)
+        now = value(row).next_attempt_at
+    assert (value(row).state, value(row).detail) == ("FAILED", "The device is busy.")
+    peers.faults["one"] = ""
+    run_due_commands(now=now)
+    peers.faults["one"] = "busy"
+    tried = value(row).next_attempt_at
+    run_due_commands(now=tried)
+    assert (value(row).state, Device.objects.get().is_online) == ("ACKNOWLEDGED", True)
+    assert value(row).next_attempt_at - tried >= seconds(8)
+
+
+def test_a_value_lasts_over_the_edge_to_the_next_that_touches_it(peers, began):
+    row = one_of(peers)
+    plan(row, now=began, segments=((0, 2, "5"), (2, 4, "3")))
+    run_due_commands(now=began)
+    assert peers.holds("one", at=began + minutes(2.5)) == "CURTAIL 5.000"
+    run_due_commands(now=began + minutes(2))
+    assert peers.holds("one", at=began + minutes(2)) == "CURTAIL 3.000"
+    assert peers.holds("one", at=began + minutes(4)) == NORMAL

@@ -50,7 +50,7 @@ def test_storage_delivers_what_it_gives_and_a_load_what_it_takes_less(served, pa
     measure(battery, usual=5, running=-90)
     measure(load, usual=80, running=50)
     power = read_event_power(live.pk, now=NOW, zone=UTC)
-    plan, award, actual = power.plot.lines
+    plan, _, award, actual = power.plot.lines
     assert {kw for start, _, kw in actual.steps if start >= at(0)} == {Decimal(90 + 30)}
     assert {kw for start, _, kw in actual.steps if start < at(0)} == {Decimal(-5 + 0)}
     assert [kw for _, _, kw in plan.steps] == [130]
@@ -67,7 +67,7 @@ def test_gaps_are_gaps_and_what_is_not_counted_is_said(served):
     measure(battery, usual=5, running=-90, silent=[(at(0.25), at(0.5))])
     measure(load, usual=80, running=50, silent=[(at(-1), at(0))])
     power = read_event_power(live.pk, now=NOW, zone=UTC)
-    starts = [start for start, _, _ in power.plot.lines[2].steps if start >= at(0)]
+    starts = [start for start, _, _ in power.plot.lines[3].steps if start >= at(0)]
     # Power holds for five minutes from the last reading before the silence.
     assert [start for start in starts if at(0.25) <= start < at(0.5)] == [
         at(0.25) + timedelta(minutes=minute) for minute in range(4)
@@ -108,9 +108,11 @@ def test_nothing_measured_is_said_and_strangers_are_sent_to_sign_in(served, page
     addresses = [f"/devices/{battery.pk}/power/", f"/events/{live.pk}/power/"]
     for address in (*addresses, *(each.replace("power/", "power.svg") for each in addresses)):
         assert client.get(address).status_code == 302
-    for address in addresses:
-        assert "Nothing was measured yet" in page(address)
-        assert client.get(address.replace("power/", "power.svg")).status_code == 404
+    assert "Nothing was measured yet" in page(addresses[0])
+    assert client.get(f"/devices/{battery.pk}/power.svg").status_code == 404
+    text = page(addresses[1])  # what was asked and what is planned is drawn all the same
+    assert "nothing measured" in text and "Devices confirmed" in text and "Delivered</th>" not in text
+    assert client.get(f"/events/{live.pk}/power.svg").status_code == 200
     assert client.get("/devices/0/power/").status_code == 404
     assert client.get("/events/0/power.svg").status_code == 404
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from devices.models import Command
 from dispatch.models import ChangesSeen, DispatchNotification
 from tests.dispatch.rows import (
     at,
@@ -102,8 +105,10 @@ def test_what_needs_someone_links_to_where_it_is_mended(page):
     named = meter()
     live = event(group(), to=recipients(named), unmapped_meters=2)
     schedule(device(named), live, state="FAILED")
+    Command.objects.update(expires_at=at(30))
     DispatchNotification.objects.create(received_at=at(0), body=b"{}", sha256="q", status="QUARANTINED")
     text = page("/")
+    assert re.findall(r"due <time[^>]*>([^<]*)<", text) == ["Wed 26 Aug 23:00", "17:00"]
     assert "1 device did not take the schedule" in text
     assert 'href="/commands/?state=failed"' in text
     assert 'href="/meters/?ready=no"' in text

@@ -10,8 +10,6 @@ import pytest
 
 from dispatch.reading import words
 from dispatch.reading.axis import PARTS, Axis, clock_note, midnight
-from dispatch.reading.chart import build_chart
-from dispatch.reading.final import Step
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
@@ -57,25 +55,3 @@ def test_an_hour_is_as_wide_on_a_25_hour_day_as_its_length():
     assert clock_note(day, zone=PACIFIC) == "25-hour day"
     labels = [tick.label for tick in axis.ticks(every=hour)]
     assert labels[:4] == ["00:00 PDT", "01:00", "01:00 PST", "02:00"]
-
-
-def test_the_plan_falls_to_zero_only_where_nothing_is_planned():
-    start = datetime(2026, 8, 26, 0, tzinfo=UTC)
-    hour = timedelta(hours=1)
-    axis = Axis(start=start, end=start + 4 * hour, zone=PACIFIC)
-    steps = tuple(
-        Step(start + at * hour, start + (at + 1) * hour, Decimal(kw), False, 1, 1, Decimal(kw))
-        for at, kw in ((0, 50), (1, 100), (3, 100))
-    )
-    chart = build_chart(
-        axis=axis,
-        ticks=(),
-        start=start,
-        end=start + hour,
-        award_kw=None,
-        nomination_kw=None,
-        steps=steps,
-        now=start,
-    )
-    points = [point.split(",") for point in chart.plan.split()]
-    assert [int(x) for x, y in points if y == "100"] == [0, 144, 216, 288, 288]

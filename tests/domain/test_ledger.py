@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devices.domain.ledger import Proven, Told, step_of, tone_of
+from devices.domain.ledger import Told, step_of, tone_of
+from devices.domain.proving import Verdict
 from tests.builders import NOW, at
 
 RESTORE = {"is_restore": True, "is_provable": True, "due_at": NOW}
@@ -15,16 +16,16 @@ CASES = {
     "goes out again and again": ({"state": "SENT", "tries": 3}, "RETRYING warn"),
     "an operator's retry waits": ({"state": "PENDING", "tries": 4}, "RETRYING warn"),
     "the device took it": ({"state": "ACKNOWLEDGED", "tries": 1}, "ACKNOWLEDGED plain"),
-    "its power says so": ({"state": "ACKNOWLEDGED", "proof": Proven.PROVEN}, "VERIFIED ok"),
-    "its power says otherwise": ({"state": "ACKNOWLEDGED", "proof": Proven.DEVIATES}, "DEVIATES bad"),
+    "its power says so": ({"state": "ACKNOWLEDGED", "verdict": Verdict.PROVEN}, "VERIFIED ok"),
+    "its power says otherwise": ({"state": "ACKNOWLEDGED", "verdict": Verdict.DEVIATES}, "DEVIATES bad"),
     "nothing is heard of its power": (
-        {"state": "ACKNOWLEDGED", "proof": Proven.UNKNOWN},
+        {"state": "ACKNOWLEDGED", "verdict": Verdict.UNKNOWN},
         "ACKNOWLEDGED plain",
     ),
     "no answer for a minute": ({"state": "FAILED", "tries": 5}, "FAILED bad"),
     "the device says no": ({"state": "FAILED", "tries": 1, "is_refused": True}, "REJECTED bad"),
     "too late": ({"state": "EXPIRED", "tries": 9}, "EXPIRED bad"),
-    "replaced": ({"state": "SUPERSEDED", "proof": Proven.PROVEN}, "SUPERSEDED plain"),
+    "replaced": ({"state": "SUPERSEDED", "verdict": Verdict.PROVEN}, "SUPERSEDED plain"),
     "a restore that is not due": ({"state": "PENDING"} | RESTORE | {"due_at": at(1)}, "PLANNED plain"),
     "a restore that is due": ({"state": "PENDING"} | RESTORE, "PLANNED bad"),
     "a restore on its way": ({"state": "SENT", "tries": 1} | RESTORE, "SENT bad"),
@@ -42,7 +43,7 @@ CASES = {
         "ACKNOWLEDGED plain",
     ),
     "a restore that is proven": (
-        {"state": "ACKNOWLEDGED"} | RESTORE | {"proof": Proven.PROVEN},
+        {"state": "ACKNOWLEDGED"} | RESTORE | {"verdict": Verdict.PROVEN},
         "VERIFIED ok",
     ),
 }

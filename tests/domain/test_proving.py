@@ -14,6 +14,7 @@ from tests.builders import at
 
 TOLD_TO_GIVE = {"mode": Mode.DISCHARGE, "target": "4.5"}
 TOLD_TO_TAKE_LESS = {"mode": Mode.CURTAIL, "target": "2.5", "before": "4.1"}
+A_LITTLE_LESS = {"mode": Mode.CURTAIL, "target": "0.7", "before": "4.8"}
 THE_MOST = {"target": None}
 NORMAL = {"is_normal": True}
 
@@ -90,6 +91,14 @@ CASES = [
         "DEVIATES",
         "Takes 4.5 kW, 0.4 kW more than before; 2.5 kW less was asked.",
     ),
+    (A_LITTLE_LESS, [(9, "4.4")], 10, "PROVEN", "Takes 4.4 kW, 0.4 kW less than before."),
+    (
+        A_LITTLE_LESS,
+        [(9, "4.6")],
+        10,
+        "DEVIATES",
+        "Takes 4.6 kW, 0.2 kW less than before; 0.7 kW less was asked.",
+    ),
     (
         TOLD_TO_TAKE_LESS | {"before": "0.3"},
         [(9, "0")],
@@ -117,7 +126,7 @@ CASES = [
         [(9, "2")],
         10,
         "DEVIATES",
-        "Takes 2.0 kW, 2.1 kW less than before; as much as it can less was asked.",
+        "Takes 2.0 kW, 2.1 kW less than before; it was to take as little as it can.",
     ),
     (
         TOLD_TO_TAKE_LESS | {"before": None},
@@ -163,6 +172,8 @@ CASES = [
         "Says that it works as usual again; gives 4.5 kW.",
     ),
     (TOLD_TO_TAKE_LESS | NORMAL, [(9, "3.9")], 10, "PROVEN", "Takes 3.9 kW again; 4.1 kW before."),
+    (TOLD_TO_TAKE_LESS | NORMAL, [(9, "2.9")], 10, "PROVEN", "Takes 2.9 kW again; 4.1 kW before."),
+    (TOLD_TO_TAKE_LESS | NORMAL, [(9, "2.8")], 10, "DEVIATES", "Takes 2.8 kW; 4.1 kW before the run."),
     (TOLD_TO_TAKE_LESS | NORMAL, [(9, "0.3")], 10, "DEVIATES", "Takes 0.3 kW; 4.1 kW before the run."),
     (
         TOLD_TO_TAKE_LESS | NORMAL | {"before": None},

@@ -7,7 +7,7 @@ from devices.domain import breaker
 from devices.domain.commands import Held
 from devices.domain.retry import next_attempt_at
 from devices.domain.schedule import Mode
-from devices.domain.setpoints import errands_for, has_lapsed, lapses_at, renewed_at
+from devices.domain.setpoints import errands_for, has_lapsed, lapses_at, lasts_until, renewed_at
 from tests.builders import NOW, at, segment
 
 DAY = 24 * 60
@@ -105,17 +105,25 @@ def test_errands_of_a_schedule_have_names_of_their_own_and_one_is_worth_telling_
 
 
 @pytest.mark.parametrize(
-    ("lease", "minutes_left", "lapses", "renewed"),
+    ("lease", "minutes_left", "run_left", "lapses", "renewed"),
     [
-        pytest.param(180, 60, 3, 1, id="a third of the lease before it lapses twice over"),
-        pytest.param(180, 2, 2, None, id="never beyond the end, and then not renewed"),
-        pytest.param(None, 60, 60, None, id="lasts as long as it says"),
+        pytest.param(180, 60, 60, 3, 1, id="a third of the lease before it lapses twice over"),
+        pytest.param(180, 2, 2, 2, 1, id="never beyond the end of the run"),
+        pytest.param(180, 1, 2, 2, None, id="beyond its end where another touches it; that is told then"),
+        pytest.param(180, 1, 60, 3, None, id="never longer than the lease"),
+        pytest.param(None, 30, 60, 30, None, id="lasts as long as it says"),
     ],
 )
-def test_a_value_lapses_and_is_renewed(lease, minutes_left, lapses, renewed):
+def test_a_value_lapses_and_is_renewed(lease, minutes_left, run_left, lapses, renewed):
     told_now = {"lease_seconds": lease, "ends_at": at(minutes_left), "now": NOW}
-    assert lapses_at(**told_now) == at(lapses)
+    assert lapses_at(**told_now, run_ends_at=at(run_left)) == at(lapses)
     assert renewed_at(**told_now) == (at(renewed) if renewed else None)
+
+
+def test_a_value_lasts_through_what_touches_it_but_not_through_rest():
+    run = [segment(0, 10), segment(10, 20), segment(20, 30, mode=Mode.IDLE), segment(30, 40)]
+    assert lasts_until(run, ends_at=at(10)) == at(20)
+    assert lasts_until(run, ends_at=at(20)) == at(20)
 
 
 def test_a_value_has_lapsed_after_its_lease_and_not_before():
