@@ -22,6 +22,7 @@ from dispatch.api.views import (
     ProgramPriceViewSet,
 )
 from leapvpp.access import RolePermission
+from meters.api.syncs import MeterSyncViewSet
 from meters.api.views import MarketGroupViewSet, MeterViewSet
 
 READERS = [RolePermission]
@@ -42,6 +43,7 @@ router.register("alerts", AlertViewSet, basename="alert")
 router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
 router.register("meters", MeterViewSet, basename="meter")
+router.register("meter-syncs", MeterSyncViewSet, basename="meter-sync")
 router.register("market-groups", MarketGroupViewSet, basename="market-group")
 
 app_name = "api"

@@ -20,8 +20,13 @@ import devices.queue
 from devices.queue import RUN_DUE_COMMANDS
 from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS
 from leapvpp.health import COMMAND_WORKER, WORKER
+from meters.queries import SYNC_METERS, SYNC_SECONDS
 
-LONG_TASKS: Final = {"leapvpp.tasks.play_certification": 110, PLAN_WAITING: PLANNING_SECONDS}
+LONG_TASKS: Final = {
+    "leapvpp.tasks.play_certification": 110,
+    PLAN_WAITING: PLANNING_SECONDS,
+    SYNC_METERS: SYNC_SECONDS,
+}
 """Seconds for tasks that may take longer than others; one of each runs at a time."""
 
 
@@ -45,7 +50,7 @@ PORTAL: Final = Cluster(
     name="portal",
     process=WORKER,
     beat="leapvpp.beats.beat_worker",
-    tasks=("devices.tasks", "dispatch.tasks", "leapvpp.tasks", "leapvpp.beats"),
+    tasks=("devices.tasks", "dispatch.tasks", "meters.tasks", "leapvpp.tasks", "leapvpp.beats"),
 )
 COMMANDS: Final = Cluster(
     name=devices.queue.COMMANDS,

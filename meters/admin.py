@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
 from meters.readiness import reason_not_dispatchable
+from meters.sync_models import MeterAtLeap, MeterChange, MeterSync
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -133,6 +134,49 @@ class PlatformEventAdmin(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlatformEvent]:
         """Leave the bodies where they are; its page shows one."""
         return super().get_queryset(request).defer("body")
+
+
+@admin.register(MeterSync)
+class MeterSyncAdmin(ReadOnly):
+    """Runs that brought meters in step with Leap."""
+
+    list_display = [
+        "id",
+        "kind",
+        "state",
+        "requested_at",
+        "finished_at",
+        "meters",
+        "appeared",
+        "changed",
+        "archived",
+        "vanished",
+        "unreadable",
+        "detail",
+    ]
+    list_filter = ["state", "kind"]
+    ordering = ["-id"]
+
+
+@admin.register(MeterChange)
+class MeterChangeAdmin(ReadOnly):
+    """What each run changed of each meter."""
+
+    list_display = ["id", "sync", "meter", "kind"]
+    list_filter = ["kind"]
+    list_select_related = ["sync", "meter"]
+    search_fields = ["=meter__meter_id"]
+    ordering = ["-id"]
+
+
+@admin.register(MeterAtLeap)
+class MeterAtLeapAdmin(ReadOnly):
+    """All that Leap last said of each meter."""
+
+    list_display = ["meter", "heard_at", "turns_at", "gone_at"]
+    list_select_related = ["meter"]
+    search_fields = ["=meter__meter_id"]
+    ordering = ["-id"]
 
 
 class MeterForm(forms.ModelForm):

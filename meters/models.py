@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
+from meters import sync_models as sync_models  # Django looks for models here
+
 
 def check_timezone(name: str) -> None:
     """Refuse what is no IANA name of a zone.

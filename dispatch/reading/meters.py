@@ -112,7 +112,7 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
     """Read one page of meters. A constant number of queries, whatever the page holds."""
     show = chosen(query, "ready", allowed=READY_TABS)
     filters = _filters(query)
-    found = _found(query, filters)
+    found = _found(query, filters, now=now)
     counted = dict(with_standing(found, now=now).values_list("standing").annotate(count=Count("id")))
     order = ordering(query, offered=SORTS, default="name")
     shown = _of_tab(with_standing(found, now=now), show).order_by(*order)
@@ -131,7 +131,9 @@ def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
 def export_rows(query: QueryDict, *, now: datetime) -> QuerySet[Meter]:
     """Give the meters the list shows, all pages of them, for a file."""
     show = chosen(query, "ready", allowed=READY_TABS)
-    return _of_tab(with_standing(_found(query, _filters(query)), now=now), show).order_by("name", "id")
+    return _of_tab(with_standing(_found(query, _filters(query), now=now), now=now), show).order_by(
+        "name", "id"
+    )
 
 
 def _filters(query: QueryDict) -> tuple[Filter, ...]:
@@ -160,7 +162,7 @@ def _distinct(values: QuerySet[Any, str]) -> dict[str, str]:
     return {value: value for value in sorted(set(values.distinct())) if value}
 
 
-def _found(query: QueryDict, filters: Sequence[Filter]) -> QuerySet[Meter]:
+def _found(query: QueryDict, filters: Sequence[Filter], *, now: datetime) -> QuerySet[Meter]:
     """Filter meters by search, group, program and region."""
     found = Meter.objects.all()
     search = query.get("q", "").strip()
@@ -173,9 +175,7 @@ def _found(query: QueryDict, filters: Sequence[Filter]) -> QuerySet[Meter]:
         )
     picked = {each.name: choice.key for each in filters for choice in each.choices if choice.is_chosen}
     if "group" in picked:
-        members = MarketGroupMembership.objects.filter(
-            group__market_group_id=picked["group"], ends_at__isnull=True
-        )
+        members = _present(now=now).filter(group__market_group_id=picked["group"])
         found = found.filter(pk__in=members.values("meter_id"))
     if "program" in picked:
         # The list is JSON; as text it is searched the same way on both databases.
@@ -218,11 +218,14 @@ def _fleet(*, now: datetime) -> Fleet:
     )
 
 
+def _present(*, now: datetime) -> QuerySet[MarketGroupMembership]:
+    is_open = Q(ends_at__isnull=True) | Q(ends_at__gt=now)
+    return MarketGroupMembership.objects.filter(is_open, starts_at__lte=now)
+
+
 def _with_relations(meters: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
     """Bring devices and present groups along. Two queries for any number of meters."""
-    present = MarketGroupMembership.objects.filter(starts_at__lte=now).filter(
-        Q(ends_at__isnull=True) | Q(ends_at__gt=now)
-    )
+    present = _present(now=now)
     return meters.select_related("site").prefetch_related(
         Prefetch("memberships", queryset=present.select_related("group"), to_attr="present_memberships"),
         Prefetch("devices", queryset=Device.objects.order_by("name", "id"), to_attr="mapped_devices"),

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_GET, require_POST
 from devices.mapping import change_mapping
 from devices.models import Device
 from dispatch import planning
+from dispatch.reading import meter_syncs, words
 from dispatch.reading import meters as reading
-from dispatch.reading import words
 from dispatch.reading.zones import page_zone
 from meters import arming
 from meters.models import Meter
@@ -66,7 +66,11 @@ class ArmForm(forms.Form):
 def meter_list(request: HttpRequest) -> HttpResponse:
     """List meters."""
     zone = page_zone(request)
-    context = {"list": reading.read_list(request.GET, now=timezone.now(), zone=zone), "zone": zone}
+    context = {
+        "list": reading.read_list(request.GET, now=timezone.now(), zone=zone),
+        "sync": meter_syncs.read_latest(),
+        "zone": zone,
+    }
     return render(request, "dispatch/meters.html", context)
 
 

@@ -1,6 +1,7 @@
 """Leap's API as functions of the portal: searches, webhooks, tests, subscriptions.
 
-Source: Leap's OpenAPI documents "Dispatch" 2 and "Webhook Subscription API" 1.1.
+Source: Leap's OpenAPI documents "Dispatch" 2, "Webhook Subscription API" 1.1, "Get meter detail" 2 and
+"Meter Information API" 2.0.0.
 """
 
 import re
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from leapvpp.leap.errors import LeapRefused, UnreadableAnswer
+from leapvpp.leap.meters import M, MeterDetails, MeterEnrollment, MeterPage, read_page
 from leapvpp.leap.transport import DEADLINE_SECONDS, LeapTransport
 from leapvpp.leap.values import (
     CommunicationTest,
@@ -30,6 +32,8 @@ from leapvpp.leap.values import (
 LONGEST_SEARCH = timedelta(days=31)
 MOST_PAGES = 200
 IDS_IN_A_SEARCH = 500
+METERS_ON_A_PAGE = 500
+MOST_PAGES_OF_METERS = 4000
 # Leap waits up to ten seconds for our own webhook before it answers a test.
 TEST_READ_SECONDS = 25.0
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -124,6 +128,37 @@ class LeapClient:
             seen_tokens.add(token)
             query = {**query, "page_token": token}
         raise UnreadableAnswer(f"Leap's search did not end after {MOST_PAGES} pages")
+
+    def search_enrollments(
+        self, *, modified_since: datetime | None = None, meter_ids: Collection[str] | None = None
+    ) -> Iterator[MeterPage[MeterEnrollment]]:
+        """Yield every page of enrollments, archived meters too.
+
+        ``modified_since`` keeps what Leap changed after it, ``meter_ids`` (1000 at most) these meters.
+        """
+        query = _meter_query(modified_since=modified_since, meter_ids=meter_ids)
+        return self._meter_pages("/v2/meters/enrollments/search", query=query, kind=MeterEnrollment)
+
+    def search_details(
+        self, *, modified_since: datetime | None = None, meter_ids: Collection[str] | None = None
+    ) -> Iterator[MeterPage[MeterDetails]]:
+        """Yield every page of details, as ``search_enrollments`` does of enrollments."""
+        query = _meter_query(modified_since=modified_since, meter_ids=meter_ids)
+        return self._meter_pages("/v2/meters/search", query=query, kind=MeterDetails)
+
+    def _meter_pages(self, path: str, *, query: dict[str, object], kind: type[M]) -> Iterator[MeterPage[M]]:
+        seen_tokens: set[str] = set()
+        for _ in range(MOST_PAGES_OF_METERS):
+            page = read_page(self._transport.read("POST", path, content=query), kind=kind)
+            yield page
+            token = page.next_page_token
+            if token is None:
+                return
+            if token in seen_tokens:
+                raise UnreadableAnswer("Leap's search of meters gave the same page token twice")
+            seen_tokens.add(token)
+            query = {**query, "page_token": token}
+        raise UnreadableAnswer(f"Leap's search of meters did not end after {MOST_PAGES_OF_METERS} pages")
 
     def get_dispatch_webhook(self, *, level: Level) -> DispatchWebhook | None:
         """Return where Leap posts this level's dispatches, or ``None``."""
@@ -245,6 +280,15 @@ def _search_filters(
             batches = list(_batched(sorted(filter(_UUID.fullmatch, set(ids))), size=IDS_IN_A_SEARCH))
             filters = [{**known, field: batch} for known in filters for batch in batches]
     return filters
+
+
+def _meter_query(*, modified_since: datetime | None, meter_ids: Collection[str] | None) -> dict[str, object]:
+    query: dict[str, object] = {"page_size": METERS_ON_A_PAGE, "exclude_archived": False}
+    if modified_since is not None:
+        query["last_modified_date_time"] = modified_since.astimezone(UTC)
+    if meter_ids is not None:
+        query["meter_ids"] = list(meter_ids)
+    return query
 
 
 def _batched(ids: Sequence[str], *, size: int) -> Iterator[Sequence[str]]:

@@ -1,7 +1,7 @@
 """Leap's HTTP API over the ledger, as a WSGI application.
 
-Paths, limits and error bodies follow Leap's OpenAPI documents "Dispatch" 2 and "Webhook
-Subscription API" 1.1. A wrong key is answered with 403, as Leap does.
+Paths, limits and error bodies follow Leap's OpenAPI documents "Dispatch" 2, "Webhook Subscription API" 1.1,
+"Get meter detail" 2 and "Meter Information API" 2.0.0. A wrong key is answered with 403, as Leap does.
 """
 
 import hmac
@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent, SearchQuery
+from leapvpp.leap.simulator.meters import MeterBook, MeterQuery
 from leapvpp.leap.simulator.pusher import Pusher, notification_body
 from leapvpp.leap.values import (
     CommunicationTest,
@@ -46,8 +47,17 @@ class Refusal(Exception):
 class LeapApi:
     """Answers the requests of one account."""
 
-    def __init__(self, *, ledger: Ledger, pusher: Pusher, api_key: str, page_size: int = PAGE_SIZE) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        meters: MeterBook,
+        pusher: Pusher,
+        api_key: str,
+        page_size: int = PAGE_SIZE,
+    ) -> None:
         self._ledger = ledger
+        self._meters = meters
         self._pusher = pusher
         self._api_key = api_key
         self._page_size = page_size
@@ -73,7 +83,7 @@ class LeapApi:
         for method, pattern, handler in ROUTES:
             match = re.fullmatch(pattern, path)
             if match and method == environ["REQUEST_METHOD"]:
-                return handler(self, match[1] if match.groups() else "", body)
+                return handler(self, (match[1] or "") if match.groups() else "", body)
         raise Refusal(404, f"there is no {environ['REQUEST_METHOD']} {path}")
 
     def _check_key(self, authorization: str) -> None:
@@ -96,6 +106,18 @@ class LeapApi:
             token = str(uuid4())
             self._pages[token] = results[self._page_size :]
         return 200, {"results": results[: self._page_size], "next_page_token": token}
+
+    def search_meters(self, kind: str, body: bytes) -> Answer:
+        """Answer a page of enrollments or details. Its token is the id after which the next page begins."""
+        query = _decode(body, MeterQuery)
+        found = self._meters.search(query, is_enrollment=bool(kind))
+        if query.page_token is not None:
+            found = [meter for meter in found if meter["meter_id"] > query.page_token]
+        size = min(query.page_size, self._page_size)
+        answer: dict[str, object] = {"meters": found[:size]}
+        if len(found) > size:
+            answer["next_page_token"] = found[size - 1]["meter_id"]
+        return 200, answer
 
     def get_webhook(self, level: str, body: bytes) -> Answer:
         webhook = self._pusher.webhooks.get(Level(level))
@@ -206,6 +228,7 @@ class _WantedSubscription(msgspec.Struct, frozen=True, kw_only=True):
 LEVEL = "(meter|group)"
 ROUTES: list[tuple[str, str, Callable[[LeapApi, str, bytes], Answer]]] = [
     ("POST", f"/v2/dispatch/{LEVEL}/search", LeapApi.search),
+    ("POST", "/v2/meters/(enrollments/)?search", LeapApi.search_meters),
     ("GET", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.get_webhook),
     ("PUT", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.put_webhook),
     ("DELETE", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.delete_webhook),
@@ -225,9 +248,11 @@ _ERROR_CODES = {
 }
 
 
-def _error_body(refusal: Refusal, path: str) -> dict[str, str]:
-    """Word an error as the service of that path does: dispatch, or the webhook platform."""
+def _error_body(refusal: Refusal, path: str) -> dict[str, object]:
+    """Word an error as the service of that path does: dispatch, meters, or the webhook platform."""
     status, message = refusal.status, str(refusal)
+    if path.startswith("/v2/meters/"):
+        return {"title": message, "status": status, "details": {}}
     if path.startswith("/v1.1/"):
         return {"error": HTTPStatus(status).phrase, "message": message}
     code = _CODES.get(status, "SERVICE_UNAVAILABLE")

@@ -10,6 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
+from leapvpp.leap.simulator.meters import MeterBook
 from leapvpp.leap.simulator.pusher import Faults, Pusher
 from leapvpp.leap.simulator.scenario import Play, Scenario, Step, parse_offset
 from leapvpp.leap.values import DispatchWebhook, Header, Level
@@ -18,7 +19,7 @@ from leapvpp.leap.values import DispatchWebhook, Header, Level
 class LeapSimulator:
     """Leap in miniature on a port of loopback; use it as a context manager.
 
-    Everything it holds is in ``ledger``; what it posted, with every attempt, in
+    Everything it holds is in ``ledger`` and ``meters``; what it posted, with every attempt, in
     ``pusher.deliveries``.
     """
 
@@ -35,12 +36,19 @@ class LeapSimulator:
     ) -> None:
         """Take the port (0: any free one). ``speed`` divides every duration but time-outs."""
         self.ledger = Ledger(path=ledger_path)
+        self.meters = MeterBook()
         self.pusher = Pusher(faults=faults or Faults(), seed=seed, speed=speed)
         self.speed = speed
         self._is_stopping = threading.Event()
         self._server = _Server(("127.0.0.1", port), _QuietHandler)
         self._server.set_app(
-            LeapApi(ledger=self.ledger, pusher=self.pusher, api_key=api_key, page_size=page_size)
+            LeapApi(
+                ledger=self.ledger,
+                meters=self.meters,
+                pusher=self.pusher,
+                api_key=api_key,
+                page_size=page_size,
+            )
         )
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True

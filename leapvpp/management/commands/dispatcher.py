@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from leapvpp.dispatching import LOOK_EVERY, Dispatcher, coming_moments
+from meters.sync_turns import request_at_start
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Look, sleep, and survive a database that is away."""
         dispatcher = Dispatcher()
+        is_beginning = True
         while True:
             now = timezone.now()
             try:
+                if is_beginning:
+                    request_at_start(now=now)
+                    is_beginning = False
                 look(dispatcher, now=now)
             except DatabaseError:
                 logger.exception("The database does not answer")

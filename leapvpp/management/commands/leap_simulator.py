@@ -54,6 +54,7 @@ class Command(BaseCommand):
             "--api-errors", type=float, default=0.0, help="Share of API requests answered 503."
         )
         parser.add_argument("--seed", type=int, default=0, help="Makes the faults repeatable.")
+        parser.add_argument("--meters", type=int, default=0, help="How many meters it lists (default 0).")
         parser.add_argument("--ledger", type=Path, help="File that keeps the events between runs.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -113,7 +114,7 @@ def _simulator(options: dict[str, Any]) -> LeapSimulator:
         reorder=options["reorder"],
         api_errors=options["api_errors"],
     )
-    return LeapSimulator(
+    simulator = LeapSimulator(
         api_key=options["api_key"] or settings.LEAP_API_KEY or "simulator",
         port=options["port"],
         speed=options["speed"],
@@ -121,6 +122,8 @@ def _simulator(options: dict[str, Any]) -> LeapSimulator:
         faults=faults,
         ledger_path=options["ledger"],
     )
+    simulator.meters.fill(options["meters"], now=datetime.now(UTC))
+    return simulator
 
 
 def _recipients(pairs: list[str]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Decisions about meters, without Django, a clock or a database."""

@@ -1,0 +1,375 @@
+"""Stage: what Leap says of meters → meters, market groups and what changed of them.
+
+Reads Leap's two searches side by side, five hundred meters at a time, and stores each page in one transaction
+of a constant number of statements. Writes Leap's facts of `Meter`, groups and the memberships that Leap
+names, `MeterAtLeap` and `MeterChange`; asks for plans through the meters' rows. What is ours it never writes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from leapvpp.leap.client import METERS_ON_A_PAGE, LeapClient
+from leapvpp.leap.errors import LeapError
+from leapvpp.leap.meters import MeterDetails, MeterEnrollment, MeterPage, ProgramEnrollment, Received
+from meters.among import Ids
+from meters.domain.syncing import (
+    DETAILS,
+    ENROLLMENT,
+    Change,
+    Heard,
+    Kind,
+    Known,
+    Membership,
+    compare,
+    compare_memberships,
+    hear,
+    memberships_of,
+)
+from meters.models import MarketGroup, MarketGroupMembership, Meter
+from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, SyncKind, SyncState
+from meters.sync_turns import TurnLost, claim, finish, go_on
+
+logger = logging.getLogger(__name__)
+
+COLUMNS: Final = (
+    "partner_reference",
+    "transmission_region",
+    "meter_type",
+    "enrollment_status",
+    "participation",
+    "programs",
+)
+"""Leap's facts that are columns of the same name."""
+ZONES: Final = {
+    "CAISO": "America/Los_Angeles",
+    "ERCOT": "America/Chicago",
+    "ISONE": "America/New_York",
+    "NYISO": "America/New_York",
+}
+"""The clock of a new meter, where its region has but one."""
+COUNTS: Final = {
+    Kind.APPEARED: "appeared",
+    Kind.CHANGED: "changed",
+    Kind.ARCHIVED: "archived",
+    Kind.VANISHED: "vanished",
+}
+
+Pair = tuple[Received[MeterEnrollment], Received[MeterDetails] | None]
+
+
+class Lister(Protocol):
+    """The part of Leap's client that is needed here. Both raise LeapError."""
+
+    def search_enrollments(
+        self, *, modified_since: datetime | None = None, meter_ids: Collection[str] | None = None
+    ) -> Iterator[MeterPage[MeterEnrollment]]:
+        """Yield every page of enrollments."""
+
+    def search_details(
+        self, *, modified_since: datetime | None = None, meter_ids: Collection[str] | None = None
+    ) -> Iterator[MeterPage[MeterDetails]]:
+        """Yield every page of details."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """One meter with a change: its row, stored or yet to be, and what Leap had named before."""
+
+    row: Meter
+    heard: Heard
+    change: Change
+    before: frozenset[Membership]
+
+
+def open_client() -> AbstractContextManager[Lister]:
+    """Return a client of the configured Leap."""
+    return LeapClient(base_url=settings.LEAP_API_BASE_URL, api_key=settings.LEAP_API_KEY)
+
+
+def sync_if_due(*, now: datetime) -> str:
+    """Do the run that waits or is due, if any; return a word for the log."""
+    sync = claim(now=now) if settings.LEAP_API_KEY else None
+    if sync is None:
+        return "no sync is due"
+    return f"sync {sync.pk} of meters: {run(sync).state.lower()}"
+
+
+def run(
+    sync: MeterSync,
+    *,
+    client: Callable[[], AbstractContextManager[Lister]] = open_client,
+    clock: Callable[[], datetime] = timezone.now,
+) -> MeterSync:
+    """Do a run that was begun, to its end, and return it as it ended.
+
+    What stops it is kept in words; what nobody expected is raised again after that.
+    """
+    try:
+        with client() as leap:
+            for pairs in _pages(leap, sync, now=clock()):
+                apply_page(sync, pairs, now=clock())
+        detail = _tell_vanished(sync, now=clock())
+        finish(sync, state=SyncState.DONE, detail=detail, now=clock())
+    except TurnLost:
+        logger.warning("Sync %s of meters was closed while it ran", sync.pk)
+    except (LeapError, ValueError) as error:  # the latter: an address or key with which no client can be made
+        logger.warning("Sync %s of meters failed: %s", sync.pk, type(error).__name__)
+        finish(sync, state=SyncState.FAILED, detail=str(error)[:500], now=clock())
+    except Exception as error:
+        finish(sync, state=SyncState.FAILED, detail=f"Unexpected: {error}"[:500], now=clock())
+        raise
+    return MeterSync.objects.get(pk=sync.pk)
+
+
+def _pages(leap: Lister, sync: MeterSync, *, now: datetime) -> Iterator[list[Pair]]:
+    """Yield meters with both their bodies: all of them, or those that changed or whose words turned."""
+    for page in leap.search_enrollments(modified_since=sync.since):
+        yield _with_details(leap, page.meters)
+    if sync.kind == SyncKind.FULL:
+        return
+    for changed in leap.search_details(modified_since=sync.since):
+        yield _by_id(leap, [each.meter.meter_id for each in changed.meters if each.meter])
+    turned = MeterAtLeap.objects.filter(turns_at__lte=now, gone_at__isnull=True)
+    ids = list(turned.order_by("pk").values_list("meter__meter_id", flat=True))
+    for first in range(0, len(ids), METERS_ON_A_PAGE):
+        yield _by_id(leap, ids[first : first + METERS_ON_A_PAGE])
+
+
+def _by_id(leap: Lister, meter_ids: Sequence[str]) -> list[Pair]:
+    if not meter_ids:
+        return []
+    pages = leap.search_enrollments(meter_ids=meter_ids)
+    return _with_details(leap, [each for page in pages for each in page.meters])
+
+
+def _with_details(leap: Lister, enrollments: Sequence[Received[MeterEnrollment]]) -> list[Pair]:
+    ids = [each.meter.meter_id for each in enrollments if each.meter]
+    pages = leap.search_details(meter_ids=ids) if ids else ()
+    details = {each.meter.meter_id.lower(): each for page in pages for each in page.meters if each.meter}
+    return [(each, details.get(each.meter.meter_id.lower()) if each.meter else None) for each in enrollments]
+
+
+def apply_page(sync: MeterSync, pairs: Sequence[Pair], *, now: datetime) -> None:
+    """Store one page, all of it or nothing. Raises TurnLost when the run was closed."""
+    heard = {
+        one.meter_id: one
+        for enrollment, details in pairs
+        if enrollment.meter
+        for one in [hear(enrollment=enrollment, details=details, now=now)]
+    }
+    unreadable = [enrollment.problem for enrollment, _ in pairs if enrollment.meter is None]
+    for problem in unreadable[:1]:
+        logger.warning(
+            "Sync %s: %s meters of a page could not be read, such as %s", sync.pk, len(unreadable), problem
+        )
+    with transaction.atomic():
+        go_on(sync, now=now, pages=1, meters=len(heard), unreadable=len(unreadable))
+        decided, unchanged = _decide(heard, now=now)
+        MeterAtLeap.objects.filter(meter__among=Ids(unchanged)).update(seen_in=sync.pk)
+        _store_meters(decided, now=now)
+        _store_bodies(sync, decided, now=now)
+        _store_groups(decided, now=now)
+        _tell(sync, decided, now=now)
+
+
+def _decide(heard: Mapping[str, Heard], *, now: datetime) -> tuple[list[_Decided], list[int]]:
+    """Compare a page with what is stored; return what changes, and the rows of what does not."""
+    rows = Meter.objects.select_for_update(no_key=True).filter(meter_id__among=Ids(heard)).order_by("pk")
+    known = {row.meter_id: row for row in rows}
+    records = {
+        record.meter_id: record
+        for record in MeterAtLeap.objects.filter(meter__among=Ids(row.pk for row in known.values()))
+    }
+    decided, unchanged = [], []
+    for meter_id, one in heard.items():
+        row = known.get(meter_id)
+        record = records.get(row.pk) if row else None
+        before = _memberships_before(record)
+        change = compare(known=_known(row, record, now=now) if row else None, heard=one, before=before)
+        # A meter without a body is heard for the first time, even if all is as a person wrote it.
+        if change is None and record is not None and row is not None and record.turns_at == one.turns_at:
+            unchanged.append(row.pk)
+            continue
+        change = change or Change(Kind.CHANGED, {}, is_planned=False)
+        decided.append(_Decided(row or Meter(meter_id=meter_id), one, change, before))
+    return decided, unchanged
+
+
+def _known(row: Meter, record: MeterAtLeap | None, *, now: datetime) -> Known:
+    facts: dict[str, object] = {name: getattr(row, name) for name in COLUMNS}
+    facts["archived"] = row.archived_at is not None and row.archived_at <= now
+    if record is None:
+        return Known(facts=facts, bodies={})
+    # Leap's last word, not the row: who archives a meter by hand keeps it so.
+    said = record.enrollment.get("is_archived", record.details.get("is_archived"))
+    facts["archived"] = facts["archived"] if said is None else said
+    bodies = {ENROLLMENT: record.enrollment} | ({DETAILS: record.details} if record.details else {})
+    return Known(facts=facts, bodies=bodies, is_listed=record.gone_at is None)
+
+
+def _memberships_before(record: MeterAtLeap | None) -> frozenset[Membership]:
+    said = record.enrollment.get("program_enrollment", []) if record else []
+    return memberships_of(msgspec.convert(said, tuple[ProgramEnrollment, ...]))
+
+
+def _store_meters(decided: Sequence[_Decided], *, now: datetime) -> None:
+    """Create and change meters, Leap's facts alone."""
+    new: list[Meter] = []
+    changed: list[Meter] = []
+    for each in decided:
+        facts = each.heard.facts
+        for name in COLUMNS:
+            if name in each.change.fields:
+                setattr(each.row, name, facts[name])
+        if "archived" in each.change.fields:
+            each.row.archived_at = (each.row.archived_at or now) if facts["archived"] else None
+        each.row.updated_at = now
+        if each.row.pk is None:
+            each.row.timezone = ZONES.get(each.row.transmission_region, "UTC")
+            new.append(each.row)
+        elif each.change.fields.keys() & {*COLUMNS, "archived"}:
+            changed.append(each.row)
+    Meter.objects.bulk_create(new)
+    Meter.objects.bulk_update(changed, [*COLUMNS, "archived_at", "updated_at"], batch_size=250)
+    planned = [each.row.pk for each in decided if each.change.is_planned]
+    Meter.objects.filter(pk__among=Ids(planned)).update(plan_requested_at=now)
+
+
+def _store_bodies(sync: MeterSync, decided: Sequence[_Decided], *, now: datetime) -> None:
+    """Keep all that Leap said of what changed; details that were not given stay as they were."""
+    for with_details in (True, False):
+        chosen = [each for each in decided if (DETAILS in each.heard.bodies) is with_details]
+        MeterAtLeap.objects.bulk_create(
+            (
+                MeterAtLeap(
+                    meter=each.row,
+                    enrollment=each.heard.bodies[ENROLLMENT],
+                    details=each.heard.bodies.get(DETAILS, {}),
+                    heard_at=now,
+                    turns_at=each.heard.turns_at,
+                    seen_in=sync.pk,
+                )
+                for each in chosen
+            ),
+            update_conflicts=True,
+            unique_fields=["meter"],
+            update_fields=[
+                "enrollment",
+                *(["details"] if with_details else []),
+                "heard_at",
+                "turns_at",
+                "seen_in",
+                "gone_at",
+            ],
+        )
+
+
+def _store_groups(decided: Sequence[_Decided], *, now: datetime) -> None:
+    """Name the groups that have no name yet, and let memberships follow where Leap's changed."""
+    named = {group.market_group_id: group for each in decided for group in each.heard.groups}
+    known = MarketGroup.objects.filter(market_group_id__among=Ids(named))
+    groups = {group.market_group_id: group for group in known}
+    MarketGroup.objects.bulk_create(
+        (
+            MarketGroup(market_group_id=one.market_group_id, name=one.name, program=one.program)
+            for one in named.values()
+            if one.market_group_id not in groups
+        ),
+        ignore_conflicts=True,
+    )
+    unnamed = [group for group in groups.values() if not group.name or not group.program]
+    for group in unnamed:
+        group.name = group.name or named[group.market_group_id].name
+        group.program = group.program or named[group.market_group_id].program
+    MarketGroup.objects.bulk_update(unnamed, ["name", "program"])
+    _store_memberships(decided, group_ids=named, now=now)
+
+
+def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str], now: datetime) -> None:
+    changes = {
+        each.row.pk: compare_memberships(before=each.before, heard=each.heard.memberships, now=now)
+        for each in decided
+        if each.before or each.heard.memberships
+    }
+    groups: dict[str, int] = dict(
+        MarketGroup.objects.filter(market_group_id__among=Ids(group_ids)).values_list("market_group_id", "pk")
+    )
+    over = [pk for pk, change in changes.items() if change.drop or change.end]
+    stored = {
+        (meter, group, starts_at): pk
+        for pk, meter, group, starts_at in MarketGroupMembership.objects.filter(
+            meter__among=Ids(over)
+        ).values_list("pk", "meter_id", "group__market_group_id", "starts_at")
+    }
+
+    def rows_of(part: str) -> list[int]:
+        keys = ((pk, one) for pk, change in changes.items() for one in getattr(change, part))
+        found = (stored.get((pk, one.market_group_id, one.starts_at)) for pk, one in keys)
+        return [row for row in found if row is not None]
+
+    MarketGroupMembership.objects.filter(pk__among=Ids(rows_of("drop"))).delete()
+    MarketGroupMembership.objects.filter(pk__among=Ids(rows_of("end"))).update(ends_at=now)
+    MarketGroupMembership.objects.bulk_create(
+        (
+            MarketGroupMembership(
+                meter_id=pk,
+                group_id=groups[one.market_group_id],
+                starts_at=one.starts_at,
+                ends_at=one.ends_at,
+            )
+            for pk, change in changes.items()
+            for one in change.put
+        ),
+        update_conflicts=True,
+        unique_fields=["group", "meter", "starts_at"],
+        update_fields=["ends_at"],
+    )
+
+
+def _tell(sync: MeterSync, decided: Sequence[_Decided], *, now: datetime) -> None:
+    """Keep the diff, and count it."""
+    told = [each for each in decided if each.change.fields or each.change.kind != Kind.CHANGED]
+    MeterChange.objects.bulk_create(
+        MeterChange(
+            sync=sync,
+            meter=each.row,
+            kind=each.change.kind.value,
+            fields={name: list(pair) for name, pair in each.change.fields.items()},
+        )
+        for each in told
+    )
+    if told:
+        go_on(sync, now=now, **Counter(COUNTS[each.change.kind] for each in told))
+
+
+def _tell_vanished(sync: MeterSync, *, now: datetime) -> str:
+    """Note what a full run no longer listed; return what is to be said of the run.
+
+    Such a meter keeps its devices and stays dispatchable: a missed event costs more than a needless one.
+    """
+    sync.refresh_from_db()
+    if sync.kind != SyncKind.FULL:
+        return ""
+    if sync.unreadable:
+        return "As some meters could not be read, this run does not tell which are no longer listed."
+    gone = MeterAtLeap.objects.filter(gone_at__isnull=True).exclude(seen_in=sync.pk).order_by("pk")
+    while ids := list(gone.values_list("meter_id", flat=True)[:METERS_ON_A_PAGE]):
+        with transaction.atomic():
+            go_on(sync, now=now, vanished=len(ids))
+            MeterAtLeap.objects.filter(meter__among=Ids(ids)).update(gone_at=now)
+            MeterChange.objects.bulk_create(
+                MeterChange(sync=sync, meter_id=pk, kind=Kind.VANISHED.value) for pk in ids
+            )
+    return ""

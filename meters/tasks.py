@@ -1,0 +1,12 @@
+"""What workers run for the meters. Wake-ups without arguments: the rows say what there is to do."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from meters import syncing
+
+
+def sync_meters() -> str:
+    """Bring meters in step with Leap, if that is due or was asked for."""
+    return syncing.sync_if_due(now=timezone.now())
