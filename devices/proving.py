@@ -312,7 +312,8 @@ def _hear(proofs: Sequence[Proof], *, now: datetime) -> _Heard:
     """Read what the devices said in the last minutes, and what was read back since they were told."""
     ids = Ids({proof.device_id for proof in proofs})
     said: defaultdict[int, list[Said]] = defaultdict(list)
-    rows = Reading.objects.filter(device_id__among=ids, at__gt=now - domain.SILENT_AFTER)
+    earliest_said = now - domain.SILENT_AFTER - domain.CYCLES_WITHIN
+    rows = Reading.objects.filter(device_id__among=ids, at__gt=earliest_said)
     for device_id, at, power_kw, mode in rows.order_by("device_id", "at").values_list(
         "device_id", "at", "power_kw", "mode"
     ):

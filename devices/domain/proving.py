@@ -28,6 +28,8 @@ SETTLES_WITHIN: Final = timedelta(minutes=2)
 """How long a device without a ramp may take until it counts."""
 MEAN_OVER: Final = timedelta(minutes=2)
 """Over how long a settled device's power is averaged, so that one odd reading is no alarm."""
+CYCLES_WITHIN: Final = timedelta(minutes=10)
+"""The same for loads that say no mode: a thermostat that is told to take less is still on at times."""
 SILENT_AFTER: Final = timedelta(minutes=5)
 LOOKED_AT_FOR: Final = timedelta(hours=24)
 """How long after its time a return to normal is looked at; from then on nothing more is learnt of it."""
@@ -131,8 +133,11 @@ def _without_proof(asked: Asked, *, last_said_at: datetime | None, now: datetime
     silent_since = max(asked.settles_at, last_said_at or asked.settles_at)
     if now < asked.settles_at:
         return Judgement(Verdict.AWAITED, f"Judged from {clock(asked.settles_at)} on.")
-    is_over = now >= silent_since + SILENT_AFTER
-    return Judgement(Verdict.UNKNOWN if is_over else Verdict.AWAITED, _silence(last_said_at, now=now))
+    if now < silent_since + SILENT_AFTER:
+        return Judgement(
+            Verdict.AWAITED, f"No reading of it yet; awaited until {clock(silent_since + SILENT_AFTER)}."
+        )
+    return Judgement(Verdict.UNKNOWN, _silence(last_said_at, now=now))
 
 
 def _silence(last_said_at: datetime | None, *, now: datetime) -> str:
@@ -151,15 +156,21 @@ class _Measured:
 
 def _measure(asked: Asked, *, said: Sequence[Said], now: datetime) -> _Measured | None:
     """Return the newest reading before it has settled, the mean of the last minutes from then on."""
-    counted = [each for each in said if each.at >= asked.since and each.at > now - SILENT_AFTER]
-    if not counted:
+    counted = [each for each in said if each.at >= asked.since]
+    if not counted or counted[-1].at <= now - SILENT_AFTER:
         return None
     latest = counted[-1]
-    settled = [each for each in counted if each.at >= asked.settles_at and each.at > latest.at - MEAN_OVER]
+    begin = latest.at - _mean_over(asked, latest)
+    settled = [each for each in counted if each.at >= asked.settles_at and each.at > begin]
     if not settled:
         return _Measured(latest.at, latest.power_kw, latest.mode)
     mean = sum((each.power_kw for each in settled), Decimal(0)) / len(settled)
     return _Measured(latest.at, mean.quantize(Decimal("0.001")), latest.mode)
+
+
+def _mean_over(asked: Asked, latest: Said) -> timedelta:
+    is_load = asked.mode not in {Mode.DISCHARGE, Mode.EXPORT}
+    return CYCLES_WITHIN if is_load and not latest.mode else MEAN_OVER
 
 
 def _compare(asked: Asked, measured: _Measured, *, is_held: bool) -> Judgement:

@@ -158,8 +158,8 @@ CASES = [
     (TOLD_TO_GIVE, [(2, "-4.5")], 10, "UNKNOWN", "Said nothing since 20:02 UTC."),
     (TOLD_TO_GIVE, [(-900, "0")], 10, "UNKNOWN", "Said nothing since 2026-07-14 05:00 UTC."),
     (TOLD_TO_GIVE, [], 10, "UNKNOWN", "Never said what it takes."),
-    (TOLD_TO_GIVE, [(1.5, "-1")], 4, "AWAITED", "Said nothing since 20:01 UTC."),
-    (TOLD_TO_GIVE, [], 6, "AWAITED", "Never said what it takes."),
+    (TOLD_TO_GIVE, [(1.5, "-1")], 4, "AWAITED", "No reading of it yet; awaited until 20:07 UTC."),
+    (TOLD_TO_GIVE, [], 6, "AWAITED", "No reading of it yet; awaited until 20:07 UTC."),
     # back to normal
     (TOLD_TO_GIVE | NORMAL, [(9, "0.2")], 10, "PROVEN", "Gives no more; takes 0.2 kW."),
     (TOLD_TO_GIVE | NORMAL, [(9, "-4.5")], 10, "DEVIATES", "Still gives 4.5 kW."),
@@ -184,6 +184,15 @@ CASES = [
     ),
     (TOLD_TO_TAKE_LESS | NORMAL, [], 10, "UNKNOWN", "Never said what it takes."),
 ]
+
+
+def test_a_load_that_goes_on_and_off_is_judged_by_its_mean():
+    """Without a word on what it does; three minutes off, two on."""
+    told = {"mode": Mode.CURTAIL, "target": "2", "before": "3"}
+    readings = [(minute, "2.5" if minute % 5 > 2 else "0") for minute in range(1, 25)]
+    found = {judged(told, *readings[:last], now=last + 1).verdict for last in range(12, 24)}
+    assert found == {Verdict.PROVEN}
+    assert judged(told, *((minute, "2.5") for minute in range(1, 25)), now=24).verdict is Verdict.DEVIATES
 
 
 @pytest.mark.parametrize(("told", "readings", "now", "verdict", "sentence"), CASES)
