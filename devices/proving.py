@@ -28,7 +28,15 @@ from devices.domain.runs import Changes, InEffect, NormalBegins, OpenProof, RunB
 from devices.domain.schedule import Mode
 from devices.drivers import driver_named
 from devices.drivers.base import DriverError
-from devices.models import Command, CommandKind, CommandState, DeviceSchedule, ScheduleSegment, SegmentMode
+from devices.models import (
+    Command,
+    CommandKind,
+    CommandState,
+    DeviceKind,
+    DeviceSchedule,
+    ScheduleSegment,
+    SegmentMode,
+)
 from devices.outcomes import CHANGED
 from devices.proof_models import Proof, ProofKind, ProofState
 from devices.telemetry_models import PowerInterval, Reading
@@ -305,6 +313,7 @@ def _asked(proof: Proof) -> Asked:
         since=proof.since,
         settles_at=proof.settles_at,
         baseline_kw=proof.baseline_kw,
+        may_be_empty=proof.device.kind == DeviceKind.EV_CHARGER,
     )
 
 

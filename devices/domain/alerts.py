@@ -99,7 +99,7 @@ def wrong_now(facts: Facts, *, now: datetime) -> dict[Key, str]:
 
 def _doubt(proof: Doubtful, *, known: Mapping[Key, str], now: datetime) -> tuple[Kind, str] | None:
     if proof.is_normal:
-        if proof.since + RESTORED_WITHIN > now:
+        if proof.verdict is Verdict.AWAITED or proof.since + RESTORED_WITHIN > now:
             return None
         return Kind.NOT_RESTORED, f"{proof.sentence} It was to be as usual from {clock(proof.since)} on."
     if proof.found_changed:

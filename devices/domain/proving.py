@@ -76,7 +76,8 @@ class Asked:
     """What a device was told: to run, or (`is_normal`) to be as usual again after such a run.
 
     `since`: from when on; `settles_at`: from when on it counts. `baseline_kw`: its mean power over the
-    quarter of an hour before the run; None if that is not known.
+    quarter of an hour before the run; None if that is not known. `may_be_empty`: what it does depends on a
+    car that comes and goes.
     """
 
     is_normal: bool
@@ -86,6 +87,7 @@ class Asked:
     since: datetime
     settles_at: datetime
     baseline_kw: Decimal | None
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,8 @@ def _restored_load(asked: Asked, measured: _Measured) -> tuple[Verdict, str]:
     wanted = min(_wanted_kw(asked, before=before), before)
     if power >= before - max(tolerance(before), wanted / 2):
         return Verdict.PROVEN, f"{does} again; {kw(before)} before."
+    if asked.may_be_empty and is_as_good_as_nothing(power):
+        return Verdict.AWAITED, f"{does}, as without a car; proven once it takes something again."
     return Verdict.DEVIATES, f"{does}; {kw(before)} before the run."
 
 

@@ -68,6 +68,11 @@ CASES = [
         {Kind.NOT_RESTORED: "Gives 3.1 of 4.5 kW. It was to be as usual from 20:00 UTC on."},
     ),
     (
+        "not restored as far as can be known yet",
+        facts(doubt("AWAITED", is_normal=True)),
+        {},
+    ),
+    (
         "a stop that is not taken",
         facts(unrestored={ONE: (at(0), "No answer.")}),
         {

@@ -19,7 +19,7 @@ THE_MOST = {"target": None}
 NORMAL = {"is_normal": True}
 
 
-def asked(*, mode, target, before=None, is_normal=False, ramp=None) -> Asked:
+def asked(*, mode, target, before=None, is_normal=False, ramp=None, may_be_empty=False) -> Asked:
     """Told at minute 0; rated 5 kW."""
     return Asked(
         is_normal=is_normal,
@@ -29,6 +29,7 @@ def asked(*, mode, target, before=None, is_normal=False, ramp=None) -> Asked:
         since=at(0),
         settles_at=settles_at(since=at(0), ramp_seconds=ramp),
         baseline_kw=None if before is None else Decimal(before),
+        may_be_empty=may_be_empty,
     )
 
 
@@ -183,6 +184,13 @@ CASES = [
         "Takes 3.9 kW; what it took before is not known.",
     ),
     (TOLD_TO_TAKE_LESS | NORMAL, [], 10, "UNKNOWN", "Never said what it takes."),
+    (
+        TOLD_TO_TAKE_LESS | NORMAL | {"may_be_empty": True},
+        [(9, "0")],
+        10,
+        "AWAITED",
+        "Takes and gives nothing, as without a car; proven once it takes something again.",
+    ),
 ]
 
 
