@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeGuard
 
 from devices.domain.egress import Forbidden, check_place
@@ -38,9 +40,10 @@ KNOWN_SETTINGS: Final = {
 class ModbusDriver(Driver):
     """Finds the device's models, writes one control with its revert timer, and reads it back.
 
-    A connection and a thread a device, closed after each try: many devices take one connection or two, and
-    whoever looks after them on the site needs one as well. Where models were found is remembered, and checked
-    each time: to walk through a map takes a dozen questions and more.
+    A connection a device, closed after each try: many devices take one connection or two, and whoever looks
+    after them on the site needs one as well. All talk in one event loop, as to have one each takes longer
+    than the talk. Where models were found is remembered, and checked each time: to walk through a map takes a
+    dozen questions and more.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -52,6 +55,9 @@ class ModbusDriver(Driver):
     def __init__(self, look_up: Callable[[str, int], Sequence[str]] = look_up) -> None:
         self._look_up = look_up
         self._maps: Maps = {}
+        self._opening = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process_id = 0
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the address and the rest; see `Driver.check_settings`."""
@@ -93,7 +99,7 @@ class ModbusDriver(Driver):
                 not_after=not_after,
                 seconds=deadline - time.monotonic(),
             )
-            return asyncio.run(task)
+            return asyncio.run_coroutine_threadsafe(task, self._running_loop()).result()
         except Forbidden as reason:
             raise DriverError(f"The device's address {reason}", permanent=True) from None
         except (BrokenMap, Unsuited) as reason:
@@ -106,6 +112,14 @@ class ModbusDriver(Driver):
             raise DriverError(
                 f"The device did not answer within {self.timeout_seconds:g} s.", permanent=False
             ) from None
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """Return this process's loop, which runs in a thread of its own: threads do not outlive a fork."""
+        with self._opening:
+            if self._loop is None or self._process_id != os.getpid():
+                self._loop, self._process_id = asyncio.new_event_loop(), os.getpid()
+                Thread(target=self._loop.run_forever, name="modbus devices", daemon=True).start()
+            return self._loop
 
     def _site(self, device: Device) -> Site:
         settings = self.settings_of(device)
