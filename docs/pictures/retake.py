@@ -33,11 +33,24 @@ def open_first(page: Page) -> None:
     page.wait_for_load_state()
 
 
+def see_chart(page: Page) -> None:
+    """Wait until what was measured is drawn."""
+    image = page.locator("#measured img").first
+    expect(image).to_have_js_property("complete", value=True)
+    expect(image).not_to_have_js_property("naturalWidth", value=0)
+
+
+def open_event(page: Page) -> None:
+    """Go to the first event, and wait for its chart."""
+    open_first(page)
+    see_chart(page)
+
+
 def open_device(page: Page) -> None:
     """Go to the device of the first alert."""
     page.locator("#alerts a.row-title").first.click()
     page.wait_for_load_state()
-    expect(page.locator("#measured img, #measured .empty")).to_be_visible()
+    see_chart(page)
 
 
 def open_policy(page: Page) -> None:
@@ -83,7 +96,7 @@ PICTURES = {
     "control-room-narrow": Picture("/", NARROW),
     "calendar-week": Picture("/calendar/?view=week"),
     "overlaps": Picture("/overlaps/"),
-    "event": Picture("/events/?when=live", scheme="dark", press=open_first),
+    "event": Picture("/events/?when=live", scheme="dark", press=open_event),
     "device": Picture("/alerts/?kind=unverified", press=open_device),
     "alerts": Picture("/alerts/"),
     "alerts-narrow": Picture("/alerts/", NARROW),
