@@ -69,6 +69,16 @@ def test_an_event_page_shows_gaps_ledger_and_history(page):
     assert "The largest request covers the others." in text
 
 
+def test_an_integration_test_counts_only_devices_that_move_for_it(page):
+    tried, moved = meter("Tried"), meter("Moved")
+    real, test = event(group(), to=recipients(tried, moved)), event(to=recipients(tried), test="INTEGRATION")
+    armed = event(to=recipients(moved), test="INTEGRATION")
+    schedule(device(tried), real)
+    schedule(device(moved), armed)
+    assert "No device is told anything for this event." in page(f"/events/{test.pk}/")
+    assert "No device is told anything for this event." not in page(f"/events/{armed.pk}/")
+
+
 def test_an_unknown_meter_is_shown_and_not_dropped(page):
     live = event(to=recipients(meter("Known")))
     live.recipients.members.create(meter_id="ffffffff-0000-4000-8000-000000000000")
