@@ -8,49 +8,23 @@ from __future__ import annotations
 from collections import Counter
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from devices.alert_models import Alert, AlertMessage
+from devices.bulk import SEGMENT_COLUMNS
 from devices.commanding import RetryRefused, retry_command
 from devices.models import Command, CommandAttempt, DeviceSchedule, ScheduleSegment
 from devices.proof_models import Proof
-from meters.admin import ReadOnly
-
-
-class FactInline(admin.TabularInline):
-    """Rows of their parent, only looked at."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Facts are not made by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nor changed."""
-        return False
+from meters.admin import FactInline, ReadOnly
 
 
 class SegmentInline(FactInline):
     """What a schedule says, in order."""
 
     model = ScheduleSegment
-    fields = [
-        "starts_at",
-        "ends_at",
-        "mode",
-        "target_kw",
-        "cap",
-        "is_commitment",
-        "leap_event_ids",
-        "reason",
-        "precondition_from",
-        "ramp_seconds",
-        "recover_until",
-    ]
+    fields = SEGMENT_COLUMNS
     ordering = ["starts_at"]
 
 

@@ -29,7 +29,7 @@ Held = tuple[int, int, Sequence[Segment]]
 """A stored schedule's key, its device's, and the segments."""
 
 _OWN = ("schedule_id", "device_id")
-_SHARED = (
+SEGMENT_COLUMNS = (
     "starts_at",
     "ends_at",
     "mode",
@@ -98,7 +98,7 @@ def update_rows(model: type[Model], columns: Sequence[str], rows: Iterable[Seque
 
 def insert_segments(schedules: Iterable[Held]) -> None:
     """Store the segments of stored schedules. Call inside a transaction; nothing is returned or read back."""
-    names = (*_OWN, *_SHARED)
+    names = (*_OWN, *SEGMENT_COLUMNS)
     if connection.vendor == "postgresql":
         lines = _with_tails(schedules, lambda row: "\t".join(_shared_columns(row, _as_copied)))
         _copy(ScheduleSegment, names, (f"{pk}\t{device_id}\t{tail}\n" for pk, device_id, tail in lines))
@@ -162,7 +162,7 @@ def _with_tails(
 
 def _shared_columns(row: ScheduleSegment, form: Callable[[Field[Any, Any], Any], T]) -> list[T]:
     """Return what schedules share of a segment, in the database's form."""
-    return [form(_field(ScheduleSegment, name), getattr(row, name)) for name in _SHARED]
+    return [form(_field(ScheduleSegment, name), getattr(row, name)) for name in SEGMENT_COLUMNS]
 
 
 def _field(model: type[Model], name: str) -> Field[Any, Any]:

@@ -41,7 +41,7 @@ from dispatch.policy_models import PolicyAssignment, PolicyVersion, ProgramPrice
 from dispatch.reading.notifications import pretty
 from dispatch.reading.words import counted, power
 from dispatch.views.policy_forms import PolicyForm, PriceForm
-from meters.admin import ReadOnly
+from meters.admin import FactInline, ReadOnly
 
 Lookup = list[tuple[str, str]]
 
@@ -57,18 +57,10 @@ def _window(starts_at: datetime, ends_at: datetime) -> str:
     return f"{starts_at:%d %b %Y %H:%M}–{ends_at:%H:%M}{'' if same_day else f' {ends_at:%d %b}'} UTC"
 
 
-class ReadOnlyInline(admin.TabularInline):
-    """Rows of their parent, only looked at."""
+class ReadOnlyInline(FactInline):
+    """Rows of their parent that everybody inside may look at, each with a page of its own."""
 
-    extra = 0
-    can_delete = False
     show_change_link = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return True

@@ -65,17 +65,19 @@ class Dispatcher:
         While the cluster for commands gives no sign of life, the other one stands in for it.
         """
         concerned = {queue.cluster_of(name) for name in names}
-        full = {each for each in concerned if queue.waiting_count(each, now=now) >= FULL_QUEUE}
+        full = {each for each in concerned if _is_full(each, now=now)}
         woken = [name for name in names if queue.cluster_of(name) not in full]
         for name in woken:
             queue.wake(name)
             self.woken_at[name] = now
-        if RUN_DUE_COMMANDS in names and is_silent(COMMAND_WORKER, now=now) and not self._is_full(now=now):
+        is_alone = RUN_DUE_COMMANDS in names and is_silent(COMMAND_WORKER, now=now)
+        if is_alone and not _is_full(queue.PORTAL, now=now):
             queue.wake(RUN_DUE_COMMANDS, queue.PORTAL)
         return woken
 
-    def _is_full(self, *, now: datetime) -> bool:
-        return queue.waiting_count(queue.PORTAL, now=now) >= FULL_QUEUE
+
+def _is_full(cluster: queue.Cluster, *, now: datetime) -> bool:
+    return queue.waiting_count(cluster, now=now) >= FULL_QUEUE
 
 
 def coming_moments(*, now: datetime) -> list[datetime]:

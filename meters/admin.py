@@ -52,6 +52,21 @@ class ReadOnly(admin.ModelAdmin):
         return request.user.has_perm("dispatch.operate")
 
 
+class FactInline(admin.TabularInline):
+    """Rows of their parent, only looked at."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Facts are not made by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nor changed."""
+        return False
+
+
 class MembershipOfMeterInline(admin.TabularInline):
     """The groups a meter is in, and from when until when."""
 

@@ -230,6 +230,17 @@ class Driver:
             return failure(error, device=delivery.device)
 
 
+class BatchDriver(Driver):
+    """A driver whose devices hold schedules, and which carries many at once: `deliver_all` is its own."""
+
+    def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
+        """Carry one message as a batch of one; see `Driver.deliver`."""
+        [[(_, result)]] = self.deliver_all([Delivery(message, device)])
+        if isinstance(result, DriverError):
+            raise result
+        return result
+
+
 @dataclass(frozen=True, slots=True)
 class _Ended:
     """What ended a thread and should end the process."""

@@ -27,13 +27,11 @@ from django.conf import settings as portal_settings
 from django.utils import timezone
 
 from devices.domain.egress import Destination, Forbidden, destination
-from devices.domain.schedule import ScheduleMessage
 from devices.domain.signing import LONGEST, SHORTEST, is_secret
 from devices.domain.wording import one_line
-from devices.drivers.base import Answer, Delivery, Driver, DriverError, Result, failure, unknown_settings
+from devices.drivers.base import Answer, BatchDriver, Delivery, DriverError, Result, failure, unknown_settings
 from devices.drivers.egress import GuardedBackend, UnknownName, look_up, policy_set
 from devices.drivers.signed import Headers, signed_headers, url_of
-from devices.models import Device
 
 _Place = tuple[bytes, bytes, int | None]
 
@@ -59,7 +57,7 @@ class Said(msgspec.Struct):
     detail: str | None = None
 
 
-class HttpDriver(Driver):
+class HttpDriver(BatchDriver):
     """Puts the schedule to the device's address, many devices at once over connections that stay open."""
 
     concurrency = 128
@@ -83,13 +81,6 @@ class HttpDriver(Driver):
         if not secret and not portal_settings.DEVICE_HTTP_SECRETS:
             wrong.append("“secret” is missing, and DEVICE_HTTP_SECRETS sets none for all devices.")
         return wrong
-
-    def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
-        """Carry one message; see `Driver.deliver`."""
-        [[(_, result)]] = self.deliver_all([Delivery(message, device)])
-        if isinstance(result, DriverError):
-            raise result
-        return result
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
         """Carry all messages at once and yield what came of them, in groups as they come in."""

@@ -17,8 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from devices.domain.reports import read_acknowledgement
-from devices.domain.schedule import ScheduleMessage
-from devices.drivers.base import Answer, Capabilities, Delivery, Driver, DriverError, Result
+from devices.drivers.base import Answer, BatchDriver, Capabilities, Delivery, DriverError, Result
 from devices.drivers.mqtt_broker import (
     Broker,
     configured_broker,
@@ -28,7 +27,6 @@ from devices.drivers.mqtt_broker import (
     topic,
     why_no_topic,
 )
-from devices.models import Device
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ GOODBYE_SECONDS = 0.5
 Group = list[tuple[int, Result]]
 
 
-class MqttDriver(Driver):
+class MqttDriver(BatchDriver):
     """Publishes schedules retained and waits for the devices' acknowledgements, a batch over one connection.
 
     A device that is away finds its schedule when it comes back, and the listener hears its
@@ -51,13 +49,6 @@ class MqttDriver(Driver):
     capabilities: ClassVar[Capabilities] = Capabilities(holds_schedule=True, telemetry=True)
     timeout_seconds = 5
     concurrency = 500
-
-    def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
-        """Carry one message; see `Driver.deliver`."""
-        [[(_, result)]] = self.deliver_all([Delivery(message, device)])
-        if isinstance(result, DriverError):
-            raise result
-        return result
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[Group]:
         """Publish every message, and yield the answers in groups as they come; the silent come last."""

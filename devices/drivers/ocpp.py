@@ -17,10 +17,8 @@ import msgspec
 from django.conf import settings as portal_settings
 
 from devices.domain.charging import CannotCharge, windows_of
-from devices.domain.schedule import ScheduleMessage
-from devices.drivers.base import Answer, Capabilities, Delivery, Driver, DriverError, Result, failure
+from devices.drivers.base import Answer, BatchDriver, Capabilities, Delivery, DriverError, Result, failure
 from devices.drivers.ocpp_control import LONGEST_LINE, Greeting, Order, Outcome, answer_to
-from devices.models import Device
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 40
 PURPOSES: Final = ("station", "transaction")
@@ -46,7 +44,7 @@ class ChargerSettings(msgspec.Struct, forbid_unknown_fields=True):
     connectors: int = 1
 
 
-class OcppDriver(Driver):
+class OcppDriver(BatchDriver):
     """Hands schedules to the central system, many at once over one connection, and takes the answers."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(holds_schedule=True, reads_back=True, telemetry=True)
@@ -61,13 +59,6 @@ class OcppDriver(Driver):
         except msgspec.ValidationError as error:
             return [f"The settings are not understood: {str(error).rstrip('.')}."]
         return list(_wrong(read))
-
-    def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
-        """Carry one message; see `Driver.deliver`."""
-        [[(_, result)]] = self.deliver_all([Delivery(message, device)])
-        if isinstance(result, DriverError):
-            raise result
-        return result
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[Group]:
         """Order every message at once, and yield the answers in groups as they come; the silent come last."""

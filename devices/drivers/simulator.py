@@ -10,11 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from devices.domain.schedule import ScheduleMessage
-from devices.drivers.base import Answer, Capabilities, Delivery, Driver, DriverError, Result
-from devices.models import Device, SimulatedDevice, SimulatedFault
+from devices.drivers.base import Answer, BatchDriver, Capabilities, Delivery, DriverError, Result
+from devices.models import SimulatedDevice, SimulatedFault
 
 
-class SimulatorDriver(Driver):
+class SimulatorDriver(BatchDriver):
     """Hands schedules to `SimulatedDevice` rows, a whole batch in four statements.
 
     Unlike a driver that leaves the machine it works in the database, so it never runs in threads.
@@ -28,13 +28,6 @@ class SimulatorDriver(Driver):
         """See `Driver.check_settings`; `says_charge: false` keeps a battery's charge to itself."""
         is_known = isinstance(settings.get("says_charge", True), bool)
         return [] if is_known else ["“says_charge” must be true or false."]
-
-    def deliver(self, message: ScheduleMessage, device: Device) -> Answer:
-        """Carry one message; see `Driver.deliver`."""
-        [[(_, result)]] = self.deliver_all([Delivery(message, device)])
-        if isinstance(result, DriverError):
-            raise result
-        return result
 
     def deliver_all(self, deliveries: Sequence[Delivery]) -> Iterator[list[tuple[int, Result]]]:
         """Have every device take its message in one transaction, and yield all answers at once."""
