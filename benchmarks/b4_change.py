@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,14 +23,13 @@ import aiomqtt
 
 from benchmarks.harness import report, seconds
 from tests.bodies import group_body, text, timeslot
-from tests.devices.mqtt_devices import PROGRAM
+from tests.devices.mqtt_devices import PROGRAM, WITHOUT_DELAY
 from tests.processes.fleet import KEY, Fleet, fleet_portal, running_fleet
 from tests.processes.running import Portal
 
 DEVICES = 1000
 ROUNDS = 3
 PATIENCE_SECONDS = 120
-WITHOUT_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def changes(fleet: Fleet) -> list[tuple[str, dict, dict]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,11 +29,10 @@ from devices.drivers.base import Answer, Delivery
 from devices.drivers.mqtt import MqttDriver
 from devices.models import Device
 from tests.builders import segment
-from tests.devices.mqtt_devices import PROGRAM, MqttDevices, mosquitto
+from tests.devices.mqtt_devices import PROGRAM, WITHOUT_DELAY, MqttDevices, mosquitto
 
 DEVICES = 1000
 ROUNDS = 3
-WITHOUT_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def names(size: int) -> list[str]:

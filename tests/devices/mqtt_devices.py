@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from devices.domain.schedule import ScheduleMessage
 
+WITHOUT_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 CONFIGURATION = (
     "user root\nset_tcp_nodelay true\npersistence false\nlog_type error\nper_listener_settings true\n"
@@ -97,7 +98,7 @@ class MqttDevices:
         self.client.connect("127.0.0.1", port)
         sock = self.client.socket()
         assert isinstance(sock, socket.socket)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(*WITHOUT_DELAY)
 
     def __enter__(self) -> MqttDevices:
         self.client.loop_start()

@@ -33,7 +33,7 @@ from leapvpp.listening import Inbox
 from tests.builders import NOW, at, device, segment
 from tests.devices.conformance import FIFTY_YEARS, DriverConformance, Peer, message
 from tests.devices.mqtt_devices import HOSTILE, MqttDevices, free_port, mosquitto
-from tests.processes.running import ROOT, empty_database, wait_until
+from tests.processes.running import AS_INSTALLED, ROOT, empty_database, wait_until
 
 
 class PatientDriver(MqttDriver):
@@ -468,14 +468,14 @@ class Listening:
 
     def __init__(self, database, port):
         self.database = database
-        self.environment = os.environ | {
-            "DATABASE_URL": database,
-            "DJANGO_SETTINGS_MODULE": "leapvpp.settings",  # the tests' own would name no broker
-            "ENV_FILE": "none",
-            "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",
-            "LEAP_WEBHOOK_KEYS": "key-one",
-            "MQTT_URL": f"mqtt://127.0.0.1:{port}",
-        }
+        self.environment = (
+            os.environ
+            | AS_INSTALLED
+            | {
+                "DATABASE_URL": database,
+                "MQTT_URL": f"mqtt://127.0.0.1:{port}",
+            }
+        )
         shell = [sys.executable, "manage.py", "shell", "--no-imports", "--command", MAKE_ROWS]
         subprocess.run(shell, cwd=ROOT, env=self.environment, check=True)
         self.start()

@@ -41,7 +41,7 @@ from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.http_device import TLS
 from tests.devices.mqtt_devices import free_port
 from tests.devices.ocpp_chargers import PASSWORD, Chargers, Memory
-from tests.processes.running import PATIENCE_SECONDS, ROOT, empty_database, wait_until
+from tests.processes.running import AS_INSTALLED, PATIENCE_SECONDS, ROOT, empty_database, wait_until
 
 POOL = [f"charger-{number:03}" for number in range(120)]
 MAKE_ROWS = """
@@ -67,17 +67,17 @@ class CentralSystem:
         self.folder, self.database, self.port = folder, database, free_port()
         self.socket = folder / "control.sock"
         self.log = folder / "central.log"
-        self.environment = os.environ | {
-            "DATABASE_URL": database,
-            "DJANGO_SETTINGS_MODULE": "leapvpp.settings",  # the tests' own would name no central system
-            "ENV_FILE": "none",
-            "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",
-            "LEAP_WEBHOOK_KEYS": "key-one",
-            "OCPP_LISTEN": f"127.0.0.1:{self.port}",
-            "OCPP_CONTROL": str(self.socket),
-            "NAMES": json.dumps(POOL),
-            "PASSWORD": PASSWORD,
-        }
+        self.environment = (
+            os.environ
+            | AS_INSTALLED
+            | {
+                "DATABASE_URL": database,
+                "OCPP_LISTEN": f"127.0.0.1:{self.port}",
+                "OCPP_CONTROL": str(self.socket),
+                "NAMES": json.dumps(POOL),
+                "PASSWORD": PASSWORD,
+            }
+        )
         shell = [sys.executable, "manage.py", "shell", "--no-imports", "--command", MAKE_ROWS]
         subprocess.run(shell, cwd=ROOT, env=self.environment, check=True)
         self.start()

@@ -12,7 +12,7 @@ from tests.devices.http_device import SECRET, HttpDevice, http_device
 from tests.devices.mqtt_devices import MqttDevices, free_port, mosquitto
 from tests.devices.ocpp_chargers import PASSWORD, RATED_KW, Chargers
 from tests.devices.sunspec_device import NEW_STORAGE, SunSpecServer, sunspec_map, sunspec_server
-from tests.processes.running import Portal, running_portal
+from tests.processes.running import AS_INSTALLED, Portal, running_portal
 
 KEY = {"x-api-key": "key-one", "authorization": ""}
 
@@ -149,18 +149,13 @@ def running_fleet(
 @contextmanager
 def fleet_portal(fleet: Fleet, folder: Path) -> Iterator[Portal]:
     """Run a portal that may reach the fleet and has a meter for each device."""
-    environment = {
+    environment = AS_INSTALLED | {
         "MQTT_URL": f"mqtt://127.0.0.1:{fleet.broker}",
         "DEVICE_NETWORKS": "127.0.0.1/32",
         "DEVICE_PORTS": str(fleet.http.port),
         "DEVICE_MODBUS_PORTS": str(fleet.sunspec.port),
         "OCPP_LISTEN": f"127.0.0.1:{fleet.chargers.port}" if fleet.charger_count else "",
         "OCPP_CONTROL": str(folder / "control.sock"),
-        "DJANGO_SETTINGS_MODULE": "leapvpp.settings",  # the tests' own would open no port to devices
-        "ENV_FILE": "none",
-        "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",
-        "LEAP_WEBHOOK_KEYS": "key-one",
-        "LEAP_API_KEY": "",
     }
     with running_portal(folder, **environment) as portal:
         portal.sign_in()

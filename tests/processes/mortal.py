@@ -23,7 +23,7 @@ from tests.devices.mqtt_devices import mosquitto
 from tests.processes.fleet import KEY, MAKE_ROWS
 from tests.processes.postgres import PrivatePostgres, private_postgres
 from tests.processes.recorder import Recorded, recording_devices, takes_values
-from tests.processes.running import Portal, empty_database, is_over, wait_until
+from tests.processes.running import AS_INSTALLED, Portal, empty_database, is_over, wait_until
 from tests.processes.sizes import IS_FULL
 from tests.processes.stoppable import FOLDER
 
@@ -83,13 +83,9 @@ class World:
         self.history: dict[str, list[float]] = {name: [] for name in names}
         self.latencies: list[float] = []
         self.portals: list[Portal] = []
-        self.environment = {
+        self.environment = AS_INSTALLED | {
             "MQTT_URL": f"mqtt://127.0.0.1:{broker}",
             "DJANGO_SETTINGS_MODULE": "tests.processes.stoppable_settings",
-            "ENV_FILE": "none",
-            "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",
-            "LEAP_WEBHOOK_KEYS": "key-one",
-            "LEAP_API_KEY": "",
             "WEB_WORKERS": "1",
             FOLDER: str(folder),
         }

@@ -24,6 +24,14 @@ from leapvpp.supervision.children import family
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120
 """How long anything may take before a test gives up; no test depends on how long it really takes."""
+AS_INSTALLED = {
+    "DJANGO_SETTINGS_MODULE": "leapvpp.settings",
+    "ENV_FILE": "none",
+    "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",
+    "LEAP_WEBHOOK_KEYS": "key-one",
+    "LEAP_API_KEY": "",
+}
+"""The settings that users have, where the tests' own would turn off what is tried."""
 SAYS_WHERE = "The portal runs at "
 
 

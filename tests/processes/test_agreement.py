@@ -16,7 +16,7 @@ from leapvpp.leap.simulator.ledger import LedgerEvent
 from leapvpp.leap.simulator.pusher import Faults
 from leapvpp.leap.simulator.server import LeapSimulator
 from leapvpp.leap.values import Level, Timeslot
-from tests.processes.running import Portal, running_portal
+from tests.processes.running import AS_INSTALLED, Portal, running_portal
 
 EVENTS = 40
 CHANGES = 200
@@ -33,11 +33,7 @@ def leap() -> Iterator[LeapSimulator]:
 
 @pytest.fixture(scope="module")
 def portal(leap, tmp_path_factory) -> Iterator[Portal]:
-    environment = {
-        "DJANGO_SETTINGS_MODULE": "leapvpp.settings",  # the tests' own would turn the search off
-        "ENV_FILE": "none",
-        "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789",
-        "LEAP_WEBHOOK_KEYS": "key-one",
+    environment = AS_INSTALLED | {
         "LEAP_API_BASE_URL": leap.url,
         "LEAP_API_KEY": "simulator",
     }
