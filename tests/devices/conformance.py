@@ -33,7 +33,7 @@ FIFTY_YEARS = 50 * 365 * 24 * 60
 """In minutes: a broker drops what has expired by its own clock."""
 
 
-class Peer(ABC):
+class Reached(ABC):
     """A device and the driver that reaches it, seen from the device's side.
 
     `wrong_settings`: settings with which the driver cannot work; empty if it reads none.
@@ -47,6 +47,38 @@ class Peer(ABC):
         """Return the row of a device that is there; the same name is the same device."""
 
     @abstractmethod
+    def fall_silent(self, name: str = "one") -> None:
+        """Have the device answer nothing from now on."""
+
+    @abstractmethod
+    def refuse(self, name: str = "one") -> None:
+        """Have the device refuse everything that it is told from now on."""
+
+
+class SettingsConformance:
+    """The part of both suites about a device's settings."""
+
+    def tell(self, peer: Any, device: Device) -> Answer:
+        """Have the driver carry something to the device."""
+        raise NotImplementedError
+
+    def test_wrong_settings_are_found_when_written_and_permanent_when_not(self, peer: Any):
+        device = peer.device()
+        assert peer.driver.check_settings(device.settings) == []
+        for settings in peer.wrong_settings:
+            sentences = peer.driver.check_settings(settings)
+            assert sentences
+            assert all(sentence.endswith(".") for sentence in sentences), sentences
+            device.settings = settings
+            with pytest.raises(DriverError) as refused:
+                self.tell(peer, device)
+            assert refused.value.permanent, settings
+
+
+class Peer(Reached):
+    """A device that holds schedules."""
+
+    @abstractmethod
     def held(self, name: str = "one") -> tuple[int, list[Any]] | None:
         """Return the version and the segments that the device follows, None before the first."""
 
@@ -54,16 +86,8 @@ class Peer(ABC):
     def changes(self) -> int:
         """Count how often a device took up something it did not have."""
 
-    @abstractmethod
-    def fall_silent(self, name: str = "one") -> None:
-        """Have the device answer nothing from now on."""
 
-    @abstractmethod
-    def refuse(self, name: str = "one") -> None:
-        """Have the device refuse everything from now on."""
-
-
-class DriverConformance:
+class DriverConformance(SettingsConformance):
     """The suite."""
 
     def test_a_newer_version_is_taken_and_the_whole_schedule_held(self, peer: Peer):
@@ -102,17 +126,8 @@ class DriverConformance:
         assert not answer.is_accepted
         assert answer.detail
 
-    def test_wrong_settings_are_found_when_written_and_permanent_when_not(self, peer: Peer):
-        device = peer.device()
-        assert peer.driver.check_settings(device.settings) == []
-        for settings in peer.wrong_settings:
-            sentences = peer.driver.check_settings(settings)
-            assert sentences
-            assert all(sentence.endswith(".") for sentence in sentences), sentences
-            device.settings = settings
-            with pytest.raises(DriverError) as refused:
-                peer.driver.deliver(message(device, 1), device)
-            assert refused.value.permanent, settings
+    def tell(self, peer: Peer, device: Device) -> Answer:
+        return peer.driver.deliver(message(device, 1), device)
 
     def test_each_device_of_a_batch_has_its_own_result(self, peer: Peer):
         names = ["one", "silent", "two", "refusing"]
@@ -151,21 +166,15 @@ LEASE = 180
 """Seconds for which the suite writes a set-point."""
 
 
-class SetPointPeer(ABC):
-    """A device that takes set-points and the driver that reaches it, seen from the device's side.
+class SetPointPeer(Reached):
+    """A device that takes set-points.
 
-    `mode`: one that the devices can do. `wrong_settings`: as in `Peer`. `knows_others`: whether the driver
-    can tell that somebody else changed what it wrote.
+    `mode`: one that the devices can do. `knows_others`: whether the driver can tell that somebody else
+    changed what it wrote.
     """
 
-    driver: Driver
     mode: Mode = Mode.CURTAIL
     knows_others: bool = True
-    wrong_settings: Sequence[dict[str, Any]] = ()
-
-    @abstractmethod
-    def device(self, name: str = "one") -> Device:
-        """Return the row of a device that is there; the same name is the same device."""
 
     @abstractmethod
     def held(self, name: str = "one") -> Decimal | None:
@@ -183,16 +192,8 @@ class SetPointPeer(ABC):
     def change_by_hand(self, name: str = "one") -> None:
         """Have somebody else put another value into the place of what was written."""
 
-    @abstractmethod
-    def fall_silent(self, name: str = "one") -> None:
-        """Have the device answer nothing from now on."""
 
-    @abstractmethod
-    def refuse(self, name: str = "one") -> None:
-        """Have the device refuse everything that is written to it from now on."""
-
-
-class SetPointConformance:
+class SetPointConformance(SettingsConformance):
     """The suite for devices that hold no schedule."""
 
     def test_a_set_point_is_taken_and_another_takes_its_place(self, peer: SetPointPeer):
@@ -266,17 +267,8 @@ class SetPointConformance:
         assert answer.detail
         assert peer.held() is None
 
-    def test_wrong_settings_are_found_when_written_and_permanent_when_not(self, peer: SetPointPeer):
-        device = peer.device()
-        assert peer.driver.check_settings(device.settings) == []
-        for settings in peer.wrong_settings:
-            sentences = peer.driver.check_settings(settings)
-            assert sentences
-            assert all(sentence.endswith(".") for sentence in sentences), sentences
-            device.settings = settings
-            with pytest.raises(DriverError) as refused:
-                peer.driver.apply(set_point(peer.mode, Decimal(3)), device, not_after=soon(10))
-            assert refused.value.permanent, settings
+    def tell(self, peer: SetPointPeer, device: Device) -> Answer:
+        return peer.driver.apply(set_point(peer.mode, Decimal(3)), device, not_after=soon(10))
 
     def test_each_device_of_a_batch_has_its_own_result(self, peer: SetPointPeer):
         names = ["one", "silent", "two", "refusing"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -33,7 +31,7 @@ from leapvpp.listening import Inbox
 from tests.builders import NOW, at, device, segment
 from tests.devices.conformance import FIFTY_YEARS, DriverConformance, Peer, message
 from tests.devices.mqtt_devices import HOSTILE, MqttDevices, free_port, mosquitto
-from tests.processes.running import AS_INSTALLED, ROOT, empty_database, wait_until
+from tests.processes.running import AS_INSTALLED, ROOT, empty_database, first_row, wait_until
 
 
 class PatientDriver(MqttDriver):
@@ -489,11 +487,7 @@ class Listening:
         self.process.wait(timeout=60)
 
     def ask(self, question):
-        if self.database.startswith("postgres"):
-            with psycopg.connect(self.database) as asked:
-                return asked.execute(question).fetchone()
-        with sqlite3.connect(self.database.removeprefix("sqlite:///"), timeout=30) as asked:
-            return asked.execute(question).fetchone()
+        return first_row(self.database, question)
 
     def wait_for(self, question, *answer):
         wait_until(lambda: self.ask(question) == answer, what=f"{question} {answer}")

@@ -41,7 +41,14 @@ from tests.devices.conformance import DriverConformance, Peer, send
 from tests.devices.http_device import TLS
 from tests.devices.mqtt_devices import free_port
 from tests.devices.ocpp_chargers import PASSWORD, Chargers, Memory
-from tests.processes.running import AS_INSTALLED, PATIENCE_SECONDS, ROOT, empty_database, wait_until
+from tests.processes.running import (
+    AS_INSTALLED,
+    PATIENCE_SECONDS,
+    ROOT,
+    empty_database,
+    first_row,
+    wait_until,
+)
 
 POOL = [f"charger-{number:03}" for number in range(120)]
 MAKE_ROWS = """
@@ -102,11 +109,7 @@ class CentralSystem:
         return self.process.wait(timeout=PATIENCE_SECONDS)
 
     def ask(self, question):
-        if self.database.startswith("postgres"):
-            with psycopg.connect(self.database) as asked:
-                return asked.execute(question).fetchone()
-        with sqlite3.connect(self.database.removeprefix("sqlite:///"), timeout=30) as asked:
-            return asked.execute(question).fetchone()
+        return first_row(self.database, question)
 
     def tell(self, statement, *values):
         statement = statement.format(*values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -60,6 +61,15 @@ def empty_database(folder: Path) -> Iterator[str]:
             yield parts._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def first_row(database: str, question: str) -> Any:
+    """Ask the database at an address, past everything that is tried, and return the first row."""
+    if database.startswith("postgres"):
+        with psycopg.connect(database) as asked:
+            return asked.execute(question.encode()).fetchone()
+    with sqlite3.connect(database.removeprefix("sqlite:///"), timeout=30) as asked:
+        return asked.execute(question).fetchone()
 
 
 @contextmanager
