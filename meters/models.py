@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
-from meters import sync_models as sync_models  # Django looks for models here
+from meters import enrollment_models as enrollment_models  # Django looks for models here
+from meters import sync_models as sync_models
 
 
 def check_timezone(name: str) -> None:
@@ -117,7 +118,11 @@ class Meter(models.Model):
 
 
 class MarketGroup(models.Model):
-    """Leap's set of meters dispatched together. `is_from_calls`: known only because a dispatch named it."""
+    """Leap's set of meters dispatched together. `is_from_calls`: known only because a dispatch named it.
+
+    `compare_requested_at` is set by whoever changes who is in the group, or whom an event of it names, and
+    cleared by `dispatch.comparing_groups` once both were laid side by side.
+    """
 
     market_group_id = models.CharField(max_length=64, unique=True)
     name = models.CharField(max_length=200, blank=True)
@@ -129,25 +134,44 @@ class MarketGroup(models.Model):
     starts_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)
     is_from_calls = models.BooleanField(default=False)
+    compare_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     meters: models.ManyToManyField[Meter, MarketGroupMembership] = models.ManyToManyField(
         Meter, through="MarketGroupMembership", related_name="market_groups"
     )
+
+    class Meta:
+        indexes = [
+            # Reader: dispatch.comparing_groups.
+            models.Index(
+                fields=["compare_requested_at"],
+                name="market_group_compare",
+                condition=Q(compare_requested_at__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.market_group_id
 
 
 class MarketGroupMembership(models.Model):
-    """A meter in a group during `[starts_at, ends_at)`; an open end is null."""
+    """A meter in a group during `[starts_at, ends_at)`; an open end is null.
+
+    `program` and `delivery_period`: for which of Leap's; both empty when a person put it there.
+    """
 
     group = models.ForeignKey(MarketGroup, on_delete=models.CASCADE, related_name="memberships")
     meter = models.ForeignKey(Meter, on_delete=models.CASCADE, related_name="memberships")
+    program = models.CharField(max_length=64, blank=True)
+    delivery_period = models.CharField(max_length=128, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["group", "meter", "starts_at"], name="membership_once_per_start"),
+            models.UniqueConstraint(
+                fields=["group", "meter", "program", "delivery_period", "starts_at"],
+                name="membership_once_per_start",
+            ),
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
                 name="membership_starts_before_end",
@@ -159,9 +183,10 @@ class MarketGroupMembership(models.Model):
 
 
 class PlatformEventStatus(models.TextChoices):
-    """What could be made of a platform event. None is acted on yet: that comes with the sync from Leap."""
+    """What became of a platform event: RECEIVED → FOLLOWED by `meters.hinting`, or put aside at the door."""
 
     RECEIVED = "RECEIVED", "Received"
+    FOLLOWED = "FOLLOWED", "Followed"
     QUARANTINED = "QUARANTINED", "Quarantined"
     REJECTED = "REJECTED", "Rejected"
 
@@ -183,6 +208,8 @@ class PlatformEvent(models.Model):
     headers = models.JSONField(default=dict, help_text="Without the key.")
     status = models.CharField(max_length=16, choices=PlatformEventStatus.choices)
     reason = models.TextField(blank=True)
+    followed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.TextField(blank=True, help_text="What was done about it, in words.")
     repeat_count = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -193,6 +220,10 @@ class PlatformEvent(models.Model):
             models.UniqueConstraint(
                 fields=["sha256"], name="platform_event_without_id_once", condition=Q(webhook_event_id="")
             ),
+        ]
+        indexes = [
+            # Reader: meters.hinting, what nobody has followed yet.
+            models.Index(fields=["id"], name="platform_event_waiting", condition=Q(status="RECEIVED")),
         ]
 
     def __str__(self) -> str:

@@ -7,10 +7,11 @@ from django.db.models import Q
 
 
 class SyncKind(models.TextChoices):
-    """Everything that Leap lists, or what it says it has changed since the last run."""
+    """Everything that Leap lists, what it says it has changed since the last run, or meters by their ids."""
 
     FULL = "FULL", "Full"
     CHANGES = "CHANGES", "Changes"
+    NAMED = "NAMED", "Named meters"
 
 
 class SyncState(models.TextChoices):
@@ -112,3 +113,23 @@ class MeterAtLeap(models.Model):
 
     def __str__(self) -> str:
         return f"{self.meter_id} at Leap"
+
+
+class MeterToRead(models.Model):
+    """A meter that is to be read again from Leap, because something hints that it changed there.
+
+    Written by `meters.rereading`; the run that reads it takes the row away with what it stores. `attempt_at`:
+    not before; `tries`: how often Leap was asked without telling.
+    """
+
+    meter_id = models.CharField(max_length=64, unique=True, help_text="Leap's id, known to us or not.")
+    why = models.CharField(max_length=200, blank=True)
+    asked_at = models.DateTimeField()
+    attempt_at = models.DateTimeField(db_index=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "meters to read"
+
+    def __str__(self) -> str:
+        return f"{self.meter_id}: {self.why}"

@@ -308,15 +308,18 @@ def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str
     )
     over = [pk for pk, change in changes.items() if change.drop or change.end]
     stored = {
-        (meter, group, starts_at): pk
-        for pk, meter, group, starts_at in MarketGroupMembership.objects.filter(
-            meter__among=Ids(over)
-        ).values_list("pk", "meter_id", "group__market_group_id", "starts_at")
+        (meter, *key): pk
+        for pk, meter, *key in MarketGroupMembership.objects.filter(meter__among=Ids(over)).values_list(
+            "pk", "meter_id", "group__market_group_id", "program", "delivery_period", "starts_at"
+        )
     }
 
     def rows_of(part: str) -> list[int]:
         keys = ((pk, one) for pk, change in changes.items() for one in getattr(change, part))
-        found = (stored.get((pk, one.market_group_id, one.starts_at)) for pk, one in keys)
+        found = (
+            stored.get((pk, one.market_group_id, one.program, one.delivery_period, one.starts_at))
+            for pk, one in keys
+        )
         return [row for row in found if row is not None]
 
     MarketGroupMembership.objects.filter(pk__among=Ids(rows_of("drop"))).delete()
@@ -326,6 +329,8 @@ def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str
             MarketGroupMembership(
                 meter_id=pk,
                 group_id=groups[one.market_group_id],
+                program=one.program,
+                delivery_period=one.delivery_period,
                 starts_at=one.starts_at,
                 ends_at=one.ends_at,
             )
@@ -333,7 +338,7 @@ def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str
             for one in change.put
         ),
         update_conflicts=True,
-        unique_fields=["group", "meter", "starts_at"],
+        unique_fields=["group", "meter", "program", "delivery_period", "starts_at"],
         update_fields=["ends_at"],
     )
 

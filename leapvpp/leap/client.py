@@ -7,15 +7,13 @@ Source: Leap's OpenAPI documents "Dispatch" 2, "Webhook Subscription API" 1.1, "
 import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import msgspec
 
+from leapvpp.leap.connection import LeapConnection
 from leapvpp.leap.errors import LeapRefused, UnreadableAnswer
 from leapvpp.leap.meters import M, MeterDetails, MeterEnrollment, MeterPage, read_page
-from leapvpp.leap.transport import DEADLINE_SECONDS, LeapTransport
 from leapvpp.leap.values import (
     CommunicationTest,
     CommunicationTestResult,
@@ -39,36 +37,8 @@ TEST_READ_SECONDS = 25.0
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
-class LeapClient:
-    """One account's access to Leap. Every method raises the errors of ``leapvpp.leap.errors``."""
-
-    def __init__(
-        self, *, base_url: str, api_key: str, attempts: int = 3, total_seconds: float = DEADLINE_SECONDS
-    ) -> None:
-        """Open nothing yet. Raises ``ValueError`` for an address or key that cannot work.
-
-        ``total_seconds``: how long one answer may take to arrive.
-        """
-        self._transport = LeapTransport(
-            base_url=base_url, api_key=api_key, attempts=attempts, total_seconds=total_seconds
-        )
-
-    def __repr__(self) -> str:
-        return f"LeapClient({self._transport.base_url})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._transport.close()
+class LeapClient(LeapConnection):
+    """Dispatches, meters, webhooks and tests of one account."""
 
     def search_dispatches(
         self,

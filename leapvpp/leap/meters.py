@@ -18,6 +18,7 @@ Reference = Annotated[str, msgspec.Meta(max_length=256)]
 Code = Annotated[str, msgspec.Meta(max_length=32)]
 LeapId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Program = Annotated[str, msgspec.Meta(max_length=64)]
+Period = Annotated[str, msgspec.Meta(max_length=128)]
 
 OPEN_ENDED_FROM = 2099
 """Leap writes an end that never comes as a year from here on."""
@@ -41,6 +42,7 @@ class ProgramEnrollment(msgspec.Struct, frozen=True, kw_only=True):
     """How a meter stands in one program for one delivery period, and in which market group."""
 
     program_identifier: Program = ""
+    delivery_period: Period = ""
     delivery_period_start_date_time: str
     delivery_period_end_date_time: str
     enrollment_status: Code

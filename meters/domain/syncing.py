@@ -52,9 +52,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Membership:
-    """A meter in a market group during `[starts_at, ends_at)`; `None` is an open end."""
+    """A meter in a market group, for a program's period, during `[starts_at, ends_at)`; `None`: open end."""
 
     market_group_id: str
+    program: str
+    delivery_period: str
     starts_at: datetime
     ends_at: datetime | None = field(compare=False)
 
@@ -173,17 +175,18 @@ def next_turn(said: MeterEnrollment, *, after: datetime) -> datetime | None:
 
 
 def memberships_of(programs: Sequence[ProgramEnrollment]) -> frozenset[Membership]:
-    """Return the groups that the delivery periods name, once per start, with the latest end."""
-    found: dict[tuple[str, datetime], Membership] = {}
+    """Return the groups that the delivery periods name, once per period and start, with the latest end."""
+    found: dict[Membership, Membership] = {}
     for each in programs:
         start = read_moment(each.delivery_period_start_date_time)
         end = read_moment(each.delivery_period_end_date_time)
         if not each.market_group_id or start is None or (end is not None and end <= start):
             continue
-        one = Membership(each.market_group_id.lower(), start, end)
-        known = found.get((one.market_group_id, start))
+        group_id = each.market_group_id.lower()
+        one = Membership(group_id, each.program_identifier, each.delivery_period, start, end)
+        known = found.get(one)  # the end does not tell two of them apart
         if known is None or (known.ends_at is not None and (end is None or end > known.ends_at)):
-            found[one.market_group_id, start] = one
+            found[one] = one
     return frozenset(found.values())
 
 
@@ -240,7 +243,7 @@ def compare_memberships(
 
 
 def _timed(memberships: Sequence[Membership] | frozenset[Membership]) -> set[tuple[object, ...]]:
-    return {(one.market_group_id, one.starts_at, one.ends_at) for one in memberships}
+    return {(one, one.ends_at) for one in memberships}
 
 
 def _ids(memberships: frozenset[Membership]) -> list[str]:

@@ -6,14 +6,17 @@ Paths, limits and error bodies follow Leap's OpenAPI documents "Dispatch" 2, "We
 
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, timedelta
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import msgspec
 
+from leapvpp.leap.simulator.calls import Answer, Call, Refusal, Route, Service, decode
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent, SearchQuery
 from leapvpp.leap.simulator.meters import MeterBook, MeterQuery
 from leapvpp.leap.simulator.pusher import Pusher, notification_body
@@ -30,18 +33,8 @@ from leapvpp.leap.values import (
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-T = TypeVar("T")
 PAGE_SIZE = 500
 LARGEST_REQUEST_BYTES = 50 * 1024 * 1024
-Answer = tuple[int, object]
-
-
-class Refusal(Exception):
-    """A request that is answered with an error of the dispatch service."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class LeapApi:
@@ -55,7 +48,10 @@ class LeapApi:
         pusher: Pusher,
         api_key: str,
         page_size: int = PAGE_SIZE,
+        services: Sequence[Service] = (),
     ) -> None:
+        self._routes: list[Route] = [(*route[:2], partial(route[2], self)) for route in ROUTES]
+        self._routes += [route for service in services for route in service.routes()]
         self._ledger = ledger
         self._meters = meters
         self._pusher = pusher
@@ -80,10 +76,12 @@ class LeapApi:
         if self._pusher.is_away() or self._pusher.is_api_failing():
             raise Refusal(503, "Leap is away")
         self._check_key(str(environ.get("HTTP_AUTHORIZATION", "")))
-        for method, pattern, handler in ROUTES:
+        query = dict(parse_qsl(str(environ.get("QUERY_STRING", ""))))
+        for method, pattern, handler in self._routes:
             match = re.fullmatch(pattern, path)
             if match and method == environ["REQUEST_METHOD"]:
-                return handler(self, (match[1] or "") if match.groups() else "", body)
+                argument = (match[1] or "") if match.groups() else ""
+                return handler(Call(argument=argument, body=body, query=query))
         raise Refusal(404, f"there is no {environ['REQUEST_METHOD']} {path}")
 
     def _check_key(self, authorization: str) -> None:
@@ -93,10 +91,10 @@ class LeapApi:
         if not hmac.compare_digest(authorization.encode(), expected.encode()):
             raise Refusal(403, "the key is not valid in this environment")
 
-    def search(self, level: str, body: bytes) -> Answer:
-        query = _decode(body, SearchQuery)
+    def search(self, call: Call) -> Answer:
+        query = decode(call.body, SearchQuery)
         if query.page_token is None:
-            results = self._ledger.search(level=Level(level), query=query)
+            results = self._ledger.search(level=Level(call.argument), query=query)
         elif query.page_token in self._pages:
             results = self._pages[query.page_token]
         else:
@@ -107,10 +105,10 @@ class LeapApi:
             self._pages[token] = results[self._page_size :]
         return 200, {"results": results[: self._page_size], "next_page_token": token}
 
-    def search_meters(self, kind: str, body: bytes) -> Answer:
+    def search_meters(self, call: Call) -> Answer:
         """Answer a page of enrollments or details. Its token is the id after which the next page begins."""
-        query = _decode(body, MeterQuery)
-        found = self._meters.search(query, is_enrollment=bool(kind))
+        query = decode(call.body, MeterQuery)
+        found = self._meters.search(query, is_enrollment=bool(call.argument))
         if query.page_token is not None:
             found = [meter for meter in found if meter["meter_id"] > query.page_token]
         size = min(query.page_size, self._page_size)
@@ -119,33 +117,35 @@ class LeapApi:
             answer["next_page_token"] = found[size - 1]["meter_id"]
         return 200, answer
 
-    def get_webhook(self, level: str, body: bytes) -> Answer:
-        webhook = self._pusher.webhooks.get(Level(level))
+    def get_webhook(self, call: Call) -> Answer:
+        webhook = self._pusher.webhooks.get(Level(call.argument))
         if webhook is None:
-            raise Refusal(404, f"no {level} webhook is registered")
+            raise Refusal(404, f"no {call.argument} webhook is registered")
         return 200, webhook
 
-    def put_webhook(self, level: str, body: bytes) -> Answer:
-        webhook = _decode(body, DispatchWebhook)
+    def put_webhook(self, call: Call) -> Answer:
+        webhook = decode(call.body, DispatchWebhook)
         if not re.match(r"https?://[^/]", webhook.url):
             raise Refusal(400, "url is not an http address")
-        self._pusher.webhooks[Level(level)] = webhook
+        self._pusher.webhooks[Level(call.argument)] = webhook
         return 200, webhook
 
-    def delete_webhook(self, level: str, body: bytes) -> Answer:
-        if self._pusher.webhooks.pop(Level(level), None) is None:
-            raise Refusal(404, f"no {level} webhook is registered")
+    def delete_webhook(self, call: Call) -> Answer:
+        if self._pusher.webhooks.pop(Level(call.argument), None) is None:
+            raise Refusal(404, f"no {call.argument} webhook is registered")
         return 204, None
 
-    def integration_test(self, level: str, body: bytes) -> Answer:
+    def integration_test(self, call: Call) -> Answer:
         """Post the given dispatches, marked as a test, and tell what came back; store nothing."""
-        dispatches = _decode(body, dict[str, list[object]]).get(Level(level).notification_field)
+        dispatches = decode(call.body, dict[str, list[object]]).get(Level(call.argument).notification_field)
         if not dispatches:
-            raise Refusal(400, f"{Level(level).notification_field} must have at least one item")
-        if Level(level) not in self._pusher.webhooks:
-            raise Refusal(404, f"no {level} webhook is registered")
-        notification = notification_body(level=Level(level), dispatches=dispatches, is_integration_test=True)
-        attempt = self._pusher.post_now(level=Level(level), body=notification)
+            raise Refusal(400, f"{Level(call.argument).notification_field} must have at least one item")
+        if Level(call.argument) not in self._pusher.webhooks:
+            raise Refusal(404, f"no {call.argument} webhook is registered")
+        notification = notification_body(
+            level=Level(call.argument), dispatches=dispatches, is_integration_test=True
+        )
+        attempt = self._pusher.post_now(level=Level(call.argument), body=notification)
         answered = attempt.status is not None
         return 200, {
             "sent_time": attempt.sent_at,
@@ -156,9 +156,9 @@ class LeapApi:
             "error_message": None if answered else attempt.answer,
         }
 
-    def communication_test(self, _: str, body: bytes) -> Answer:
+    def communication_test(self, call: Call) -> Answer:
         """Tell what a test would reach or, when it is approved, store and publish its events."""
-        test = _decode(body, CommunicationTest)
+        test = decode(call.body, CommunicationTest)
         if not timedelta(0) < test.end_time - test.start_time <= timedelta(days=31):
             raise Refusal(400, "end_time must be after start_time and at most 31 days later")
         if not 1 <= len(test.meter_uuids) <= 1000:
@@ -176,25 +176,25 @@ class LeapApi:
             "meter_count": len(test.meter_uuids),
         }
 
-    def list_subscriptions(self, _: str, body: bytes) -> Answer:
+    def list_subscriptions(self, call: Call) -> Answer:
         return 200, {"webhooks": list(self._subscriptions.values())}
 
-    def create_subscription(self, _: str, body: bytes) -> Answer:
-        return self._store_subscription(str(uuid4()), body)
+    def create_subscription(self, call: Call) -> Answer:
+        return self._store_subscription(str(uuid4()), call.body)
 
-    def update_subscription(self, webhook_id: str, body: bytes) -> Answer:
-        self._find_subscription(webhook_id)
-        return self._store_subscription(webhook_id, body)
+    def update_subscription(self, call: Call) -> Answer:
+        self._find_subscription(call.argument)
+        return self._store_subscription(call.argument, call.body)
 
-    def delete_subscription(self, webhook_id: str, body: bytes) -> Answer:
-        self._find_subscription(webhook_id)
-        del self._subscriptions[webhook_id]
+    def delete_subscription(self, call: Call) -> Answer:
+        self._find_subscription(call.argument)
+        del self._subscriptions[call.argument]
         return 200, {"message": "Operation completed successfully"}
 
-    def test_subscription(self, webhook_id: str, body: bytes) -> Answer:
+    def test_subscription(self, call: Call) -> Answer:
         """Post a sample event to the receiver, in the platform's envelope."""
-        subscription = self._find_subscription(webhook_id)
-        event = {"webhook_event_id": str(uuid4()), "payload": _decode(body, dict[str, object])}
+        subscription = self._find_subscription(call.argument)
+        event = {"webhook_event_id": str(uuid4()), "payload": decode(call.body, dict[str, object])}
         attempt = self._pusher.post(
             url=subscription.receiver_url, headers=subscription.headers, body=encode_request(event)
         )
@@ -207,7 +207,7 @@ class LeapApi:
         }
 
     def _store_subscription(self, webhook_id: str, body: bytes) -> Answer:
-        wanted = _decode(body, _WantedSubscription)
+        wanted = decode(body, _WantedSubscription)
         self._subscriptions[webhook_id] = Subscription(
             webhook_id=webhook_id, **msgspec.structs.asdict(wanted)
         )
@@ -226,7 +226,7 @@ class _WantedSubscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LEVEL = "(meter|group)"
-ROUTES: list[tuple[str, str, Callable[[LeapApi, str, bytes], Answer]]] = [
+ROUTES: list[tuple[str, str, Callable[[LeapApi, Call], Answer]]] = [
     ("POST", f"/v2/dispatch/{LEVEL}/search", LeapApi.search),
     ("POST", "/v2/meters/(enrollments/)?search", LeapApi.search_meters),
     ("GET", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.get_webhook),
@@ -252,7 +252,7 @@ def _error_body(refusal: Refusal, path: str) -> dict[str, object]:
     """Word an error as the service of that path does: dispatch, meters, or the webhook platform."""
     status, message = refusal.status, str(refusal)
     if path.startswith("/v2/meters/"):
-        return {"title": message, "status": status, "details": {}}
+        return {"title": message, "status": status, "details": refusal.details}
     if path.startswith("/v1.1/"):
         return {"error": HTTPStatus(status).phrase, "message": message}
     code = _CODES.get(status, "SERVICE_UNAVAILABLE")
@@ -285,13 +285,6 @@ def _events_of_test(test: CommunicationTest) -> list[LedgerEvent]:
         )
         for meter_id in test.meter_uuids
     ]
-
-
-def _decode(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, f"the request could not be parsed: {error}") from error
 
 
 def _read_body(environ: "WSGIEnvironment") -> bytes:
