@@ -37,6 +37,7 @@ from meters.domain.syncing import (
     hear,
     memberships_of,
 )
+from meters.grouping import request_comparison
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, SyncKind, SyncState
 from meters.sync_turns import TurnLost, claim, finish, go_on
@@ -340,6 +341,9 @@ def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str
         update_conflicts=True,
         unique_fields=["group", "meter", "program", "delivery_period", "starts_at"],
         update_fields=["ends_at"],
+    )
+    request_comparison(
+        {one.market_group_id for change in changes.values() for one in change.touched}, now=now
     )
 
 

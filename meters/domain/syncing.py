@@ -109,6 +109,11 @@ class MembershipChange:
     drop: tuple[Membership, ...]
     end: tuple[Membership, ...]
 
+    @property
+    def touched(self) -> tuple[Membership, ...]:
+        """Give everything that changes."""
+        return (*self.put, *self.drop, *self.end)
+
 
 def hear(
     *,
