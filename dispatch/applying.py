@@ -36,6 +36,7 @@ from dispatch.models import Doubt as DoubtRow
 from dispatch.naming import name_meters
 from dispatch.pushing import PUSH_MAY_LAG, note_unpushed, take_back
 from dispatch.said import Key, Said, with_known_members
+from meters.enrolling import note_programs
 from meters.grouping import request_comparison
 from meters.models import MarketGroup
 
@@ -114,6 +115,8 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
     _write_recipients_and_groups(usable, changed)
     _write_events(changed, now=now)
     note_arrivals(_arrivals(usable, changed), now=now)
+    fields = (belief.held.fields for belief in changed.values() if belief.held)
+    note_programs({program for each in fields for program in each.programs}, now=now)
     _write_revisions([belief for belief in changed.values() if belief.revisions])
     _write_doubts([belief for belief in changed.values() if belief.is_doubt_changed], now=now)
     _write_items(items, beliefs)
