@@ -251,7 +251,7 @@ _ERROR_CODES = {
 def _error_body(refusal: Refusal, path: str) -> dict[str, object]:
     """Word an error as the service of that path does: dispatch, meters, or the webhook platform."""
     status, message = refusal.status, str(refusal)
-    if path.startswith("/v2/meters/"):
+    if path.startswith(("/v2/meters/", "/v1.1/enrollment/")):
         return {"title": message, "status": status, "details": refusal.details}
     if path.startswith("/v1.1/"):
         return {"error": HTTPStatus(status).phrase, "message": message}

@@ -11,6 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
 from leapvpp.leap.simulator.meters import MeterBook
+from leapvpp.leap.simulator.participation import Participation
 from leapvpp.leap.simulator.pusher import Faults, Pusher
 from leapvpp.leap.simulator.scenario import Play, Scenario, Step, parse_offset
 from leapvpp.leap.values import DispatchWebhook, Header, Level
@@ -48,6 +49,7 @@ class LeapSimulator:
                 pusher=self.pusher,
                 api_key=api_key,
                 page_size=page_size,
+                services=[Participation(self.meters)],
             )
         )
         self._thread = threading.Thread(
