@@ -2,9 +2,9 @@
 
 Days are days of the meter's own clock, written `yyyy-MM-dd`; an idle period's last day is idle too. These
 paths are in none of Leap's OpenAPI documents. Source: Leap, "Meter configuration" and the reference pages of
-the paths, read 2026-08: of bodies they name `idle_periods`, `meter_idle_periods`, `disenrollment_requests` and
-`reason`. What is not public is chosen here alone: the field names `start_date` and `end_date` of a period,
-`start_date` of taking part and `disenrollment_date`, and that a period's last day counts.
+the paths, read 2026-08: of bodies they name `idle_periods`, `meter_idle_periods`, `disenrollment_requests`
+and `reason`. What is not public is chosen here alone: `start_date` and `end_date` of a period, `start_date`
+of taking part, `disenrollment_date`, and that a period's last day counts.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,8 +1,8 @@
 """The simulator's participation: meters that rest, take part again and leave, by days of their own clock.
 
-Behaves as Leap's guides say: one invalid period refuses the whole request, unknown meters are left out without
-a word as long as one is known, a period is deleted only by its exact days. What changes is seen by a search of
-enrollments. Not public, and so chosen here: an idle period that a new one overlaps is taken away as a whole.
+As Leap's guides say, one invalid period refuses the whole request, unknown meters are left out without a
+word as long as one is known, and a period is deleted only by its exact days. What changes is seen by a search
+of enrollments. Not public, and so chosen here: an idle period that a new one overlaps goes as a whole.
 Source: as of ``leapvpp.leap.participation``.
 """
 
