@@ -38,6 +38,7 @@ from meters.domain.syncing import (
     hear,
     memberships_of,
 )
+from meters.grouping import request_comparison
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, SyncKind, SyncState
 from meters.sync_turns import TurnLost, claim, finish, go_on
@@ -326,7 +327,7 @@ def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str
         if each.before or each.heard.memberships
     }
     moved = {one.market_group_id for change in changes.values() for one in change}
-    MarketGroup.objects.filter(market_group_id__among=Ids(moved)).update(compare_requested_at=now)
+    request_comparison(moved, now=now)
     groups: dict[str, int] = dict(
         MarketGroup.objects.filter(market_group_id__among=Ids(group_ids)).values_list("market_group_id", "pk")
     )
