@@ -8,9 +8,9 @@ Source: as of ``leapvpp.leap.participation``.
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -18,7 +18,8 @@ import msgspec
 from leapvpp.leap.meters import read_moment
 from leapvpp.leap.participation import METERS, Disenrollment, IdlePeriod, MeterIdlePeriods
 from leapvpp.leap.simulator.calls import Answer, Call, Refusal, Route, decode
-from leapvpp.leap.simulator.meters import ENDLESS, MeterBook, MeterQuery
+from leapvpp.leap.simulator.fleet import ENDLESS, as_text
+from leapvpp.leap.simulator.meters import MeterBook
 
 ZONES = {
     "CAISO": "America/Los_Angeles",
@@ -107,7 +108,7 @@ class Participation:
         start_date = decode(call.body, _Participate).start_date
         with self._lock:
             ((meter_id, meter),) = self._known([call.argument]).items()
-            start = _text(_midnight(start_date, meter))
+            start = as_text(_midnight(start_date, meter))
             kept = [_until(each, start) for each in _preferences(meter) if each["start_time"] < start]
             taking_part = {
                 "participation_preference": "PARTICIPATE",
@@ -121,7 +122,7 @@ class Participation:
                 for each in self._idle.get(meter_id, ())
                 if each.start_date < start_date
             }
-            self._write(meter_id, [*kept, taking_part])
+            self._write({meter_id: [*kept, taking_part]})
         return 200, None
 
     def _add(self, asked: Mapping[str, Sequence[IdlePeriod]]) -> None:
@@ -130,6 +131,7 @@ class Participation:
             wanted = {meter_id.lower(): periods for meter_id, periods in asked.items()}
             for meter_id, periods in wanted.items():
                 _check_periods(meter_id, periods)
+            written = {}
             for meter_id, meter in known.items():
                 mine = wanted[meter_id]
                 preferences = [
@@ -146,7 +148,8 @@ class Participation:
                     )
                 }
                 self._idle[meter_id] = standing | set(mine)
-                self._write(meter_id, [*preferences, *(_idle(period, meter) for period in mine)])
+                written[meter_id] = [*preferences, *(_idle(period, meter) for period in mine)]
+            self._write(written)
 
     def _delete(self, asked: Mapping[str, Sequence[IdlePeriod]]) -> None:
         with self._lock:
@@ -155,10 +158,12 @@ class Participation:
             for meter_id in known:
                 if not set(wanted[meter_id]) <= self._idle.get(meter_id, set()):
                     raise Refusal(404, f"meter {meter_id} has no idle period of exactly these days")
+            written = {}
             for meter_id, meter in known.items():
                 gone = [_idle(period, meter) for period in wanted[meter_id]]
                 self._idle[meter_id] -= set(wanted[meter_id])
-                self._write(meter_id, [each for each in _preferences(meter) if each not in gone])
+                written[meter_id] = [each for each in _preferences(meter) if each not in gone]
+            self._write(written)
 
     def _disenroll(self, asked: Sequence[Disenrollment]) -> None:
         with self._lock:
@@ -171,31 +176,38 @@ class Participation:
                     raise Refusal(400, "reason must not be empty or too long", {"reason": "size"})
                 if meter_id in known and each.disenrollment_date <= self._today(known[meter_id]):
                     raise Refusal(400, f"the disenrollment date of meter {meter_id} must be in the future")
+            written = {}
             for meter_id, meter in known.items():
                 leaving = {
                     "participation_preference": "DISENROLL",
-                    "start_time": _text(_midnight(mine[meter_id].disenrollment_date, meter)),
+                    "start_time": as_text(_midnight(mine[meter_id].disenrollment_date, meter)),
                     "end_time": DISENROLLED_UNTIL,
                     "reason": mine[meter_id].reason,
                 }
-                self._write(meter_id, [*_preferences(meter), leaving])
+                written[meter_id] = [*_preferences(meter), leaving]
+            self._write(written)
 
     def _known(self, meter_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the meters there are. Raises ``Refusal`` (404) when there is none of them."""
         if not meter_ids:
             raise Refusal(400, "no meter is named")
-        asked = tuple(each for text in meter_ids if (each := _uuid(text)) is not None)
-        found = self._meters.search(MeterQuery(meter_ids=asked), is_enrollment=True) if asked else []
+        found = {}
+        for meter_id in {each.lower() for each in meter_ids}:
+            with suppress(KeyError):
+                found[meter_id] = self._meters.get(meter_id)
         if not found:
             raise Refusal(404, "no such meter")
-        return {str(meter["meter_id"]).lower(): meter for meter in found}
+        return found
 
     def _today(self, meter: Mapping[str, Any]) -> date:
         return self._clock().astimezone(_zone(meter)).date()
 
-    def _write(self, meter_id: str, preferences: Sequence[Preference]) -> None:
-        ordered = sorted(preferences, key=lambda each: str(each["start_time"]))
-        self._meters.change(meter_id, now=self._clock(), participation_preferences=ordered)
+    def _write(self, preferences: Mapping[str, Sequence[Preference]]) -> None:
+        def ordered(meter: Mapping[str, Any]) -> dict[str, object]:
+            mine = preferences[meter["meter_id"]]
+            return {"participation_preferences": sorted(mine, key=lambda each: str(each["start_time"]))}
+
+        self._meters.edit(list(preferences), ordered, now=self._clock())
 
 
 class _Periods(msgspec.Struct, frozen=True):
@@ -245,8 +257,8 @@ def _until(preference: Preference, end: str) -> Preference:
 def _idle(period: IdlePeriod, meter: Mapping[str, Any]) -> Preference:
     return {
         "participation_preference": "IDLE",
-        "start_time": _text(_midnight(period.start_date, meter)),
-        "end_time": _text(_midnight(period.end_date + timedelta(days=1), meter)),
+        "start_time": as_text(_midnight(period.start_date, meter)),
+        "end_time": as_text(_midnight(period.end_date + timedelta(days=1), meter)),
         "reason": "Idle Time",
     }
 
@@ -263,14 +275,3 @@ def _zone(meter: Mapping[str, Any]) -> ZoneInfo:
 
 def _midnight(day: date, meter: Mapping[str, Any]) -> datetime:
     return datetime.combine(day, time.min, tzinfo=_zone(meter)).astimezone(UTC)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
