@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from meters import connection_models as connection_models  # Django looks for models here
 from meters import enrollment_models as enrollment_models
 from meters import mapping_models as mapping_models
+from meters import onboarding_models as onboarding_models
 from meters import sync_models as sync_models
 
 
