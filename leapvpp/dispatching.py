@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
+import devices.mapping_batches
 import devices.queries
 import devices.watching
 import dispatch.queries
@@ -30,6 +31,7 @@ MOMENTS_APART = timedelta(seconds=0.2)
 FULL_QUEUE = 20
 SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.queries.waiting,
+    devices.mapping_batches.waiting,
     devices.watching.waiting,
     dispatch.queries.waiting,
     leapvpp.certification.queries.waiting,
