@@ -20,7 +20,8 @@ from django.db.models import Q
 from meters.among import Ids
 from meters.connecting import ConnectEvent, note_connect_events
 from meters.domain.hints import ConnectHint, GroupHint, Hint, Malformed, MetersHint, Window, read_hint
-from meters.models import MarketGroup, MarketGroupMembership, PlatformEvent, PlatformEventStatus
+from meters.grouping import request_comparison
+from meters.models import MarketGroupMembership, PlatformEvent, PlatformEventStatus
 from meters.queue import wake_syncing
 from meters.rereading import read_again
 
@@ -60,7 +61,7 @@ def _follow_batch(*, now: datetime) -> int:
         for event in events:
             _conclude(event, hints.get(event.pk), to_read.get(event.pk, frozenset()), kept, now=now)
         groups = {hint.market_group_id for hint in hints.values() if isinstance(hint, GroupHint)}
-        MarketGroup.objects.filter(market_group_id__among=Ids(groups)).update(compare_requested_at=now)
+        request_comparison(groups, now=now)
         _ask(events, to_read, now=now)
         PlatformEvent.objects.bulk_update(events, ["status", "reason", "followed_at", "outcome"])
     return len(events)

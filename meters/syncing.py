@@ -39,6 +39,7 @@ from meters.domain.syncing import (
     hear,
     memberships_of,
 )
+from meters.grouping import request_comparison
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 from meters.queries import named_due
 from meters.rereading import settle
@@ -377,7 +378,7 @@ def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str
         if each.before or each.heard.memberships
     }
     moved = {one.market_group_id for change in changes.values() for one in change}
-    MarketGroup.objects.filter(market_group_id__among=Ids(moved)).update(compare_requested_at=now)
+    request_comparison(moved, now=now)
     groups: dict[str, int] = dict(
         MarketGroup.objects.filter(market_group_id__among=Ids(group_ids)).values_list("market_group_id", "pk")
     )

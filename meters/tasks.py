@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from meters import hinting, syncing
+from meters import hinting, participating, syncing
 
 
 def sync_meters() -> str:
@@ -15,3 +15,8 @@ def sync_meters() -> str:
 def follow_hints() -> str:
     """Follow the platform events that wait."""
     return hinting.follow_waiting(now=timezone.now())
+
+
+def change_participation() -> str:
+    """Ask Leap what people want of who takes part, and read its idle periods."""
+    return participating.send_waiting()
