@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import devices.mapping_batches
 import devices.queries
 import devices.watching
+import dispatch.changing_leap
 import dispatch.queries
 import leapvpp.certification.queries
 import meters.queries
@@ -33,6 +34,7 @@ SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.mapping_batches.waiting,
     devices.watching.waiting,
     dispatch.queries.waiting,
+    dispatch.changing_leap.waiting,
     leapvpp.certification.queries.waiting,
     meters.queries.waiting,
 )

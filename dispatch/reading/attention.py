@@ -21,6 +21,8 @@ from dispatch.models import (
     RejectedDelivery,
 )
 from dispatch.reading import words
+from dispatch.reading.leap_connection import grievance
+from meters.connection_models import LeapCheck
 from meters.models import Meter
 
 PLANNED_WITHIN = timedelta(seconds=60)
@@ -45,7 +47,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Eight queries, whatever there is."""
+    """Collect everything that waits for a person. Nine queries, whatever there is."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -54,6 +56,7 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_events(now=now),
         *_search(now=now),
         *_notifications(now=now),
+        *_connection(),
     ]
     order = {"bad": 0, "warn": 1, "quiet": 2}
     latest = datetime.max.replace(tzinfo=now.tzinfo)
@@ -249,6 +252,25 @@ def _search(*, now: datetime) -> list[Need]:
                 )
             )
     return found
+
+
+def _connection() -> list[Need]:
+    """What Leap holds for us and should not, as it last said. One query, the stored check."""
+    check = LeapCheck.objects.first() if settings.LEAP_API_KEY else None
+    found = grievance(check)
+    if check is None or found is None:
+        return []
+    return [
+        Need(
+            icon="no-signal" if found.kind == "bad" else "warn",
+            kind=found.kind,
+            title="The connection to Leap needs mending",
+            text=found.text,
+            verb="Mend",
+            href="/leap/",
+            since=check.tried_at if check.error else check.answered_at,
+        )
+    ]
 
 
 def _notifications(*, now: datetime) -> list[Need]:
