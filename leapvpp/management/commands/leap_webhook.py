@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from typing import Any
+
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
@@ -44,7 +45,7 @@ class Command(BaseCommand):
         if options["action"] == "set":
             url = options["url"] or ours().dispatch_url
             if problem := problem_of_url(url, ports=DISPATCH_PORTS, is_simulated=is_simulated()):
-                raise CommandError(f"--url is {url or 'missing'}, and PORTAL_URL names no other. {problem}")
+                raise CommandError(f"--url must be an https address on port 443. {problem}")
             self._write(level, set_webhook(leap, level=level, url=url))
         elif options["action"] == "delete":
             was_there = leap.delete_dispatch_webhook(level=level)
