@@ -15,6 +15,7 @@ import devices.queries
 import devices.watching
 import dispatch.queries
 import leapvpp.certification.queries
+import meters.participating
 import meters.queries
 from devices.queue import RUN_DUE_COMMANDS
 from leapvpp import queue
@@ -34,6 +35,7 @@ SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.watching.waiting,
     dispatch.queries.waiting,
     leapvpp.certification.queries.waiting,
+    meters.participating.waiting,
     meters.queries.waiting,
 )
 

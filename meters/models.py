@@ -15,6 +15,7 @@ from meters import connection_models as connection_models  # Django looks for mo
 from meters import enrollment_models as enrollment_models
 from meters import mapping_models as mapping_models
 from meters import onboarding_models as onboarding_models
+from meters import participation_models as participation_models
 from meters import sync_models as sync_models
 
 

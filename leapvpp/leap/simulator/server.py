@@ -15,6 +15,7 @@ from leapvpp.leap.simulator.control import Control
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
 from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
+from leapvpp.leap.simulator.participation import Participation
 from leapvpp.leap.simulator.platform import EVENT_TYPES, Platform
 from leapvpp.leap.simulator.pusher import Faults, Pusher
 from leapvpp.leap.simulator.scenario import Play, Scenario, Step
@@ -57,6 +58,7 @@ class LeapSimulator:
                 page_size=page_size,
                 services=(
                     Listing(self.meters, page_size=page_size),
+                    Participation(self.meters),
                     Subscriptions(self.pusher),
                     Control(self.meters),
                 ),
