@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from meters import enrollment_models as enrollment_models  # Django looks for models here
+from meters import onboarding_models as onboarding_models
 from meters import sync_models as sync_models
 
 
