@@ -47,7 +47,7 @@ SELECT MIN(id) AS id, party, action_type, action_code, program, delivery_period,
   SUM(CASE WHEN others = 0 THEN kw END) AS alone_kw,
   MIN(description) AS first_description, MAX(description) AS last_description,
   COUNT(owner_id) AS owned, MIN(owner_id) AS first_owner_id, MAX(owner_id) AS last_owner_id,
-  MAX(resolved_at) AS latest_resolved_at
+  MAX(resolved_at) AS resolved_at
 FROM asked WHERE id IN ({{chosen}})
 GROUP BY party, action_type, action_code, program, delivery_period, deadline_at
 ORDER BY deadline_at IS NULL, deadline_at LIMIT {MOST_GROUPS}"""  # noqa: S608 - no value of anybody's
@@ -156,7 +156,7 @@ def _figures(row: Any) -> Figures:
         descriptions=(row.first_description, row.last_description),
         owned=row.owned,
         owner_ids=(row.first_owner_id, row.last_owner_id),
-        resolved_at=row.latest_resolved_at,
+        resolved_at=row.resolved_at,
     )
 
 

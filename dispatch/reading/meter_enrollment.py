@@ -92,7 +92,9 @@ class MeterEnrollment:
 def read_meter_enrollment(meter: Meter, *, now: datetime) -> MeterEnrollment:
     """Read how a meter stands at Leap. Five queries."""
     said = MeterAtLeap.objects.filter(meter=meter).only("enrollment", "heard_at", "gone_at").first()
-    actions = list(with_meter(RequiredAction.objects.filter(meter=meter)).order_by("party", "deadline_at", "pk"))
+    actions = list(
+        with_meter(RequiredAction.objects.filter(meter=meter)).order_by("party", "deadline_at", "pk")
+    )
     rows = list(Enrollment.objects.filter(meter=meter).order_by("starts_at", "program", "delivery_period"))
     names = dict(
         MarketGroup.objects.filter(
@@ -100,7 +102,9 @@ def read_meter_enrollment(meter: Meter, *, now: datetime) -> MeterEnrollment:
         ).values_list("market_group_id", "name")
     )
     waiting = [action for action in actions if action.resolved_at is None]
-    done = sorted((action for action in actions if action.resolved_at), key=lambda one: one.resolved_at, reverse=True)
+    done = sorted(
+        (action for action in actions if action.resolved_at), key=lambda one: one.resolved_at, reverse=True
+    )
     ahead = [row for row in rows if row.ends_at is None or row.ends_at > now]
     return MeterEnrollment(
         status=status_of(meter.enrollment_status),
@@ -129,10 +133,10 @@ def _urgency(action: RequiredAction) -> tuple[object, ...]:
     return (action.party != "PARTNER", not is_dated, action.deadline_at if is_dated else action.pk, action.pk)
 
 
-def _period(
-    row: Enrollment, waiting: list[Any], *, names: Mapping[str, str], now: datetime
-) -> Period:
-    same = [one for one in waiting if (one.program, one.delivery_period) == (row.program, row.delivery_period)]
+def _period(row: Enrollment, waiting: list[Any], *, names: Mapping[str, str], now: datetime) -> Period:
+    same = [
+        one for one in waiting if (one.program, one.delivery_period) == (row.program, row.delivery_period)
+    ]
     return Period(
         program=row.program,
         delivery_period=row.delivery_period,
