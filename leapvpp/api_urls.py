@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from devices.api.alerts import AlertViewSet
+from devices.api.mapping import MappingViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.replays import ReplayViewSet
@@ -43,6 +44,7 @@ router.register("commands", CommandViewSet, basename="command")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
+router.register("meters/mapping", MappingViewSet, basename="mapping")
 router.register("meters", MeterViewSet, basename="meter")
 router.register("enrollments", EnrollmentViewSet, basename="enrollment")
 router.register("required-actions", RequiredActionViewSet, basename="required-action")

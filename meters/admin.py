@@ -13,8 +13,10 @@ from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from meters.connection_models import LeapAct
 from meters.enrollment_models import Enrollment, RequiredAction
 from meters.grouping import request_comparison
+from meters.mapping_models import MappingBatch
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
 from meters.readiness import reason_not_dispatchable
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync
@@ -305,3 +307,21 @@ def groups_touched(formsets: Any) -> set[int]:
 def save_changes(row: Any, *, form: Any, is_new: bool) -> None:
     """Store the row of a form; of an existing one only the fields that the form changed."""
     row.save(update_fields=None if is_new else form.changed_data)
+
+
+@admin.register(MappingBatch)
+class MappingBatchAdmin(ReadOnly):
+    """Pairs that were added and removed together."""
+
+    list_display = ["id", "source", "applied_at", "applied_by", "undone_at", "undone_by"]
+    list_filter = ["source"]
+    ordering = ["-id"]
+
+
+@admin.register(LeapAct)
+class LeapActAdmin(ReadOnly):
+    """What was changed of what Leap holds for us."""
+
+    list_display = ["id", "kind", "target", "state", "asked_at", "asked_by", "detail"]
+    list_filter = ["state", "kind"]
+    ordering = ["-id"]
