@@ -169,6 +169,10 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/tests/", "Tests", "flask"),
         ),
         (
+            ("/actions/", "Required actions", "actions"),
+            ("/leap/", "Leap", "link"),
+        ),
+        (
             ("/certification/", "Certification", "signal"),
             *((("/scenarios/", "Strategies", "eye"),) if settings.IS_DEMO else ()),
         ),
