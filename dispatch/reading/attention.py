@@ -27,6 +27,8 @@ from dispatch.reading.out_of_step import difference_words, differing_groups
 from meters.connection_models import LeapCheck
 from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
+from meters.queries import long_syncs
+from meters.sync_models import SyncState
 
 PLANNED_WITHIN = timedelta(seconds=60)
 ANSWER_WITHIN = timedelta(seconds=60)
@@ -50,7 +52,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Twelve queries, whatever there is."""
+    """Collect everything that waits for a person. Thirteen queries, whatever there is."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -59,6 +61,7 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_events(now=now),
         *_groups(now=now),
         *_search(now=now),
+        *_sync(),
         *_notifications(now=now),
         *_connection(),
         *_actions(now=now),
@@ -338,6 +341,24 @@ def _actions(*, now: datetime) -> list[Need]:
             verb="See",
             href="/actions/",
             due_at=first,
+        )
+    ]
+
+
+def _sync() -> list[Need]:
+    """Meters that may be out of date, because the last sync with Leap did not go well. One query."""
+    latest = long_syncs().order_by("-pk").first() if settings.LEAP_API_KEY else None
+    if latest is None or latest.state not in {SyncState.FAILED, SyncState.LOST}:
+        return []
+    return [
+        Need(
+            icon="bad",
+            kind="warn",
+            title="The last sync of meters failed",
+            text=latest.detail[:200] or "What is known of meters may be out of date.",
+            verb="Sync now",
+            href="/meters/#sync",
+            since=latest.finished_at,
         )
     ]
 
