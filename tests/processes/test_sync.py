@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
+from leapvpp.leap.simulator.meters import MeterQuery
 from leapvpp.leap.simulator.server import LeapSimulator
 from leapvpp.leap.values import Header, Subscription
 from leapvpp.supervision.children import family
@@ -53,11 +56,24 @@ ODD = [
 ]
 
 
+def slow_down(leap: LeapSimulator) -> threading.Event:
+    """Have each search of meters take its time until the event is set."""
+    hurry, search = threading.Event(), leap.meters.search
+
+    def slowly(query: MeterQuery, *, is_enrollment: bool) -> list[dict[str, Any]]:
+        hurry.wait(0.1)
+        return search(query, is_enrollment=is_enrollment)
+
+    leap.meters.search = slowly  # type: ignore[method-assign]  # Leap is what is beside the test
+    return hurry
+
+
 def test_a_killed_sync_is_done_again_and_events_in_any_order_lead_to_what_leap_says(tmp_path):
     chance = random.Random(20261128)  # noqa: S311 - a seed is the point
     now = datetime.now(UTC)
     with LeapSimulator(api_key=KEY, page_size=50) as leap:
         meters = leap.meters.fill(METERS, now=now - timedelta(days=1))
+        hurry = slow_down(leap)
         settings = AS_INSTALLED | {"LEAP_API_BASE_URL": leap.url, "LEAP_API_KEY": KEY}
         with running_portal(tmp_path, **settings) as portal:
             database = portal.environment["DATABASE_URL"]
@@ -69,6 +85,7 @@ def test_a_killed_sync_is_done_again_and_events_in_any_order_lead_to_what_leap_s
             wait_until(is_under_way, what="the middle of the first sync")
             for pid in family(portal.programs()["worker"]):
                 os.kill(pid, signal.SIGKILL)
+            hurry.set()
             assert portal.run(PRESS_AGAIN) == [1, True], "the sync was over before it was killed"
             wait_until(lambda: first_row(database, LATEST) == ("DONE", METERS), what="the next sync")
             rows = portal.run(SHOW)
@@ -96,11 +113,12 @@ def test_a_killed_sync_is_done_again_and_events_in_any_order_lead_to_what_leap_s
 
             def has_followed() -> dict:
                 found = portal.run(SHOW)
-                return found if found["idle"] == sorted(idle) and "RECEIVED" not in found["events"] else {}
+                is_seen = set(idle) <= set(found["idle"]) and "RECEIVED" not in found["events"]
+                return found if is_seen and not found["to_read"] else {}
 
             rows = wait_until(has_followed, what="what the events hint at")
             assert rows["events"] == ["FOLLOWED"] * 21 + ["QUARANTINED"] * 5
-            assert (rows["repeats"], rows["to_read"]) == (26, [])
+            assert rows["repeats"] == 26
 
             leap.pusher.subscriptions["ours"] = Subscription(
                 webhook_id="ours",
@@ -109,4 +127,4 @@ def test_a_killed_sync_is_done_again_and_events_in_any_order_lead_to_what_leap_s
                 headers=(Header(name="x-api-key", value="key-one"),),
             )
             leap.meters.prefer([idle[0]], "PARTICIPATE", since=now, now=datetime.now(UTC))
-            wait_until(lambda: portal.run(SHOW)["idle"] == sorted(idle[1:]), what="what Leap said by itself")
+            wait_until(lambda: idle[0] not in portal.run(SHOW)["idle"], what="what Leap said by itself")
