@@ -134,9 +134,8 @@ def test_they_are_listed_with_what_they_said_and_in_the_admin(client):
 def test_an_event_says_what_was_done_and_where_what_came_of_it_stands(client, settings):
     settings.LEAP_API_KEY = "key-of-the-account"
     one = meter()
-    stored = post(client, sent({"webhook_event_type": "meter.created", "meter_id": one.meter_id})).json()[
-        "id"
-    ]
+    created = {"webhook_event_type": "meter.created", "meter_id": one.meter_id}
+    stored = post(client, sent(created)).json()["id"]
     client.force_login(person("viewer"))
     shown = f"/notifications/platform/{stored}/"
     assert "Not followed yet" in client.get(shown).text
