@@ -10,9 +10,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
+from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
+from leapvpp.leap.simulator.platform import Platform
 from leapvpp.leap.simulator.pusher import Faults, Pusher
 from leapvpp.leap.simulator.scenario import Play, Scenario, Step, parse_offset
+from leapvpp.leap.simulator.subscriptions import Subscriptions
 from leapvpp.leap.values import DispatchWebhook, Header, Level
 
 
@@ -20,7 +23,7 @@ class LeapSimulator:
     """Leap in miniature on a port of loopback; use it as a context manager.
 
     Everything it holds is in ``ledger`` and ``meters``; what it posted, with every attempt, in
-    ``pusher.deliveries``.
+    ``pusher.deliveries`` and ``pusher.platform_deliveries``. ``platform.emit`` says what no meter tells.
     """
 
     def __init__(
@@ -36,18 +39,22 @@ class LeapSimulator:
     ) -> None:
         """Take the port (0: any free one). ``speed`` divides every duration but time-outs."""
         self.ledger = Ledger(path=ledger_path)
-        self.meters = MeterBook()
         self.pusher = Pusher(faults=faults or Faults(), seed=seed, speed=speed)
+        self.platform = Platform(self.pusher)
+        self.meters = MeterBook(tell=self.platform.follow)
         self.speed = speed
         self._is_stopping = threading.Event()
         self._server = _Server(("127.0.0.1", port), _QuietHandler)
         self._server.set_app(
             LeapApi(
                 ledger=self.ledger,
-                meters=self.meters,
                 pusher=self.pusher,
                 api_key=api_key,
                 page_size=page_size,
+                services=(
+                    Listing(self.meters, page_size=page_size),
+                    Subscriptions(self.pusher),
+                ),
             )
         )
         self._thread = threading.Thread(

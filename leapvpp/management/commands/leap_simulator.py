@@ -92,7 +92,7 @@ class Command(BaseCommand):
         if scenarios:
             while not simulator.pusher.wait_until_idle(timeout=1):
                 pass
-            self._report(list(simulator.pusher.deliveries))
+            self._report([*simulator.pusher.deliveries, *simulator.pusher.platform_deliveries])
         if not options["exit"]:
             threading.Event().wait()
 
@@ -102,9 +102,8 @@ class Command(BaseCommand):
                 f"{attempt.status or 'no answer'} in {attempt.took_seconds * 1000:.0f} ms"
                 for attempt in delivery.attempts[-3:]
             )
-            self.stdout.write(
-                f"{delivery.outcome:10} {delivery.level:6} {len(delivery.event_ids)} events  {answers}"
-            )
+            level = delivery.level or "platform"
+            self.stdout.write(f"{delivery.outcome:10} {level:8} {len(delivery.event_ids)} events  {answers}")
 
 
 def _simulator(options: dict[str, Any]) -> LeapSimulator:
