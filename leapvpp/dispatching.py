@@ -14,6 +14,7 @@ import devices.queries
 import devices.watching
 import dispatch.queries
 import leapvpp.certification.queries
+import meters.onboarding
 import meters.queries
 from devices.queue import RUN_DUE_COMMANDS
 from leapvpp import queue
@@ -32,6 +33,7 @@ SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.watching.waiting,
     dispatch.queries.waiting,
     leapvpp.certification.queries.waiting,
+    meters.onboarding.waiting,
     meters.queries.waiting,
 )
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from meters import syncing
+from meters import onboarding, syncing
 
 
 def sync_meters() -> str:
     """Bring meters in step with Leap, if that is due or was asked for."""
     return syncing.sync_if_due(now=timezone.now())
+
+
+def follow_meter_jobs() -> str:
+    """Send batches of meters to create, and follow those that are at Leap."""
+    return f"{onboarding.follow_jobs()} batches of meters followed"

@@ -21,7 +21,7 @@ _Word = Annotated[str, msgspec.Meta(max_length=256)]
 
 
 class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a meter is as it is. `name`: such as METER_CREATED or ADDRESS_NOT_FOUND; `failed_fields`: why each."""
+    """Why a meter is as it is. `name`: such as METER_CREATED; `failed_fields`: what is wrong with each."""
 
     name: str | None = None
     description: str | None = None

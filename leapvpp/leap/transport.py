@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 import httpx
 import stamina
 
-from leapvpp.leap.errors import LeapError, LeapRefused, LeapUnreachable, UnreadableAnswer, describe_error, listed_details
+from leapvpp.leap.errors import (
+    LeapError,
+    LeapRefused,
+    LeapUnreachable,
+    UnreadableAnswer,
+    describe_error,
+    listed_details,
+)
 from leapvpp.leap.values import encode_request
 
 CONNECT_SECONDS = 3.0

@@ -6,7 +6,9 @@ Every problem names a column and says what to do. Sources: Leap's OpenAPI docume
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,9 +25,14 @@ from meters.domain.onboarding_columns import (
     Kind,
     column_of,
 )
+from meters.formulas import restore
 
 PROGRAM: Final = "program"
 """A column of ours: for which program to check the row. It is not sent."""
+WHY: Final = "why"
+"""A column of ours in files of failed rows: what to correct. It is not read."""
+OURS: Final = (PROGRAM, WHY)
+MOST_ROWS: Final = 20_000
 REFERENCE: Final = "partner_reference"
 FIRST_ROW: Final = 2
 """Of what stands under the header, as a spreadsheet counts."""
@@ -63,8 +70,8 @@ class Checked:
 class ProgramRule:
     """What a program asks of a meter that is created for it.
 
-    `codes`: as Leap writes them; `needs`: further columns that must be filled; `by_customer`: the customer has
-    to authorize it in Leap Connect, so that a created meter only adds to what the customer gave.
+    `codes`: as Leap writes them; `needs`: further columns that must be filled; `by_customer`: the customer
+    has to authorize it in Leap Connect, and a created meter only adds to what the customer gave.
     """
 
     codes: tuple[str, ...]
@@ -147,10 +154,38 @@ _WHY: Final = {
     "site.number_of_devices": "as several batteries may stand behind one inverter",
     "isone.in_connected_solutions": "yes or no",
     "customer.dispatch_option": "DAILY or TARGETED",
-    "customer.partner_customer_reference": "the refId of the customer's Leap Connect link, as the customer has"
-    " to authorize this program",
+    "customer.partner_customer_reference": "the refId of the customer's Leap Connect link, as the"
+    " customer has to authorize this program",
     "nyiso.company_type": "see the list of company types",
 }
+
+
+class FileRefused(ValueError):
+    """A file cannot be read at all; the text says why and what to do."""
+
+
+def read_file(text: str) -> list[dict[str, str]]:
+    """Read the rows of a CSV file as cells by column, with commas or, as some spreadsheets write, semicolons.
+
+    Raises FileRefused when it is no CSV, has no rows or too many, or has columns that Leap does not know.
+    """
+    header = text.lstrip("\ufeff").split("\n", 1)[0]
+    delimiter = ";" if ";" in header and "," not in header else ","
+    reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = [name.strip() for name in next(reader, [])]
+        rows = [row for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as broken:
+        raise FileRefused(f"The file is not CSV: {broken}.") from None
+    if wrong := unknown_columns(names):
+        raise FileRefused(" ".join(f"Column “{one.column[:60]}”: {one.text}" for one in wrong[:10]))
+    if not rows or len(rows) > MOST_ROWS:
+        raise FileRefused(f"The file must have between 1 and {MOST_ROWS:,} rows under its header.")
+    if any(len(row) > len(names) for row in rows):
+        raise FileRefused("A row has more cells than the header. Put cells that hold a comma into quotes.")
+    return [
+        {name: restore(cell) for name, cell in zip(names, row, strict=False) if cell.strip()} for row in rows
+    ]
 
 
 def unknown_columns(names: Iterable[str]) -> list[Problem]:
@@ -160,7 +195,7 @@ def unknown_columns(names: Iterable[str]) -> list[Problem]:
     for name in names:
         if name in seen:
             problems.append(Problem(name, "This column stands twice; keep one."))
-        elif name != PROGRAM and column_of(name) is None:
+        elif name not in OURS and column_of(name) is None:
             problems.append(Problem(name, _unknown(name)))
         seen.add(name)
     return problems
@@ -177,6 +212,7 @@ def check_row(cells: Cells) -> Checked:
     """Read one row; empty cells are left out. Columns that are not known are a problem of the row."""
     given = {name: text.strip() for name, text in cells.items() if text.strip()}
     program = given.pop(PROGRAM, "").upper()
+    given.pop(WHY, None)
     problems: list[Problem] = unknown_columns(given)
     values: dict[str, Any] = {}
     for name, text in given.items():
@@ -378,8 +414,8 @@ def nest(values: Mapping[str, Any]) -> Asset:
 def flatten(asset: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:
     """Write a meter to create as cells of a row: the way back from `nest`, and in from JSON.
 
-    >>> flatten({"load_types": ["HVAC"], "customer": {"city": "Fresno"}, "site": {"site_devices": [{"model": "M"}]}})
-    {'load_types': 'HVAC', 'customer.city': 'Fresno', 'site.site_devices.1.model': 'M'}
+    >>> flatten({"load_types": ["HVAC"], "site": {"site_devices": [{"model": "M"}]}})
+    {'load_types': 'HVAC', 'site.site_devices.1.model': 'M'}
     """
     cells: dict[str, str] = {}
     for name, value in asset.items():
@@ -405,7 +441,7 @@ def _cell(value: object) -> str:
 
 
 def template_columns(program: str = "") -> tuple[str, ...]:
-    """Return the columns of a file to fill in: what every meter needs, what the program needs, then the rest."""
+    """Return the columns of a file to fill in: what every meter needs, then the program, then the rest."""
     rule = BY_PROGRAM.get(program)
     first = [*REQUIRED, "customer.country_code", *(rule.needs if rule else ())]
     rest = [column.name for column in COLUMNS if column.name not in first]

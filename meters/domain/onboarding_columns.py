@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field. `words`: what it may be; `signs`: what a text is made of, said in `rule`; limits inclusive."""
+    """One field. `words`: what it may be; `signs`: how a text is made, as `rule` says; limits included."""
 
     name: str
     kind: Kind = Kind.TEXT

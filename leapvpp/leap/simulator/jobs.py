@@ -14,7 +14,8 @@ from uuid import uuid4
 import msgspec
 
 from leapvpp.leap.simulator.calls import Answer, Call, Refusal, Route, decode
-from leapvpp.leap.simulator.meters import ENDLESS, MeterBook, MeterQuery
+from leapvpp.leap.simulator.fleet import ENDLESS
+from leapvpp.leap.simulator.meters import MeterBook, MeterQuery
 
 Asset = dict[str, Any]
 TAKES = timedelta(seconds=2)
@@ -34,7 +35,7 @@ _KEPT = ("customer", "device", "site", "utility", "caiso", "isone", "nyiso", "cu
 class MeterJobs:
     """Answers `/v1.1/jobs/meters` and creates the meters in the book of meters.
 
-    ``took``: how long a job takes. ``fails_next``: as many requests to create are stored and then answered
+    ``takes``: how long a job takes. ``fails_next``: so many requests to create are taken and then answered
     with 503, as when an answer is lost on its way.
     """
 
@@ -113,9 +114,10 @@ class MeterJobs:
             for job in self.jobs.values():
                 if not job["assets"] and job["created"] + self._takes <= now:
                     found = self._meters.search(MeterQuery(), is_enrollment=True)
-                    known = {meter.get("partner_reference"): meter["meter_id"] for meter in found}
+                    known = {meter.get("partner_reference", ""): meter["meter_id"] for meter in found}
                     job["assets"] = [
-                        self._do(asset, known=known, updates=job["updates"], now=now) for asset in job["wanted"]
+                        self._do(asset, known=known, updates=job["updates"], now=now)
+                        for asset in job["wanted"]
                     ]
 
     def _do(self, asset: Asset, *, known: dict[str, str], updates: bool, now: datetime) -> Asset:

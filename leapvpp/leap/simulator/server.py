@@ -9,6 +9,8 @@ from typing import Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
+from leapvpp.leap.simulator.connect import ConnectDesk
+from leapvpp.leap.simulator.jobs import TAKES, MeterJobs
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
 from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
@@ -42,6 +44,8 @@ class LeapSimulator:
         self.pusher = Pusher(faults=faults or Faults(), seed=seed, speed=speed)
         self.platform = Platform(self.pusher)
         self.meters = MeterBook(tell=self.platform.follow)
+        self.jobs = MeterJobs(meters=self.meters, takes=TAKES / speed)
+        self.connect = ConnectDesk(platform=self.platform, meters=self.meters)
         self.speed = speed
         self._is_stopping = threading.Event()
         self._server = _Server(("127.0.0.1", port), _QuietHandler)
@@ -54,6 +58,7 @@ class LeapSimulator:
                 services=(
                     Listing(self.meters, page_size=page_size),
                     Subscriptions(self.pusher),
+                    self.jobs,
                 ),
             )
         )
