@@ -11,7 +11,8 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -165,9 +166,25 @@ class FileRefused(ValueError):
 
 
 def read_file(text: str) -> list[dict[str, str]]:
+    """Read the rows of a file of meters. Raises FileRefused as `read_csv` does."""
+    return read_csv(text, wrong=unknown_columns)
+
+
+def columns_but(allowed: Sequence[str]) -> Callable[[Iterable[str]], list[Problem]]:
+    """Return what finds fault with a header that has other columns, or one of them twice."""
+
+    def wrong(names: Iterable[str]) -> list[Problem]:
+        found = Counter(names)
+        text = f"The columns are {', '.join(allowed)}, each once."
+        return [Problem(name, text) for name, count in found.items() if count > 1 or name not in allowed]
+
+    return wrong
+
+
+def read_csv(text: str, *, wrong: Callable[[Iterable[str]], list[Problem]]) -> list[dict[str, str]]:
     """Read the rows of a CSV file as cells by column, with commas or, as some spreadsheets write, semicolons.
 
-    Raises FileRefused when it is no CSV, has no rows or too many, or has columns that Leap does not know.
+    Raises FileRefused when it is no CSV, has no rows or too many, or a header with which `wrong` finds fault.
     """
     header = text.lstrip("\ufeff").split("\n", 1)[0]
     delimiter = ";" if ";" in header and "," not in header else ","
@@ -177,8 +194,8 @@ def read_file(text: str) -> list[dict[str, str]]:
         rows = [row for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as broken:
         raise FileRefused(f"The file is not CSV: {broken}.") from None
-    if wrong := unknown_columns(names):
-        raise FileRefused(" ".join(f"Column “{one.column[:60]}”: {one.text}" for one in wrong[:10]))
+    if faults := wrong(names):
+        raise FileRefused(" ".join(f"Column “{one.column[:60]}”: {one.text}" for one in faults[:10]))
     if not rows or len(rows) > MOST_ROWS:
         raise FileRefused(f"The file must have between 1 and {MOST_ROWS:,} rows under its header.")
     if any(len(row) > len(names) for row in rows):
