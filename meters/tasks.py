@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from meters import onboarding, syncing
+from meters import onboarding, participating, syncing
 
 
 def sync_meters() -> str:
@@ -15,3 +15,8 @@ def sync_meters() -> str:
 def follow_meter_jobs() -> str:
     """Send batches of meters to create, and follow those that are at Leap."""
     return f"{onboarding.follow_jobs()} batches of meters followed"
+
+
+def change_participation() -> str:
+    """Ask Leap what people want of who takes part, and read its idle periods."""
+    return participating.send_waiting()

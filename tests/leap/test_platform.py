@@ -56,7 +56,7 @@ def told(leap: LeapSimulator, scripted: ScriptedServer) -> list[dict[str, Any]]:
     return [body["payload"] for body in scripted.bodies()]
 
 
-def ids(leap: LeapSimulator) -> list[str]:
+def ids() -> list[str]:
     return [made(number, now=NOW)["meter_id"] for number in range(3)]
 
 
@@ -97,7 +97,7 @@ def test_a_change_of_a_meter_is_one_event(
     change: Callable[[LeapSimulator, str], None],
     expected: dict[str, Any],
 ) -> None:
-    meter_id, *_ = ids(leap)
+    meter_id, *_ = ids()
     change(leap, meter_id)
     assert told(leap, scripted) == [
         {
@@ -115,7 +115,7 @@ def test_a_change_of_a_meter_is_one_event(
 def test_resolved_actions_are_an_empty_object_and_archiving_is_told_to_nobody(
     leap: LeapSimulator, scripted: ScriptedServer
 ) -> None:
-    meter_id, *_ = ids(leap)
+    meter_id, *_ = ids()
     leap.meters.change(meter_id, now=NOW, required_actions={"partner": [ACTION], "leap": []})
     leap.meters.change(meter_id, now=NOW, required_actions={"partner": [], "leap": []})
     leap.meters.archive(meter_id, now=NOW)
@@ -125,7 +125,7 @@ def test_resolved_actions_are_an_empty_object_and_archiving_is_told_to_nobody(
 def test_regrouping_is_one_event_a_group_with_all_who_are_in_it(
     leap: LeapSimulator, scripted: ScriptedServer
 ) -> None:
-    first, second, third = ids(leap)
+    first, second, third = ids()
     before = leap.meters.get(first)["program_enrollment"][0]
     leap.meters.regroup([first, second], market_group_id=GROUP, name="NEW", now=NOW)
     events = {event["market_group_id"]: event for event in told(leap, scripted)}

@@ -3,9 +3,13 @@
 Source: Leap's OpenAPI document "Webhook Subscription API" 1.1, the events `connect_session.*`.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
+from leapvpp.leap.simulator.calls import Answer, Call, Route, decode
 from leapvpp.leap.simulator.jobs import new_meter
 from leapvpp.leap.simulator.meters import MeterBook
 from leapvpp.leap.simulator.platform import Platform
@@ -14,12 +18,33 @@ _REGIONS = {"PGE": "CAISO", "SCE": "CAISO", "SDGE": "CAISO", "CECONY": "NYISO", 
 _STATES = {"CAISO": "CA", "NYISO": "NY", "PJM": "PA"}
 
 
+PATH = "/simulator/connect"
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A customer's visit by hand. ``journey``: as ``ConnectDesk.visit`` reads it; ``meter_of``: a utility."""
+
+    reference: str
+    journey: str = ""
+    meter_of: str = ""
+
+
 class ConnectDesk:
     """Where customers follow the links that partners send them."""
 
     def __init__(self, *, platform: Platform, meters: MeterBook) -> None:
         self._platform = platform
         self._meters = meters
+
+    def routes(self) -> Sequence[Route]:
+        """Return a door of the simulator's own, through which a visit is played by hand."""
+        return (("POST", PATH, self._play),)
+
+    def _play(self, call: Call) -> Answer:
+        wanted = decode(call.body, Visit)
+        self.visit(wanted.reference, wanted.journey)
+        meters = [self.receive(wanted.reference, utility=wanted.meter_of)] if wanted.meter_of else []
+        return 200, {"meter_ids": meters}
 
     def visit(self, reference: str, journey: str) -> None:
         """Tell of a visit, step by step: ``"created updated PGE:initiated PGE:failed closed"``.

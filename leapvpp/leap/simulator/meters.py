@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from leapvpp.leap.simulator.fleet import ENDLESS, as_text, made
+from leapvpp.leap.simulator.fleet import ENDLESS, as_text, made, preferring
 from leapvpp.leap.simulator.platform import Change
+from leapvpp.leap.simulator.words import recipient_id
 from leapvpp.leap.values import UtcTime
 
 Meter = dict[str, Any]
@@ -95,6 +96,19 @@ class MeterQuery(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Group(NamedTuple):
+    """A market group, and the programs it is known for."""
+
+    market_group_id: str
+    name: str
+    programs: frozenset[str]
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Return how an enrollment names it."""
+        return {"market_group_id": self.market_group_id, "market_group_name": self.name}
+
+
 class MeterBook:
     """Meters by id; safe to use from several threads. ``tell`` is told of every change but ``fill``'s."""
 
@@ -103,11 +117,13 @@ class MeterBook:
         self._tell = tell
         self._meters: dict[str, Meter] = {}
         self._changed_at: dict[str, datetime] = {}
+        self._numbers = 0
 
     def fill(self, count: int, *, now: datetime) -> tuple[str, ...]:
         """Have that many meters, in groups of fifty, the same ones each time; return their ids."""
         meters = [made(number, now=now) for number in range(count)]
         self.load(meters, now=now)
+        self._numbers = max(self._numbers, count)
         return tuple(str(meter["meter_id"]) for meter in meters)
 
     def load(self, meters: Iterable[Meter], *, now: datetime) -> None:
@@ -138,6 +154,28 @@ class MeterBook:
                 if meter.get("partner_reference") == name:
                     return meter_id
         raise KeyError(name)
+
+    def group(self, name: str) -> Group:
+        """Return the group with this id or name; one that no meter is in is new, and in no program."""
+        with self._lock:
+            enrolled = [each for meter in self._meters.values() for each in meter["program_enrollment"]]
+        names = {
+            each["market_group_id"]: each.get("market_group_name", "")
+            for each in enrolled
+            if each.get("market_group_id")
+        }
+        ids = [group_id for group_id, known in names.items() if name in {group_id, known}]
+        group_id = ids[0] if ids else recipient_id(name)
+        programs = {
+            each["program_identifier"] for each in enrolled if each.get("market_group_id") == group_id
+        }
+        return Group(group_id, names.get(group_id) or name, frozenset(programs))
+
+    def take_numbers(self, count: int) -> range:
+        """Return numbers from which no meter was made yet."""
+        with self._lock:
+            first, self._numbers = self._numbers, self._numbers + count
+        return range(first, first + count)
 
     def change(self, meter_id: str, *, now: datetime, **fields: object) -> None:
         """Replace top-level fields of a meter. Raises ``KeyError`` for one that is not there."""
@@ -173,12 +211,9 @@ class MeterBook:
         until: datetime | None = None,
     ) -> None:
         """Let meters participate, idle or disenroll in `[since, until)`; after that they participate."""
-        wanted = [{"participation_preference": preference, "start_time": as_text(since), "end_time": ENDLESS}]
-        if until is not None:
-            wanted[0]["end_time"] = as_text(until)
-            wanted.append(
-                {"participation_preference": "PARTICIPATE", "start_time": as_text(until), "end_time": ENDLESS}
-            )
+        wanted = [preferring(preference, as_text(since), as_text(until) if until else ENDLESS)]
+        if until:
+            wanted.append(preferring("PARTICIPATE", as_text(until)))
 
         def preferences(meter: Meter) -> dict[str, object]:
             kept = [
@@ -198,19 +233,22 @@ class MeterBook:
         Periods without a group get none, unless no period has one. Raises ``ValueError`` for a meter that is
         in none of the programs, ``KeyError`` for one that is not there.
         """
-        known_for, known_name = self._group(market_group_id)
-        group = {
-            "market_group_id": market_group_id,
-            "market_group_name": name or known_name or market_group_id[:8],
-        }
+        group = self.group(market_group_id)
+        fields = {**group.fields, "market_group_name": name or group.name}
 
         def programs(meter: Meter) -> dict[str, object]:
             enrolled = meter["program_enrollment"]
-            fitting = [each for each in enrolled if not known_for or each["program_identifier"] in known_for]
+            fitting = [
+                each
+                for each in enrolled
+                if not group.programs or each["program_identifier"] in group.programs
+            ]
             if not fitting:
-                raise ValueError(f"{meter['meter_id']} is not in {' or '.join(sorted(known_for))}")
+                raise ValueError(f"{meter['meter_id']} is not in {' or '.join(sorted(group.programs))}")
             moved = [each for each in fitting if each.get("market_group_id")] or fitting
-            return {"program_enrollment": [{**each, **group} if each in moved else each for each in enrolled]}
+            return {
+                "program_enrollment": [{**each, **fields} if each in moved else each for each in enrolled]
+            }
 
         self.edit(list(meter_ids), programs, now=now)
 
@@ -233,18 +271,6 @@ class MeterBook:
                 if (not wanted or meter_id in wanted)
                 and query.keeps(meter, changed_at=self._changed_at[meter_id])
             ]
-
-    def _group(self, market_group_id: str) -> tuple[set[str], str]:
-        """Return which programs a group is known for, and its name."""
-        with self._lock:
-            found = [
-                each
-                for meter in self._meters.values()
-                for each in meter["program_enrollment"]
-                if each.get("market_group_id") == market_group_id
-            ]
-        names = (each.get("market_group_name", "") for each in found)
-        return {each["program_identifier"] for each in found}, next(names, "")
 
     def _store(self, meter: Meter, *, now: datetime) -> Meter:
         meter_id = str(meter["meter_id"])

@@ -8,16 +8,20 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from leapvpp.leap.simulator.acts import perform
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
 from leapvpp.leap.simulator.connect import ConnectDesk
 from leapvpp.leap.simulator.jobs import TAKES, MeterJobs
+from leapvpp.leap.simulator.control import Control
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
 from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
+from leapvpp.leap.simulator.participation import Participation
 from leapvpp.leap.simulator.platform import Platform
 from leapvpp.leap.simulator.pusher import Faults, Pusher
-from leapvpp.leap.simulator.scenario import Play, Scenario, Step, parse_offset
+from leapvpp.leap.simulator.scenario import Play, Scenario, Step
 from leapvpp.leap.simulator.subscriptions import Subscriptions
+from leapvpp.leap.simulator.words import parse_offset
 from leapvpp.leap.values import DispatchWebhook, Header, Level
 
 
@@ -57,8 +61,11 @@ class LeapSimulator:
                 page_size=page_size,
                 services=(
                     Listing(self.meters, page_size=page_size),
+                    Participation(self.meters),
                     Subscriptions(self.pusher),
                     self.jobs,
+                    self.connect,
+                    Control(self.meters),
                 ),
             )
         )
@@ -110,7 +117,8 @@ class LeapSimulator:
 
         ``at_once`` keeps the events' times: with a ``start`` in the past, a step that belongs in
         the middle of an event finds it running. A scenario's own faults hold while it plays.
-        ``after_step`` is called after each step, so that a receiver can be waited for.
+        ``after_step`` is called after each step, so that a receiver can be waited for. Raises ``ActError``
+        for a step about meters that cannot be done.
         """
         play = Play(scenario, start=start, speed=1.0 if at_once else self.speed, recipients=recipients)
         usual_faults = self.pusher.faults
@@ -126,6 +134,9 @@ class LeapSimulator:
         return play
 
     def _take(self, step: Step, *, play: Play) -> None:
+        if step.is_about_meters:
+            perform(self.meters, step.do, play.on_meters(step), now=datetime.now(UTC))
+            return
         events = play.apply(step)
         if step.do == "away":
             self.pusher.go_away(lasts=parse_offset(step.lasts))

@@ -11,8 +11,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from leapvpp.leap.simulator.acts import ActError
 from leapvpp.leap.simulator.pusher import Delivery, Faults
-from leapvpp.leap.simulator.scenario import Scenario, ScenarioError, find_scenario, scenario_paths
+from leapvpp.leap.simulator.scenario import (
+    Scenario,
+    ScenarioError,
+    find_scenario,
+    fleet_paths,
+    scenario_paths,
+)
 from leapvpp.leap.simulator.server import LeapSimulator
 
 
@@ -72,11 +79,13 @@ class Command(BaseCommand):
             self.stdout.write(f"Leap simulator on {simulator.url}")
             try:
                 self._run(simulator, scenarios, options=options)
+            except ActError as error:
+                raise CommandError(str(error)) from error
             except KeyboardInterrupt:
                 self.stdout.write("Stopped.")
 
     def _list(self) -> None:
-        for name in scenario_paths():
+        for name in (*scenario_paths(), *fleet_paths()):
             self.stdout.write(f"{name:28} {find_scenario(name).title}")
 
     def _run(self, simulator: LeapSimulator, scenarios: list[Scenario], *, options: dict[str, Any]) -> None:
