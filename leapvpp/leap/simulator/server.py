@@ -11,8 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from leapvpp.leap.simulator.acts import perform
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
 from leapvpp.leap.simulator.connect import ConnectDesk
-from leapvpp.leap.simulator.jobs import TAKES, MeterJobs
 from leapvpp.leap.simulator.control import Control
+from leapvpp.leap.simulator.jobs import TAKES, MeterJobs
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
 from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
