@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Valu
 from django.http import QueryDict
 
 from dispatch.reading.listing import Tab, chosen, page_of, tabs
-from meters.among import Ids
+from meters.connecting import meters_by_refid
 from meters.domain.connecting import (
     AUTHORIZATION,
     SESSION_ENDS_AFTER,
@@ -166,31 +165,19 @@ def read_connection(connection_id: int, *, now: datetime) -> ConnectionPage:
 
 def rows_of(connections: Sequence[Any], *, now: datetime) -> tuple[Row, ...]:
     """Say of connections with `stands` how they stand, and which meters they became. Two queries."""
-    meters = _meters(connection.partner_reference for connection in connections)
+    meters = meters_by_refid(connection.partner_reference for connection in connections)
     return tuple(_row(each, meters[each.partner_reference], now=now) for each in connections)
-
-
-def _meters(references: Iterable[str]) -> defaultdict[str, list[Meter]]:
-    """Find the meters of refIds: named after one, or authorized under one."""
-    wanted = Ids(references)
-    found: defaultdict[str, list[Meter]] = defaultdict(list)
-    for meter in Meter.objects.filter(partner_reference__among=wanted).order_by("pk"):
-        found[meter.partner_reference].append(meter)
-    authorized = MeterReference.objects.filter(reference__among=wanted).select_related("meter")
-    for one in authorized.order_by("meter_id"):
-        if one.meter not in found[one.reference]:
-            found[one.reference].append(one.meter)
-    return found
 
 
 def _row(connection: Any, meters: Sequence[Meter], *, now: datetime) -> Row:
     stands = connection.stands
     is_silent = stands == Standing.LEFT and connection.standing != Standing.LEFT
     since = connection.heard_at if is_silent else connection.standing_since
+    late = _late(stands, since=since, now=now)
     return Row(
         connection=connection,
         name=str(connection),
-        look=LOOKS[stands],
+        look="warn" if late.startswith("No meter") else LOOKS[stands],
         words=words_of(
             stands,
             utility=connection.utility_name,
@@ -199,7 +186,7 @@ def _row(connection: Any, meters: Sequence[Meter], *, now: datetime) -> Row:
         ),
         since=since,
         remind=reminder(stands, since=since, now=now),
-        late=_late(stands, since=since, now=now),
+        late=late,
         link=link_to(connection),
         meters=tuple(meters),
     )

@@ -28,7 +28,8 @@ LOOKS: Final = {
     JobState.FAILED: "bad",
 }
 JOB_TABS: Final = {"": "All", "draft": "Drafts", "open": "On their way", "over": "Over"}
-ROW_TABS: Final = {"": "All", "problems": "To correct", "done": "Created or updated", "failed": "Failed"}
+ROW_TABS: Final = {"": "All", "done": "Created or updated", "failed": "Failed"}
+DRAFT_TABS: Final = {"": "All", "problems": "To correct"}
 WAITING_WORDS: Final = ("", "PROCESSING")
 DONE_WORDS: Final = ("COMPLETED",)
 IN_WORDS: Final = {
@@ -172,7 +173,8 @@ def _job_row(job: MeterJob, told: tuple[int, int]) -> JobRow:
 
 def read_job(job: MeterJob, query: QueryDict) -> JobPage:
     """Read one job with a page of its rows. Six queries at most."""
-    which = chosen(query, "rows", allowed=ROW_TABS)
+    names = DRAFT_TABS if job.state == JobState.DRAFT else ROW_TABS
+    which = chosen(query, "rows", allowed=names)
     parts = {
         "problems": ~Q(problems=[]),
         "done": Q(status__in=DONE_WORDS),
@@ -187,7 +189,6 @@ def read_job(job: MeterJob, query: QueryDict) -> JobPage:
     shown = everything.filter(parts[which]) if which else everything
     page = page_of(shown.defer("cells", "asset").order_by("number"), number=query.get("page", ""))
     batches = list(job.batches.order_by("number"))
-    names = {name: shown_as for name, shown_as in ROW_TABS.items() if name != _not_shown(job)}
     return JobPage(
         row=_job_row(job, (counts["done"], counts["failed"])),
         has_key=bool(settings.LEAP_API_KEY),
@@ -199,10 +200,6 @@ def read_job(job: MeterJob, query: QueryDict) -> JobPage:
         refused=sum(batch.state == JobState.FAILED and not batch.leap_job_id for batch in batches),
         updates=counts["updates"],
     )
-
-
-def _not_shown(job: MeterJob) -> str:
-    return "" if job.state == JobState.DRAFT else "problems"
 
 
 def _lines(rows: list[MeterJobRow]) -> tuple[RowLine, ...]:

@@ -82,6 +82,17 @@ def program_choices() -> list[tuple[str, str]]:
     return [("", "Let Leap decide"), *((rule.codes[0], rule.name) for rule in RULES)]
 
 
+def in_words(code: str) -> str:
+    """Write a code of Leap's as people do.
+
+    >>> in_words("EV_CHARGING"), in_words("COLD_STORAGE")
+    ('EV charging', 'Cold storage')
+    """
+    words = code.split("_")
+    first = words[0] if words[0] in {"EV", "HVAC"} else words[0].capitalize()
+    return " ".join([first, *(word.lower() for word in words[1:])])
+
+
 def field_of(column: Column) -> forms.Field:
     """Return a form's field for a column; what is wrong with it is said by the check of rows."""
     label, help_text = column.label or column.name, ""
@@ -92,7 +103,7 @@ def field_of(column: Column) -> forms.Field:
         return forms.MultipleChoiceField(
             label=label,
             required=False,
-            choices=[(word, word.replace("_", " ").capitalize()) for word in column.words],
+            choices=[(word, in_words(word)) for word in column.words],
             widget=forms.CheckboxSelectMultiple,
         )
     if column.kind is Kind.YES_NO:
@@ -126,10 +137,17 @@ class MeterForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.program = program
         for column in COLUMNS:
-            self.fields[self.add_name(column.name)] = field_of(column)
+            self.fields[self.field_name(column.name)] = field_of(column)
+        if rule := BY_PROGRAM.get(program):
+            self.initial = {
+                **self.initial,
+                "transmission_region": rule.region,
+                "meter_type": rule.meter_types[0],
+                self.field_name("customer.state_or_province_code"): "".join(rule.states),
+            }
 
     @staticmethod
-    def add_name(column: str) -> str:
+    def field_name(column: str) -> str:
         """Return the name of a column's field."""
         return column.replace(".", "__")
 
@@ -137,7 +155,7 @@ class MeterForm(forms.Form):
     def needed(self) -> list[forms.BoundField]:
         """Return the fields that have to be filled for the program."""
         rule = BY_PROGRAM.get(self.program)
-        return [self[self.add_name(name)] for name in (*REQUIRED, *(rule.needs if rule else ()))]
+        return [self[self.field_name(name)] for name in (*REQUIRED, *(rule.needs if rule else ()))]
 
     @property
     def parts(self) -> list[tuple[str, list[forms.BoundField]]]:
@@ -153,7 +171,7 @@ class MeterForm(forms.Form):
         parts = []
         for title, prefixes in names.items():
             columns = [column.name for column in COLUMNS if column.name.startswith(prefixes)]
-            fields = [self[self.add_name(name)] for name in columns if self.add_name(name) not in needed]
+            fields = [self[self.field_name(name)] for name in columns if self.field_name(name) not in needed]
             parts.append((title, fields))
         return parts
 
@@ -162,7 +180,7 @@ class MeterForm(forms.Form):
         """Return what was filled in, as a row of a file would hold it."""
         cells = {PROGRAM: self.program}
         for column in COLUMNS:
-            value = self.cleaned_data.get(self.add_name(column.name), "")
+            value = self.cleaned_data.get(self.field_name(column.name), "")
             cells[column.name] = ";".join(value) if isinstance(value, list) else value
         return {name: text for name, text in cells.items() if text}
 
@@ -171,7 +189,7 @@ class MeterForm(forms.Form):
         cleaned = super().clean() or self.cleaned_data
         (checked,), _ = check_against_ours([self.cells], update_existing=cleaned["update_existing"])
         for problem in checked.problems:
-            name = self.add_name(problem.column)
+            name = self.field_name(problem.column)
             if not self.errors.get(name):
                 self.add_error(name if name in self.fields else None, problem.text)
         return cleaned
