@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from meters import onboarding, participating, syncing
+from meters import hinting, onboarding, participating, syncing
 
 
 def sync_meters() -> str:
@@ -15,6 +15,11 @@ def sync_meters() -> str:
 def follow_meter_jobs() -> str:
     """Send batches of meters to create, and follow those that are at Leap."""
     return f"{onboarding.follow_jobs()} batches of meters followed"
+
+
+def follow_hints() -> str:
+    """Follow the platform events that wait."""
+    return hinting.follow_waiting(now=timezone.now())
 
 
 def change_participation() -> str:
