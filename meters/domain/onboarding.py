@@ -221,7 +221,7 @@ def unknown_columns(names: Iterable[str]) -> list[Problem]:
 def _unknown(name: str) -> str:
     if better := DEPRECATED.get(name):
         return f"Leap no longer wants this column; use {better}."
-    close = difflib.get_close_matches(name[:100], [*BY_NAME, PROGRAM], n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name[:100], [*BY_NAME, PROGRAM], n=1, cutoff=0.85)
     return f"Leap knows no such column{f'; did you mean {close[0]}?' if close else '. Take it out.'}"
 
 

@@ -198,12 +198,12 @@ def test_the_api_makes_jobs_dry_first_and_links(client, settings):
     admin, operator = bearer("admin"), bearer("operator")
     asset = {
         "partner_reference": "home-1",
-        "customer": {"city": "Fresno", "square_feet": "x"},
+        "customer": {"city": "Fresno", "number_of_rooms": "x"},
         "program": "CEC-DSGS",
     }
     answer = client.post("/api/v1/meter-jobs/", {"assets": [asset]}, "application/json", headers=admin).json()
     assert (answer["applied"], answer["job"]) == (False, None)
-    assert answer["errors"]["2"]["customer.square_feet"] == ["Leap knows no such column. Take it out."]
+    assert answer["errors"]["2"]["customer.number_of_rooms"] == ["Leap knows no such column. Take it out."]
     assert "site.number_of_devices" in answer["errors"]["2"]
     made = client.post("/api/v1/meter-jobs/import/?commit=true", as_csv(HOME), "text/csv", headers=admin)
     assert made.status_code == 201 and made.json()["job"]["state"] == "waiting"
