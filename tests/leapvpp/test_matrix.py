@@ -35,6 +35,8 @@ ADMINS_ONLY = {
     "api:meter-job-list",
     "dispatch:device-dismiss",
     "dispatch:device-import",
+    "dispatch:leap-act",
+    "dispatch:leap-key",
     "dispatch:mapping-apply",
     "dispatch:mapping-import",
     "dispatch:mapping-keep",
