@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -323,17 +323,20 @@ def read_of_meter(meter: Meter, *, now: datetime) -> OfMeter:
     )
 
 
-def idle_notes(*, first: date, days: int) -> Mapping[date, int]:
-    """Count, for each day, the meters that Leap lists as idle on it by their own clocks. One query."""
+@dataclass(frozen=True, slots=True)
+class IdleSpan:
+    """Days on which Leap lists meters as idle, by each meter's own clock."""
+
+    days: str
+    meters: int
+
+
+def idle_spans(*, first: date, days: int) -> tuple[IdleSpan, ...]:
+    """Say who is idle in days that a calendar shows, alike periods together. One query."""
     last = first + (days - 1) * timedelta(days=1)
-    spans = IdlePeriod.objects.filter(starts_on__lte=last, ends_on__gte=first).values_list(
-        "starts_on", "ends_on"
+    periods = IdlePeriod.objects.filter(starts_on__lte=last, ends_on__gte=first)
+    alike = periods.values_list("starts_on", "ends_on").annotate(meters=Count("meter", distinct=True))
+    return tuple(
+        IdleSpan(days=str(Days(starts_on, ends_on)), meters=meters)
+        for starts_on, ends_on, meters in alike.order_by("starts_on", "ends_on")
     )
-    by_days = spans.annotate(meters=Count("meter", distinct=True)).order_by("starts_on", "ends_on")
-    counted: dict[date, int] = {}
-    for starts_on, ends_on, meters in by_days:
-        day = max(starts_on, first)
-        while day <= min(ends_on, last):
-            counted[day] = counted.get(day, 0) + meters
-            day += timedelta(days=1)
-    return counted

@@ -19,6 +19,7 @@ from devices.models import Device
 from dispatch import planning
 from dispatch.reading import meter_syncs, words
 from dispatch.reading import meters as reading
+from dispatch.reading.participation import read_of_meter
 from dispatch.reading.zones import page_zone
 from meters import arming
 from meters.models import Meter
@@ -87,6 +88,7 @@ def _show(request: HttpRequest, meter_id: str, *, map_form: MapForm) -> HttpResp
     except Meter.DoesNotExist as error:
         raise Http404("There is no such meter.") from error
     context: dict[str, Any] = {"detail": detail, "zone": zone, "map_form": map_form, "arm_form": ArmForm()}
+    context["participation"] = read_of_meter(detail.meter, now=timezone.now())
     return render(request, "dispatch/meter.html", context, status=422 if map_form.errors else 200)
 
 

@@ -16,8 +16,8 @@ LARGEST_FILE = 2 * 1024 * 1024  # bytes
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 KIND_HELP = (
     "Idle: the meter rests from its first to its last day, in all programs. End idle: that period, by its "
-    "exact days, is taken back. Participate: from a day on, whatever stood there. Disenroll: for good, in all "
-    "programs."
+    "exact days, is taken back. Participate: from a day on, whatever stood there. Disenroll: for good, in "
+    "all programs."
 )
 
 

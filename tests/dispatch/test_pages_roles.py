@@ -13,6 +13,7 @@ from dispatch.models import DispatchNotification, Override
 from tests.bodies import NOW, body
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+from tests.dispatch.one_of_each import participation
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +25,8 @@ WRITES = [
     ("/devices/{device}/override/", "operator"),
     ("/overrides/add/", "operator"),
     ("/overrides/{override}/end/", "operator"),
+    ("/participation/new/", "operator"),
+    ("/participation/{participation}/withdraw/", "operator"),
     ("/meters/{meter}/arm/", "operator"),
     ("/meters/{meter}/disarm/", "operator"),
     ("/meters/{meter}/devices/", "admin"),
@@ -43,6 +46,8 @@ PAGES = [
     "/commands/",
     "/overrides/",
     "/overrides/{override}/",
+    "/participation/",
+    "/participation/{participation}/",
 ]
 RANKS = ["", "viewer", "operator", "admin"]
 
@@ -81,6 +86,7 @@ def rows() -> dict[str, object]:
         "command": command.pk,
         "override": override.pk,
         "notification": notification.pk,
+        "participation": participation(one).pk,
     }
 
 
@@ -91,7 +97,7 @@ def test_a_write_is_refused_below_its_role_and_never_a_get(client, rows, address
         client.force_login(person(role, name=f"p-{role}"))
         status = client.post(path).status_code
         assert (status == 403) == (RANKS.index(role) < RANKS.index(least)), role
-    if not address.endswith(("add/", "import/")):
+    if not address.endswith(("add/", "new/", "import/")):
         assert client.get(path).status_code == 405
 
 

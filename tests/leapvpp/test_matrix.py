@@ -55,6 +55,7 @@ NOT_FOR_VIEWERS = {
     "dispatch:meter-import",
     "dispatch:notification-body",
     "dispatch:override-add",
+    "dispatch:participation-add",
     "dispatch:policy-add",
     "dispatch:policy-edit",
     "dispatch:policy-replay-add",
