@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from dispatch.views import (
+    actions,
     alerts,
     commands,
     devices,
@@ -75,6 +76,11 @@ urlpatterns = [
     path("commands/<int:command_id>/retry/", commands.retry, name="command-retry"),
     path("alerts/", alerts.alert_list, name="alerts"),
     path("alerts/acknowledge/", alerts.alert_acknowledge, name="alert-acknowledge"),
+    path("actions/", actions.action_list, name="actions"),
+    path("actions/group/", actions.action_group, name="action-group"),
+    path("actions/export/", actions.action_export, name="action-export"),
+    path("actions/assign/", actions.action_assign, name="action-assign"),
+    path("actions/<int:action_id>/", actions.action_edit, name="action-edit"),
     path("overrides/", overrides.override_list, name="overrides"),
     path("overrides/add/", overrides.override_add, name="override-add"),
     path("overrides/<int:override_id>/", overrides.override_detail, name="override-detail"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, Q, Sum
@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from devices.alert_models import Alert, AlertKind
 from devices.models import Command, CommandState, Device
+from devices.unblocking import due_actions, sum_up
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -22,6 +23,7 @@ from dispatch.models import (
 )
 from dispatch.reading import words
 from dispatch.reading.out_of_step import difference_words, differing_groups
+from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
 
 PLANNED_WITHIN = timedelta(seconds=60)
@@ -46,7 +48,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Nine queries, whatever there is."""
+    """Collect everything that waits for a person. Eleven queries, whatever there is."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -56,6 +58,7 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_groups(now=now),
         *_search(now=now),
         *_notifications(now=now),
+        *_actions(now=now),
     ]
     order = {"bad": 0, "warn": 1, "quiet": 2}
     latest = datetime.max.replace(tzinfo=now.tzinfo)
@@ -288,6 +291,33 @@ def _search(*, now: datetime) -> list[Need]:
                 )
             )
     return found
+
+
+def _actions(*, now: datetime) -> list[Need]:
+    """What Leap asks of the partner by the nearest deadline, once people are reminded of it. Two queries."""
+    until = now + timedelta(days=max(REMINDED_DAYS))
+    first = (
+        due_actions(until=until, now=now)
+        .order_by("deadline_at")
+        .values_list("deadline_at", flat=True)
+        .first()
+    )
+    if first is None:
+        return []
+    meters, waiting_kw = sum_up(due_actions(until=first, now=now))
+    is_near = reminded_days(first, now=now) == min(REMINDED_DAYS)
+    power = f", {words.power(waiting_kw)}" if waiting_kw else ""
+    return [
+        Need(
+            icon="warn",
+            kind="bad" if is_near else "warn",
+            title=f"{words.counted(meters, one='meter')}{power}: action due by {words.day(first, zone=UTC)}",
+            text="Leap enrolls them only once it is done; after the deadline they wait for the next one.",
+            verb="See",
+            href="/actions/",
+            due_at=first,
+        )
+    ]
 
 
 def _notifications(*, now: datetime) -> list[Need]:
