@@ -27,6 +27,7 @@ from meters.models import Meter
 from meters.participation_models import IdlePeriod, ParticipationItem, ParticipationRequest
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+from tests.dispatch.onboarded import customers, job
 
 
 def _result(*, event_id: int, device_id: int, starts_at: datetime, ends_at: datetime) -> dict[str, Any]:
@@ -157,7 +158,10 @@ def grow(number: int) -> dict[str, object]:
     )
     asked_leap = participation(one)
     Alert.objects.create(device=battery, kind="FAILED", text="No answer.", raised_at=now)
+    done, customer = job(number), customers(number)
     return {
+        "job": done.pk,
+        "connection": customer.pk,
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
