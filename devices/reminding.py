@@ -59,7 +59,7 @@ def _due(*, now: datetime) -> tuple[Reminder, ...]:
 def _write(found: Sequence[Reminder], *, now: datetime) -> None:
     ReminderSent.objects.filter(deadline_at__lte=now - KEPT_FOR).delete()
     ReminderSent.objects.bulk_create(
-        ReminderSent(digest=one.digest, days=one.days, deadline_at=one.group.key.deadline_at, written_at=now)
+        ReminderSent(digest=one.digest, days=one.days, deadline_at=one.deadline_at, written_at=now)
         for one in found
     )
     owners = _owners(found[: domain.MOST_LINES], now=now)
@@ -68,7 +68,7 @@ def _write(found: Sequence[Reminder], *, now: datetime) -> None:
 
 def _owners(found: Sequence[Reminder], *, now: datetime) -> dict[Key, dict[str, int]]:
     """Return who has the actions of groups, by name. One query."""
-    last = max(one.group.key.deadline_at for one in found if one.group.key.deadline_at)
+    last = max(one.deadline_at for one in found)
     names = ("owner__username", "owner__first_name", "owner__last_name")
     rows = due_actions(until=last, now=now).order_by().values(*GROUPED_BY, *names).annotate(count=Count("pk"))
     owners: defaultdict[Key, dict[str, int]] = defaultdict(dict)
@@ -107,7 +107,7 @@ def _payload(found: Sequence[Reminder], owners: Mapping[Key, Owners], *, now: da
                     "action_code": key.action_code,
                     "program": key.program,
                     "delivery_period": key.delivery_period,
-                    "deadline_at": as_z(key.deadline_at) if key.deadline_at else None,
+                    "deadline_at": as_z(one.deadline_at),
                     "within_days": one.days,
                     "meters": one.group.meters,
                     "alone_kw": float(one.group.alone_kw),

@@ -19,6 +19,7 @@ REMINDED_FROM: Final = time(14)
 """UTC; the morning of a working day all over North America, so that nobody is woken."""
 MOST_LINES: Final = 10
 LONGEST_SUBJECT: Final = 200
+LONGEST_LINE: Final = 600
 
 Owners = Mapping[str, int]
 """How many actions of a group somebody has, by name; "" for nobody."""
@@ -29,6 +30,7 @@ class Reminder:
     """A group of which people are reminded as its deadline is within `days` days."""
 
     group: Group
+    deadline_at: datetime
     digest: str
     days: int
 
@@ -50,16 +52,17 @@ def due_reminders(
     found = []
     for one in rank(groups, now=now):
         deadline_at = one.group.key.deadline_at
-        days = reminded_days(deadline_at, now=now) if deadline_at else None
+        if deadline_at is None or (days := reminded_days(deadline_at, now=now)) is None:
+            continue
         digest = digest_of(one.group.key)
-        if days is not None and (digest, days) not in sent:
-            found.append(Reminder(one.group, digest, days))
+        if (digest, days) not in sent:
+            found.append(Reminder(one.group, deadline_at, digest, days))
     return tuple(found)
 
 
 def subject_of(reminders: Sequence[Reminder]) -> str:
     """Return the head of a message."""
-    first = min(one.group.key.deadline_at for one in reminders if one.group.key.deadline_at)
+    first = min(one.deadline_at for one in reminders)
     if len(reminders) == 1:
         group = reminders[0].group
         what = f"{advice_on(group.key.action_type).title}, {_meters(group)}"
@@ -69,19 +72,18 @@ def subject_of(reminders: Sequence[Reminder]) -> str:
 
 def text_of(reminders: Sequence[Reminder], owners: Mapping[Key, Owners]) -> str:
     """Return a message: the first groups with who has them, and how many more there are."""
-    lines = [_line(one.group, owners.get(one.group.key, {})) for one in reminders[:MOST_LINES]]
+    lines = [_line(one, owners.get(one.group.key, {})) for one in reminders[:MOST_LINES]]
     more = len(reminders) - len(lines)
     ends = [f"and {more:,} more."] if more else []
     return "\n".join([subject_of(reminders), *lines, *ends, "See Required actions in the portal."])
 
 
-def _line(group: Group, owners: Owners) -> str:
-    key = group.key
-    by = f"By {_day(key.deadline_at)} {clock(key.deadline_at)}" if key.deadline_at else "Without a deadline"
-    what = [advice_on(key.action_type).title, f"for {key.program} {key.delivery_period}".strip()]
-    return one_line(
-        f"{by}: {' '.join(what)}: {_meters(group)}, {_power(group)}. {_whose(owners)}", longest=600
-    )
+def _line(one: Reminder, owners: Owners) -> str:
+    group, key = one.group, one.group.key
+    by = f"By {_day(one.deadline_at)} {clock(one.deadline_at)}"
+    what = f"{advice_on(key.action_type).title} for {key.program} {key.delivery_period}".strip()
+    line = f"{by}: {what}: {_meters(group)}, {_power(group)}. {_whose(owners)}"
+    return one_line(line, longest=LONGEST_LINE)
 
 
 def _meters(group: Group) -> str:
