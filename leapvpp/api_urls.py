@@ -10,6 +10,7 @@ from devices.api.alerts import AlertViewSet
 from devices.api.mapping import MappingViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
+from dispatch.api.leap_connection import LeapConnectionView
 from dispatch.api.replays import ReplayViewSet
 from dispatch.api.views import (
     ROW_ID,
@@ -54,6 +55,7 @@ router.register("market-groups", MarketGroupViewSet, basename="market-group")
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/preview/", PreviewView.as_view(), name="plan-preview"),
+    path("leap-connection/", LeapConnectionView.as_view(), name="leap-connection"),
     path("telemetry/", TelemetryView.as_view(), name="telemetry"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=READERS), name="schema"),
     path(
