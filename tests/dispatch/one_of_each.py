@@ -26,6 +26,7 @@ from dispatch.step_models import GroupDifference, OutOfStep
 from meters.enrollment_models import Enrollment, RequiredAction
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+from tests.dispatch.onboarded import customers, job
 
 MISSED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 """One deadline for all, so that they are one group."""
@@ -154,7 +155,10 @@ def grow(number: int) -> dict[str, object]:
         status="PENDING", starts_at=now, market_group_id=south.market_group_id, **period
     )
     Alert.objects.create(device=battery, kind="FAILED", text="No answer.", raised_at=now)
+    done, customer = job(number), customers(number)
     return {
+        "job": done.pk,
+        "connection": customer.pk,
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,
