@@ -87,6 +87,17 @@ def standing(*, now: datetime) -> QuerySet[OutOfStep]:
     )
 
 
+def standing_of(event_id: int) -> OutOfStep | None:
+    """Return what is not settled of an event, with `unknown`: whom of those called nobody knows here."""
+    rows = OutOfStep.objects.filter(event_id=event_id, settled_at__isnull=True)
+    row = rows.select_related("difference").first()
+    if row is not None:
+        named = row.difference.called_not_ours
+        known = set(Meter.objects.filter(meter_id__among=Ids(named)).values_list("meter_id", flat=True))
+        row.unknown = [meter_id for meter_id in named if meter_id not in known]  # type: ignore[attr-defined]
+    return row
+
+
 def is_out_of_step() -> Exists:
     """Say of an event whether its group differs in names: a group nobody knows is no news by itself."""
     rows = OutOfStep.objects.filter(event=OuterRef("pk"), settled_at__isnull=True)

@@ -100,7 +100,7 @@ def read_recipients(*, now: datetime) -> dict[str, Recipient]:
     }
     for plan in GROUPS:
         group = by_id[leap_id(plan.key)]
-        meters = [membership.meter for membership in group.memberships.all()]
+        meters = {membership.meter for membership in group.memberships.all()}
         found[plan.key] = Recipient(
             Level.GROUP,
             group.market_group_id,
