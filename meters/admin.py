@@ -13,6 +13,7 @@ from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from meters.enrollment_models import Program
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
 from meters.readiness import reason_not_dispatchable
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync
@@ -133,6 +134,30 @@ class MarketGroupAdmin(admin.ModelAdmin):
         super().save_related(request, form, formsets, change)
         touched = {row.meter_id for formset in formsets for row in changed_rows(formset)}
         Meter.objects.filter(pk__in=touched).update(plan_requested_at=timezone.now())
+
+
+@admin.register(Program)
+class ProgramAdmin(admin.ModelAdmin):
+    """Leap's programs. What an admin writes of one stays at every upgrade; its code is Leap's."""
+
+    list_display = [
+        "code",
+        "name",
+        "region",
+        "transmission_region",
+        "meter_kind",
+        "interval_source",
+        "onboard_method",
+        "first_heard_at",
+    ]
+    list_filter = ["region", "meter_kind", "interval_source"]
+    search_fields = ["code", "name"]
+    ordering = ["code"]
+    readonly_fields = ["first_heard_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Program | None = None) -> list[str]:
+        """Keep the code of a program that exists: meters and events name it."""
+        return ["code", *self.readonly_fields] if obj else [*self.readonly_fields]
 
 
 @admin.register(PlatformEvent)

@@ -12,9 +12,11 @@ from django.db.models import Count, DateTimeField, Exists, Min, OuterRef, Q, Que
 from django.http import QueryDict
 
 from devices.models import Device
+from dispatch.domain.standing import BLOCKING, CAUSES, Code
 from dispatch.models import DispatchEvent
 from dispatch.reading.listing import ordering, page_of
-from dispatch.reading.meters import NamingEvent, latest_events, with_standing
+from dispatch.reading.meters import CauseCount, NamingEvent, cause_counts, latest_events
+from dispatch.reading.standing import Present, count_causes, dispatchable_kw, read_present, with_cause
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 SORTS = {"name": "name", "program": "program", "zone": "zone"}
@@ -77,7 +79,7 @@ def read_list(query: QueryDict, *, now: datetime) -> GroupList:
     order = ordering(query, offered=SORTS, default="name")
     page = page_of(_with_events(found, now=now).order_by(*order), number=query.get("page", ""))
     ids = [group.pk for group in page]
-    meters, devices = _meters_of(ids, now=now), _devices_of(ids, now=now)
+    meters, devices = _meters_of(ids, present=read_present(now=now)), _devices_of(ids, now=now)
     return GroupList(
         search=search,
         page=page,
@@ -85,12 +87,16 @@ def read_list(query: QueryDict, *, now: datetime) -> GroupList:
     )
 
 
-def _meters_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
+def _meters_of(ids: list[int], *, present: Present) -> dict[int, dict[str, Any]]:
     """Count each group's present meters, the ready ones, and sum their nominations. One query."""
-    ready = with_standing(Meter.objects.all(), now=now).filter(standing="READY").values("pk")
-    rows = MarketGroupMembership.objects.filter(_present(now), group_id__in=ids).values("group_id").order_by()
+    stays = MarketGroupMembership.objects.filter(_present(present.now), group_id__in=ids)
+    members = with_cause(Meter.objects.filter(pk__in=stays.values("meter_id")), present=present)
+    ready = members.exclude(cause__in=BLOCKING).values("pk")
+    rows = stays.values("group_id").order_by()
     counted = rows.annotate(
-        meters=Count("id"), ready=Count("id", filter=Q(meter__in=ready)), kw=Sum("meter__nomination_kw")
+        meters=Count("meter_id", distinct=True),
+        ready=Count("meter_id", distinct=True, filter=Q(meter__in=ready)),
+        kw=Sum("meter__nomination_kw"),
     )
     return {row["group_id"]: dict(row) for row in counted}
 
@@ -129,6 +135,7 @@ class Stay:
 
     meter_id: str
     meter: str
+    is_ready: bool
     standing: str
     nomination_kw: Decimal | None
     devices: int
@@ -144,40 +151,48 @@ class GroupDetail:
     group: MarketGroup
     row: Row
     rated_kw: Decimal
+    able_kw: Decimal
+    causes: tuple[CauseCount, ...]
     page: Page[Any]
     stays: tuple[Stay, ...]
     events: tuple[NamingEvent, ...]
 
 
 def read_detail(market_group_id: str, *, page_number: str, now: datetime) -> GroupDetail:
-    """Read everything about a group; seven queries.
+    """Read everything about a group; eleven queries, and up to three more where policies have blackouts.
 
     Raises:
         MarketGroup.DoesNotExist: there is no such group.
     """
     group: Any = _with_events(MarketGroup.objects.filter(market_group_id=market_group_id), now=now).get()
-    page = page_of(_stays(group, now=now), number=page_number)
-    meters, devices = _meters_of([group.pk], now=now), _devices_of([group.pk], now=now)
+    present = read_present(now=now)
+    page = page_of(_stays(group, present=present), number=page_number)
+    meters, devices = _meters_of([group.pk], present=present), _devices_of([group.pk], now=now)
+    members = MarketGroupMembership.objects.filter(_present(now), group=group).values("meter_id")
     return GroupDetail(
         group=group,
         row=_row(group, meters.get(group.pk, {}), devices.get(group.pk, {})),
         rated_kw=_rated(group, now=now),
+        able_kw=dispatchable_kw(present=present, meter__in=members),
+        causes=cause_counts(count_causes(Meter.objects.filter(pk__in=members), present=present)),
         page=page,
         stays=tuple(_stay(stay, now=now) for stay in page),
         events=latest_events(now=now, market_group_id=group.market_group_id),
     )
 
 
-def _stays(group: MarketGroup, *, now: datetime) -> QuerySet[Any]:
+def _stays(group: MarketGroup, *, present: Present) -> QuerySet[Any]:
     """Order members: present ones first, by the meter's name, then the past, latest first."""
-    standing = with_standing(Meter.objects.filter(pk=OuterRef("meter_id")), now=now).values("standing")
+    cause = with_cause(Meter.objects.filter(pk=OuterRef("meter_id")), present=present).values("cause")
     return (
         MarketGroupMembership.objects.filter(group=group)
         .select_related("meter")
         .annotate(
-            standing=Subquery(standing),
+            cause=Subquery(cause),
             device_count=Count("meter__meter_devices"),
-            is_past=Exists(MarketGroupMembership.objects.filter(pk=OuterRef("pk")).exclude(_present(now))),
+            is_past=Exists(
+                MarketGroupMembership.objects.filter(pk=OuterRef("pk")).exclude(_present(present.now))
+            ),
         )
         .order_by("is_past", "meter__name", "-starts_at", "id")
     )
@@ -187,7 +202,8 @@ def _stay(stay: Any, *, now: datetime) -> Stay:
     return Stay(
         meter_id=stay.meter.meter_id,
         meter=str(stay.meter),
-        standing=stay.standing,
+        is_ready=stay.cause not in BLOCKING,
+        standing=CAUSES[Code(stay.cause)].brief.capitalize(),
         nomination_kw=stay.meter.nomination_kw,
         devices=stay.device_count,
         starts_at=stay.starts_at,
