@@ -32,6 +32,7 @@ from dispatch.reading.standing import (
     with_cause,
     with_facts,
 )
+from meters.enrollment_models import Program
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 READY_TABS = {"": "All", "yes": "Ready", "no": "Not ready", "archived": "Archived"}
@@ -175,8 +176,12 @@ def _of_cause(meters: QuerySet[Any], query: QueryDict) -> QuerySet[Any]:
 def _filters(query: QueryDict) -> tuple[Filter, ...]:
     """Build the drop-downs from what there is. Three queries."""
     groups = {leap_id: name or leap_id for leap_id, name in _group_names()}
-    programs = _distinct(MarketGroup.objects.values_list("program", flat=True))
-    regions = _distinct(Meter.objects.values_list("transmission_region", flat=True))
+    programs = _distinct(
+        MarketGroup.objects.values_list("program", flat=True).union(
+            Program.objects.filter(first_heard_at__isnull=False).values_list("code", flat=True)
+        )
+    )
+    regions = _distinct(Meter.objects.order_by().values_list("transmission_region", flat=True).distinct())
     options = (
         ("group", "Group", "All groups", groups),
         ("program", "Program", "All programs", programs),
@@ -195,7 +200,7 @@ def _group_names() -> Iterable[tuple[str, str]]:
 
 
 def _distinct(values: QuerySet[Any, str]) -> dict[str, str]:
-    return {value: value for value in sorted(set(values.distinct())) if value}
+    return {value: value for value in sorted(set(values)) if value}
 
 
 def _found(query: QueryDict, filters: Sequence[Filter], *, now: datetime) -> QuerySet[Meter]:
@@ -257,9 +262,9 @@ def _fleet(*, present: Present) -> Fleet:
 def cause_counts(counted: Mapping[str, int]) -> tuple[CauseCount, ...]:
     """Name what stands in meters' way with how many have it first, the gravest first."""
     return tuple(
-        CauseCount(code, told.brief, counted[code], code in BLOCKING)
+        CauseCount(code, told.brief, count, code in BLOCKING)
         for code, told in CAUSES.items()
-        if code != Code.READY and counted.get(code)
+        if code != Code.READY and (count := counted.get(code.value, 0))
     )
 
 

@@ -6,6 +6,7 @@ them; a test holds both against one table of cases.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,7 @@ from django.db.models import (
 )
 
 from devices.models import Device, MeterDevice
-from dispatch.domain.standing import CAUSES, Code, Facts, How
+from dispatch.domain.standing import Code, Facts, How
 from dispatch.models import Override, OverrideAction, OverrideScope
 from dispatch.reading.blackouts import NOTHING, Blackouts, read_blackouts, zone_of_device
 from dispatch.reading.holds import running
@@ -211,8 +212,31 @@ def dispatchable_kw(*, present: Present, **behind: Any) -> Decimal:
     return found["kw"] or Decimal(0)
 
 
-def count_causes(meters: QuerySet[Meter], *, present: Present) -> dict[Code, int]:
-    """Count meters by their gravest cause, in the causes' order. One query."""
-    rows = with_cause(meters, present=present).order_by().values_list("cause").annotate(count=Count("pk"))
-    counts = dict(rows)
-    return {code: counts[code] for code in CAUSES if code in counts}
+def able_kw_by(column: str, *, present: Present) -> dict[str, Decimal]:
+    """Sum the rated power that could move now for each value of a column of the meters; lists count for each.
+
+    Each device once a value, through however many meters it can be moved. Two queries.
+    """
+    able = able_links(present=present)
+    others = able.filter(device=OuterRef("device")).exclude(pk=OuterRef("pk"))
+    way = f"meter__{column}"
+    single = able.filter(~Exists(others)).order_by().values_list(way)
+    found: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for value, kw in single.annotate(kw=Sum("device__rated_power_kw")):
+        for each in _values(value):
+            found[each] += kw
+    shared = able.filter(Exists(others)).values_list(way, "device_id", "device__rated_power_kw")
+    pairs = {(each, device_id): kw for value, device_id, kw in shared for each in _values(value)}
+    for (each, _), kw in pairs.items():
+        found[each] += kw
+    return dict(found)
+
+
+def _values(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def count_causes(meters: QuerySet[Meter], *, present: Present) -> dict[str, int]:
+    """Count meters by their gravest cause. One query."""
+    rows = with_cause(meters, present=present).order_by().values_list("cause")
+    return dict(rows.annotate(count=Count("pk")))

@@ -52,7 +52,8 @@ def _dark(scope, target):
     PolicyAssignment.objects.create(policy=policy, scope=scope, target=target)
 
 
-OFF, FAILS, WELL = {"is_online": False}, {"failing_since": NOW}, {}
+WELL: dict[str, object] = {}
+OFF, FAILS = {"is_online": False}, {"failing_since": NOW}
 CASES = {
     "ready": ({}, [WELL], None, ()),
     "archived and idle": (
@@ -139,8 +140,24 @@ def test_the_database_and_the_rule_agree_on_the_gravest_cause(fields, devices, a
     found = rows.get()
     assert causes_of(standing.facts_of(found, now=NOW)) == causes
     assert found.cause == (causes[0] if causes else Code.READY)
-    able_kw = standing.dispatchable_kw(present=present)
-    assert (able_kw > 0) == any(standing.is_able(each) for each in found.mapped_devices) or causes[0] in {
-        Code.ARCHIVED,
-        Code.DISENROLLED,
-    }
+
+
+def test_what_could_move_now_counts_each_device_once():
+    """A battery behind two meters, one offline, one held, one behind a meter that sits out."""
+    utility = meter(programs=["CCA", "ELRP"], transmission_region="CAISO")
+    unit = meter(programs=["CEC-DSGS"], transmission_region="CAISO")
+    idle = meter(programs=["CCA"], transmission_region="CAISO", participation="IDLE")
+    east = meter(programs=["NYISO-SCR"], transmission_region="NYISO")
+    device(utility, unit, rated_power_kw=8)
+    device(utility, idle, rated_power_kw=4)
+    device(idle, rated_power_kw=100)
+    device(utility, is_online=False)
+    held = device(east)
+    device(east, rated_power_kw=2)
+    _override("DEVICE", held.external_id)
+    present = standing.read_present(now=NOW)
+    assert standing.dispatchable_kw(present=present) == 14
+    assert standing.dispatchable_kw(present=present, meter=unit) == 8
+    by_program = standing.able_kw_by("programs", present=present)
+    assert by_program == {"CCA": 12, "ELRP": 12, "CEC-DSGS": 8, "NYISO-SCR": 2}
+    assert standing.able_kw_by("transmission_region", present=present) == {"CAISO": 12, "NYISO": 2}

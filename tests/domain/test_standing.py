@@ -9,9 +9,7 @@ from dispatch.domain.standing import BLOCKING, CAUSES, Code, Facts, How, causes_
 CASES = {
     "ready": (Facts(), ()),
     "all is wrong": (
-        Facts(
-            is_archived=True, is_idle=True, has_device=False, is_able=False, is_gone=True, is_active=False
-        ),
+        Facts(is_archived=True, is_idle=True, has_device=False, is_able=False, is_gone=True, is_active=False),
         (Code.ARCHIVED, Code.IDLE, Code.NO_DEVICE, Code.NOT_LISTED, Code.NOT_ACTIVE),
     ),
     "disenrolled": (Facts(is_disenrolled=True), (Code.DISENROLLED,)),
