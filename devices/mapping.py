@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import transaction
 
 from devices.models import Device, MeterDevice
+from meters.among import Ids
 from meters.models import Meter
 
 Pair = tuple[int, int]
@@ -20,10 +21,20 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class MappingChange:
-    """How many pairs were new, and how many are gone."""
+    """The pairs that were new, and those that are gone."""
 
-    added: int
-    removed: int
+    new: frozenset[Pair]
+    gone: frozenset[Pair]
+
+    @property
+    def added(self) -> int:
+        """Count the new pairs."""
+        return len(self.new)
+
+    @property
+    def removed(self) -> int:
+        """Count the pairs that are gone."""
+        return len(self.gone)
 
 
 @transaction.atomic
@@ -36,18 +47,19 @@ def change_mapping(
     """
     asked = {*add, *remove}
     rows = MeterDevice.objects.filter(
-        meter_id__in={meter for meter, _ in asked}, device_id__in={device for _, device in asked}
+        meter_id__among=Ids({meter for meter, _ in asked}),
+        device_id__among=Ids({device for _, device in asked}),
     )
-    held = {(row.meter_id, row.device_id): row.pk for row in rows}
-    new = set(add) - held.keys()
-    gone = (set(remove) - set(add)) & held.keys()
-    MeterDevice.objects.filter(pk__in=[held[pair] for pair in gone]).delete()
+    held = {(meter, device): pk for pk, meter, device in rows.values_list("pk", "meter_id", "device_id")}
+    new = frozenset(set(add) - held.keys())
+    gone = frozenset((set(remove) - set(add)) & held.keys())
+    MeterDevice.objects.filter(pk__among=Ids(held[pair] for pair in gone)).delete()
     MeterDevice.objects.bulk_create(
         [MeterDevice(meter_id=meter, device_id=device) for meter, device in sorted(new)],
         ignore_conflicts=True,
     )
     request_plans(pairs=new | gone, now=now)
-    return MappingChange(added=len(new), removed=len(gone))
+    return MappingChange(new=new, gone=gone)
 
 
 @transaction.atomic
@@ -65,5 +77,5 @@ def request_plans(*, pairs: Collection[Pair], now: datetime) -> None:
     """Have everyone in the pairs planned again, devices before meters (`docs/locking.md`)."""
     if not pairs:
         return
-    Device.objects.filter(pk__in={device for _, device in pairs}).update(plan_requested_at=now)
-    Meter.objects.filter(pk__in={meter for meter, _ in pairs}).update(plan_requested_at=now)
+    Device.objects.filter(pk__among=Ids({device for _, device in pairs})).update(plan_requested_at=now)
+    Meter.objects.filter(pk__among=Ids({meter for meter, _ in pairs})).update(plan_requested_at=now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import alert_sending, alerting, commanding, proving, pruning, simulating
+from devices import alert_sending, alerting, commanding, mapping_batches, proving, pruning, simulating
 
 
 def run_due_commands() -> str:
@@ -36,3 +36,8 @@ def watch_alerts() -> str:
 def send_alerts() -> str:
     """Send the messages about alerts that are due."""
     return f"{alert_sending.send_alerts(now=timezone.now())} messages sent"
+
+
+def map_new_meters() -> str:
+    """Put devices behind meters that a sync brought, by the kept rule."""
+    return f"{mapping_batches.map_new_meters(now=timezone.now())} pairs added"

@@ -36,6 +36,8 @@ from dispatch.models import Doubt as DoubtRow
 from dispatch.naming import name_meters
 from dispatch.pushing import PUSH_MAY_LAG, note_unpushed, take_back
 from dispatch.said import Key, Said, with_known_members
+from meters.enrolling import note_programs
+from meters.grouping import request_comparison
 from meters.models import MarketGroup
 
 Place = tuple[int | None, Key]
@@ -62,6 +64,9 @@ _EVENT_COLUMNS = (
     "changed_at",
     "plan_requested_at",
 )
+
+_CALL = frozenset({"market_group_id", "meter_ids", "programs", "start_time", "end_time", "cancelled", "test"})
+"""Fields of a revision that bear on whether a group is in step with Leap."""
 
 
 @dataclass(slots=True)
@@ -110,10 +115,13 @@ def apply_said(said: Sequence[Said], *, may_ask: bool, now: datetime) -> Applied
     _write_recipients_and_groups(usable, changed)
     _write_events(changed, now=now)
     note_arrivals(_arrivals(usable, changed), now=now)
+    fields = (belief.held.fields for belief in changed.values() if belief.held)
+    note_programs({program for each in fields for program in each.programs}, now=now)
     _write_revisions([belief for belief in changed.values() if belief.revisions])
     _write_doubts([belief for belief in changed.values() if belief.is_doubt_changed], now=now)
     _write_items(items, beliefs)
     _judge_push_path(beliefs, now=now)
+    request_comparison(_groups_called_anew(changed), now=now)
     return Applied(
         changed=sum(belief.is_changed for belief in changed.values()),
         is_suspect=any(belief.is_suspect for belief in beliefs.values()),
@@ -349,6 +357,19 @@ def _write_recipients_and_groups(usable: Iterable[Said], changed: dict[Key, _Bel
             (MarketGroup(market_group_id=group, is_from_calls=True) for group in unnamed),
             ignore_conflicts=True,
         )
+
+
+def _groups_called_anew(changed: dict[Key, _Belief]) -> set[str]:
+    """Name the groups of which an event is new, or whose call changed in whom it means and when."""
+    return {
+        belief.held.fields.market_group_id
+        for belief in changed.values()
+        if belief.held and any(_calls_anew(revision) for revision in belief.revisions)
+    } - {""}
+
+
+def _calls_anew(revision: EventRevision) -> bool:
+    return not revision.changes or not _CALL.isdisjoint(revision.changes)
 
 
 def _write_events(changed: dict[Key, _Belief], *, now: datetime) -> None:

@@ -17,6 +17,7 @@ class Stage(IntEnum):
     RECORDING = 7_310_001
     PLANNING = 7_310_002
     REPLAYING = 7_310_003
+    COMPARING = 7_310_004
 
 
 def take_turn(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, QuerySet, TextChoices, TextField
+from django.db.models import Exists, Q, QuerySet, TextChoices, TextField
 from django.db.models.functions import Cast
 
 from devices.models import Device, Withheld
@@ -22,9 +22,17 @@ from dispatch.models import (
     TestSend,
     TestSendState,
 )
-from dispatch.queue import PLAN_WAITING, RECONCILE, RECORD_WAITING, REPLAY_POLICIES, SEND_TESTS
+from dispatch.queue import (
+    COMPARE_GROUPS,
+    PLAN_WAITING,
+    RECONCILE,
+    RECORD_WAITING,
+    REPLAY_POLICIES,
+    SEND_TESTS,
+)
 from dispatch.replay_models import OPEN_STATES, PolicyReplay
 from meters.models import MarketGroup, Meter
+from meters.sync_models import MeterSync, SyncKind, SyncState
 
 WAKE_UP_TIME = timedelta(seconds=1)
 SEARCH_EVERY = timedelta(seconds=60)
@@ -120,7 +128,19 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         tasks.append(SEND_TESTS)
     if open_replays(now=now).filter(touched_at__lte=lost).exists():
         tasks.append(REPLAY_POLICIES)
+    if groups_to_compare(now=now).exists():
+        tasks.append(COMPARE_GROUPS)
     return tuple(tasks)
+
+
+def groups_to_compare(*, now: datetime) -> QuerySet[MarketGroup]:
+    """Return the groups to be laid beside the calls of them; none while a sync reads what may settle it.
+
+    Meters read by name are no reason to wait: there may always be some.
+    """
+    reading = MeterSync.objects.filter(turn=1, state=SyncState.RUNNING, claimed_until__gt=now)
+    is_being_read = Exists(reading.exclude(kind=SyncKind.NAMED))
+    return MarketGroup.objects.filter(~is_being_read, compare_requested_at__isnull=False)
 
 
 def is_search_due(*, now: datetime) -> bool:

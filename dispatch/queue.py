@@ -15,6 +15,8 @@ PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
 RECONCILE: Final = "dispatch.tasks.reconcile"
 SEND_TESTS: Final = "dispatch.tasks.send_tests"
 REPLAY_POLICIES: Final = "dispatch.tasks.replay_policies"
+COMPARE_GROUPS: Final = "dispatch.tasks.compare_groups"
+"""Woken by the dispatcher alone: half a second does not matter, and recording has no time to lose."""
 PLANNING_SECONDS: Final = 600
 """How long a plan may take: one that is cut off leaves nothing, and would be begun again for ever."""
 

@@ -18,6 +18,7 @@ from devices.models import Device
 from dispatch.domain.events import Window, to_watts
 from dispatch.domain.fleet import LOOK_BACK
 from dispatch.domain.overruling import Action, Ruling
+from dispatch.domain.windows import joined
 from dispatch.lookups import columns_of, links_of
 from dispatch.models import DispatchEvent, Override, OverrideScope, RecipientSet
 from meters.models import MarketGroupMembership
@@ -57,12 +58,15 @@ def group_members(groups: Collection[str], *, now: datetime) -> Members:
     The list in a call wins over our copy of the membership.
     """
     members: defaultdict[str, list[tuple[str, Window | None]]] = defaultdict(list)
+    held: defaultdict[tuple[str, str], list[Window]] = defaultdict(list)
     current = MarketGroupMembership.objects.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now - LOOK_BACK))
     rows = current.filter(group__market_group_id__in=groups).order_by("pk")
     for group, meter_id, start, end in rows.values_list(
         "group__market_group_id", "meter__meter_id", "starts_at", "ends_at"
     ):
-        members[group].append((meter_id, Window(start, end or FOR_EVER)))
+        held[group, meter_id].append(Window(start, end or FOR_EVER))
+    for (group, meter_id), windows in held.items():
+        members[group] += [(meter_id, window) for window in joined(windows)]
     live = DispatchEvent.objects.filter(is_cancelled=False, ends_at__gt=now - LOOK_BACK)
     calls = live.filter(market_group_id__in=groups).order_by("market_group_id", "recipients_id")
     for group, meter_ids in calls.values_list("market_group_id", "recipients__meter_ids").distinct():

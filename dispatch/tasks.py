@@ -8,7 +8,7 @@ from time import monotonic
 from django.db import OperationalError
 from django.utils import timezone
 
-from dispatch import planning, reconciling, recording, replaying, sending_tests, weighing
+from dispatch import comparing_groups, planning, reconciling, recording, replaying, sending_tests, weighing
 
 logger = logging.getLogger(__name__)
 
@@ -56,3 +56,8 @@ def send_tests() -> str:
 def replay_policies() -> str:
     """Go on with the oldest replay for a few seconds."""
     return replaying.work_on_replays(now=timezone.now())
+
+
+def compare_groups() -> str:
+    """Lay the groups that ask for it beside whom Leap calls for them."""
+    return f"{comparing_groups.compare_waiting(now=timezone.now())} groups compared"

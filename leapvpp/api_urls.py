@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import DefaultRouter
 
 from devices.api.alerts import AlertViewSet
+from devices.api.mapping import MappingViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.meters import MeterWithCausesViewSet
@@ -44,6 +45,7 @@ router.register("commands", CommandViewSet, basename="command")
 router.register("alerts", AlertViewSet, basename="alert")
 router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
+router.register("meters/mapping", MappingViewSet, basename="mapping")
 router.register("meters", MeterWithCausesViewSet, basename="meter")
 router.register("meter-syncs", MeterSyncViewSet, basename="meter-sync")
 router.register("market-groups", MarketGroupViewSet, basename="market-group")

@@ -10,10 +10,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
+import devices.mapping_batches
 import devices.queries
 import devices.watching
 import dispatch.queries
 import leapvpp.certification.queries
+import meters.participating
 import meters.queries
 from devices.queue import RUN_DUE_COMMANDS
 from leapvpp import queue
@@ -29,9 +31,11 @@ MOMENTS_APART = timedelta(seconds=0.2)
 FULL_QUEUE = 20
 SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.queries.waiting,
+    devices.mapping_batches.waiting,
     devices.watching.waiting,
     dispatch.queries.waiting,
     leapvpp.certification.queries.waiting,
+    meters.participating.waiting,
     meters.queries.waiting,
 )
 

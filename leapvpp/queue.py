@@ -20,12 +20,15 @@ import devices.queue
 from devices.queue import RUN_DUE_COMMANDS
 from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS
 from leapvpp.health import COMMAND_WORKER, WORKER
+from meters.participating import CHANGE_PARTICIPATION
+from meters.participating import SECONDS as PARTICIPATION_SECONDS
 from meters.queries import SYNC_METERS, SYNC_SECONDS
 
 LONG_TASKS: Final = {
     "leapvpp.tasks.play_certification": 110,
     PLAN_WAITING: PLANNING_SECONDS,
     SYNC_METERS: SYNC_SECONDS,
+    CHANGE_PARTICIPATION: PARTICIPATION_SECONDS,
 }
 """Seconds for tasks that may take longer than others; one of each runs at a time."""
 

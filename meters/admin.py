@@ -13,7 +13,10 @@ from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from meters.connection_models import LeapAct
 from meters.enrollment_models import Program
+from meters.grouping import request_comparison
+from meters.mapping_models import MappingBatch
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
 from meters.readiness import reason_not_dispatchable
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync
@@ -130,10 +133,16 @@ class MarketGroupAdmin(admin.ModelAdmin):
         return int(group.meter_count)  # type: ignore[attr-defined]  # annotated above
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
-        """Plan the meters again whose membership changed."""
+        """Plan the meters again whose membership changed, and lay the group beside its calls."""
         super().save_related(request, form, formsets, change)
         touched = {row.meter_id for formset in formsets for row in changed_rows(formset)}
         Meter.objects.filter(pk__in=touched).update(plan_requested_at=timezone.now())
+        if touched:
+            request_comparison([form.instance.market_group_id], now=timezone.now())
+
+    def save_model(self, request: HttpRequest, obj: MarketGroup, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Write what was changed alone: what asks for a comparison may have been set in the meantime."""
+        save_changes(obj, form=form, is_new=not change)
 
 
 @admin.register(Program)
@@ -273,6 +282,8 @@ class MeterAdmin(admin.ModelAdmin):
         super().save_related(request, form, formsets, change)
         if form.has_changed() or any(formset.has_changed() for formset in formsets):
             Meter.objects.filter(pk=form.instance.pk).update(plan_requested_at=timezone.now())
+        groups = MarketGroup.objects.filter(pk__in=groups_touched(formsets))
+        request_comparison(list(groups.values_list("market_group_id", flat=True)), now=timezone.now())
 
     @admin.action(description="Plan the devices of the selected meters again")
     def plan_again(self, request: HttpRequest, queryset: QuerySet[Meter]) -> None:
@@ -286,6 +297,33 @@ def changed_rows(formset: Any) -> list[Any]:
     return [*formset.new_objects, *(row for row, _ in formset.changed_objects), *formset.deleted_objects]
 
 
+def groups_touched(formsets: Any) -> set[int]:
+    """Return the groups that a meter came to be in, left, or is in for another time, by their rows."""
+    dated = [formset for formset in formsets if formset.model is MarketGroupMembership]
+    changed = [each for formset in dated for each in formset if each.has_changed()]
+    changed += [each for formset in dated for each in formset.deleted_forms]
+    pks = {pk for form in changed for pk in (form.initial.get("group"), form.instance.group_id)}
+    return {pk for pk in pks if pk is not None}
+
+
 def save_changes(row: Any, *, form: Any, is_new: bool) -> None:
     """Store the row of a form; of an existing one only the fields that the form changed."""
     row.save(update_fields=None if is_new else form.changed_data)
+
+
+@admin.register(MappingBatch)
+class MappingBatchAdmin(ReadOnly):
+    """Pairs that were added and removed together."""
+
+    list_display = ["id", "source", "applied_at", "applied_by", "undone_at", "undone_by"]
+    list_filter = ["source"]
+    ordering = ["-id"]
+
+
+@admin.register(LeapAct)
+class LeapActAdmin(ReadOnly):
+    """What was changed of what Leap holds for us."""
+
+    list_display = ["id", "kind", "target", "state", "asked_at", "asked_by", "detail"]
+    list_filter = ["state", "kind"]
+    ordering = ["-id"]

@@ -11,7 +11,11 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
-from meters import enrollment_models as enrollment_models  # Django looks for models here
+from meters import connection_models as connection_models  # Django looks for models here
+from meters import enrollment_models as enrollment_models
+from meters import mapping_models as mapping_models
+from meters import onboarding_models as onboarding_models
+from meters import participation_models as participation_models
 from meters import sync_models as sync_models
 
 

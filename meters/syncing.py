@@ -2,7 +2,8 @@
 
 Reads Leap's two searches side by side, five hundred meters at a time, and stores each page in one transaction
 of a constant number of statements. Writes Leap's facts of `Meter`, groups and the memberships that Leap
-names, `MeterAtLeap` and `MeterChange`; asks for plans through the meters' rows. What is ours it never writes.
+names, `MeterAtLeap` and `MeterChange`, and through `meters.enrolling` enrollments and required actions; asks
+for plans through the meters' rows. What is ours it never writes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from leapvpp.leap.client import METERS_ON_A_PAGE, LeapClient
 from leapvpp.leap.errors import LeapError
-from leapvpp.leap.meters import MeterDetails, MeterEnrollment, MeterPage, ProgramEnrollment, Received
+from leapvpp.leap.meters import MeterDetails, MeterEnrollment, MeterPage, Received, read_programs
+from meters import enrolling
 from meters.among import Ids
 from meters.domain.syncing import (
     DETAILS,
@@ -37,6 +38,7 @@ from meters.domain.syncing import (
     hear,
     memberships_of,
 )
+from meters.grouping import request_comparison
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, SyncKind, SyncState
 from meters.sync_turns import TurnLost, claim, finish, go_on
@@ -85,12 +87,16 @@ class Lister(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """One meter with a change: its row, stored or yet to be, and what Leap had named before."""
+    """One meter with a change: its row, stored or yet to be, and what Leap had named before.
+
+    `is_without_rows`: it was heard before enrollments were kept, and memberships with their periods.
+    """
 
     row: Meter
     heard: Heard
     change: Change
     before: frozenset[Membership]
+    is_without_rows: bool = False
 
 
 def open_client() -> AbstractContextManager[Lister]:
@@ -170,10 +176,16 @@ def apply_page(sync: MeterSync, pairs: Sequence[Pair], *, now: datetime) -> None
         for one in [hear(enrollment=enrollment, details=details, now=now)]
     }
     unreadable = [enrollment.problem for enrollment, _ in pairs if enrollment.meter is None]
-    for problem in unreadable[:1]:
-        logger.warning(
-            "Sync %s: %s meters of a page could not be read, such as %s", sync.pk, len(unreadable), problem
-        )
+    odd = [enrollment.problem for enrollment, _ in pairs if enrollment.meter and enrollment.problem]
+    for words, problems in (("could not be read", unreadable), ("were read without their odd programs", odd)):
+        if problems:
+            logger.warning(
+                "Sync %s: %s meters of a page %s, such as %s", sync.pk, len(problems), words, problems[0]
+            )
+    # By itself, as recording names programs too: who waits for the other's row then holds none of its own.
+    enrolling.note_programs(
+        {each.program_identifier for one in heard.values() for each in one.said.program_enrollment}, now=now
+    )
     with transaction.atomic():
         go_on(sync, now=now, pages=1, meters=len(heard), unreadable=len(unreadable))
         decided, unchanged = _decide(heard, now=now)
@@ -181,6 +193,7 @@ def apply_page(sync: MeterSync, pairs: Sequence[Pair], *, now: datetime) -> None
         _store_meters(decided, now=now)
         _store_bodies(sync, decided, now=now)
         _store_groups(decided, now=now)
+        enrolling.store({each.row.pk: each.heard.said for each in decided}, now=now)
         _tell(sync, decided, now=now)
 
 
@@ -192,18 +205,25 @@ def _decide(heard: Mapping[str, Heard], *, now: datetime) -> tuple[list[_Decided
         record.meter_id: record
         for record in MeterAtLeap.objects.filter(meter__among=Ids(row.pk for row in known.values()))
     }
+    without_rows = enrolling.without_rows(
+        {row.pk: heard[meter_id].said for meter_id, row in known.items() if row.pk in records}
+    )
     decided, unchanged = [], []
     for meter_id, one in heard.items():
         row = known.get(meter_id)
         record = records.get(row.pk) if row else None
         before = _memberships_before(record)
         change = compare(known=_known(row, record, now=now) if row else None, heard=one, before=before)
+        is_without_rows = row is not None and row.pk in without_rows
         # A meter without a body is heard for the first time, even if all is as a person wrote it.
-        if change is None and record is not None and row is not None and record.turns_at == one.turns_at:
+        is_new = record is None or record.turns_at != one.turns_at or is_without_rows
+        if change is None and row is not None and not is_new:
             unchanged.append(row.pk)
             continue
         change = change or Change(Kind.CHANGED, {}, is_planned=False)
-        decided.append(_Decided(row or Meter(meter_id=meter_id), one, change, before))
+        decided.append(
+            _Decided(row or Meter(meter_id=meter_id), one, change, before, is_without_rows=is_without_rows)
+        )
     return decided, unchanged
 
 
@@ -221,7 +241,7 @@ def _known(row: Meter, record: MeterAtLeap | None, *, now: datetime) -> Known:
 
 def _memberships_before(record: MeterAtLeap | None) -> frozenset[Membership]:
     said = record.enrollment.get("program_enrollment", []) if record else []
-    return memberships_of(msgspec.convert(said, tuple[ProgramEnrollment, ...]))
+    return memberships_of(read_programs(said))
 
 
 def _store_meters(decided: Sequence[_Decided], *, now: datetime) -> None:
@@ -298,11 +318,16 @@ def _store_groups(decided: Sequence[_Decided], *, now: datetime) -> None:
 
 
 def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str], now: datetime) -> None:
+    _adopt([each for each in decided if each.is_without_rows])
     changes = {
-        each.row.pk: compare_memberships(before=each.before, heard=each.heard.memberships, now=now)
+        each.row.pk: compare_memberships(
+            before=each.before, heard=each.heard.memberships, now=now, put_all=each.is_without_rows
+        )
         for each in decided
         if each.before or each.heard.memberships
     }
+    moved = {one.market_group_id for change in changes.values() for one in change}
+    request_comparison(moved, now=now)
     groups: dict[str, int] = dict(
         MarketGroup.objects.filter(market_group_id__among=Ids(group_ids)).values_list("market_group_id", "pk")
     )
@@ -341,6 +366,22 @@ def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str
         unique_fields=["group", "meter", "program", "delivery_period", "starts_at"],
         update_fields=["ends_at"],
     )
+
+
+def _adopt(decided: Sequence[_Decided]) -> None:
+    """Give memberships their program and period that were stored before either was kept."""
+    nameless = MarketGroupMembership.objects.filter(
+        meter__among=Ids(each.row.pk for each in decided), program="", delivery_period=""
+    ).select_related("group")
+    stored = {(row.meter_id, row.group.market_group_id, row.starts_at): row for row in nameless}
+    adopted = []
+    for each in decided:
+        for one in sorted(each.before | each.heard.memberships):
+            row = stored.pop((each.row.pk, one.market_group_id, one.starts_at), None)
+            if row is not None:
+                row.program, row.delivery_period = one.program, one.delivery_period
+                adopted.append(row)
+    MarketGroupMembership.objects.bulk_update(adopted, ["program", "delivery_period"], batch_size=250)
 
 
 def _tell(sync: MeterSync, decided: Sequence[_Decided], *, now: datetime) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from meters import syncing
+from meters import participating, syncing
 
 
 def sync_meters() -> str:
     """Bring meters in step with Leap, if that is due or was asked for."""
     return syncing.sync_if_due(now=timezone.now())
+
+
+def change_participation() -> str:
+    """Ask Leap what people want of who takes part, and read its idle periods."""
+    return participating.send_waiting()

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status
+from rest_framework.request import Request
 
 from dispatch.domain.standing import BLOCKING, CAUSES, causes_of
 from dispatch.reading.standing import facts_of, read_present, with_facts
@@ -37,7 +38,7 @@ class MeterWithCauses(MeterOut):
     @extend_schema_field(CauseOut(many=True))
     def get_causes(self, meter: Any) -> list[dict[str, object]]:
         """List what stands in the way."""
-        causes = causes_of(facts_of(meter, now=self.context["now"]))
+        causes = causes_of(facts_of(meter, present=self.context["present"]))
         return [
             {"code": code.value, "text": CAUSES[code].sentence, "blocks": code in BLOCKING} for code in causes
         ]
@@ -56,6 +57,15 @@ class MeterWithCausesViewSet(MeterViewSet):
 
     serializer_class = MeterWithCauses
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Read once a request what bears on every meter."""
+        super().initial(request, *args, **kwargs)
+        self.present = read_present(now=timezone.now())
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Hand on the same moment that the rows were read for."""
+        return {**super().get_serializer_context(), "now": self.present.now, "present": self.present}
+
     def get_queryset(self) -> QuerySet[Meter]:
         """Read the facts along."""
-        return with_facts(super().get_queryset(), present=read_present(now=timezone.now()))
+        return with_facts(super().get_queryset(), present=self.present)

@@ -102,7 +102,7 @@ CAUSES: Final[dict[Code, Told]] = {
     Code.PARTLY_OFFLINE: Told(Weight.LIMITS, "Some devices are offline.", "partly offline"),
     Code.PARTLY_FAILING: Told(Weight.LIMITS, "Some devices do not take their schedule.", "partly failing"),
     Code.OUT_OF_STEP: Told(
-        Weight.NOTES, "Leap dispatches it in another group than is stored here.", "out of step"
+        Weight.NOTES, "Leap calls it in a market group that it is not in here.", "out of step"
     ),
     Code.NOT_LISTED: Told(Weight.NOTES, "Leap no longer lists it.", "no longer listed by Leap"),
     Code.NOT_ACTIVE: Told(Weight.NOTES, "It is active in no program now.", "active in no program"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
@@ -34,3 +34,14 @@ def runs_of(items: Sequence[T], *, key: Callable[[T], object]) -> list[list[T]]:
         else:
             runs.append([item])
     return runs
+
+
+def joined(windows: Iterable[Window]) -> list[Window]:
+    """Put together windows that touch or overlap, in order."""
+    found: list[Window] = []
+    for window in sorted(windows, key=lambda each: each.start):
+        if found and window.start <= found[-1].end:
+            found[-1] = Window(found[-1].start, max(found[-1].end, window.end))
+        else:
+            found.append(window)
+    return found

@@ -314,7 +314,7 @@ def device_words(devices: Sequence[Device]) -> str:
 
 def verdicts(meter: Any, *, present: Present, zone: tzinfo) -> tuple[Verdict, ...]:
     """Give one sentence per cause why a meter cannot be dispatched; where it can, first how far."""
-    causes = causes_of(facts_of(meter, now=present.now))
+    causes = causes_of(facts_of(meter, present=present))
     told = [_told(code, meter, present=present, zone=zone) for code in causes]
     if is_blocked(causes):
         first = told[0]
@@ -350,6 +350,8 @@ def _told(code: Code, meter: Any, *, present: Present, zone: tzinfo) -> Verdict:
             return replace(plain, kind="bad", href="/commands/?state=failed", verb="See commands")
         case Code.NONE_ABLE:
             return replace(plain, kind="bad")
+        case Code.OUT_OF_STEP:
+            return replace(plain, href="/groups/", verb="See groups")
         case Code.NOT_ACTIVE:
             text = f"Active in no program now: {_status(meter)} at Leap."
             return replace(plain, text=text, href=f"{_page(meter)}#enrollment", verb="See enrollment")
@@ -472,7 +474,7 @@ class MeterDetail:
 
 
 def read_detail(meter_id: str, *, now: datetime, zone: tzinfo) -> MeterDetail:
-    """Read everything about a meter; nine queries, and up to three more where policies have blackouts.
+    """Read everything about a meter; ten queries, and up to three more where policies have blackouts.
 
     Raises:
         Meter.DoesNotExist: there is no such meter.

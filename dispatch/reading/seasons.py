@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -29,7 +29,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Coalesce, Upper
+from django.db.models.functions import Coalesce, Greatest, TruncDate, Upper
 
 from devices.models import MeterDevice
 from dispatch.domain.seasons import (
@@ -50,6 +50,7 @@ from dispatch.reading import words
 from leapvpp.leap.meters import read_moment
 from meters.enrollment_models import ActionParty, Enrollment, RequiredAction
 from meters.models import EnrollmentStatus, Participation
+from meters.participation_models import IdlePeriod
 
 POWER: Final = DecimalField(max_digits=16, decimal_places=3)
 CSV_COLUMNS: Final = (
@@ -249,10 +250,17 @@ def _with_facts(rows: QuerySet[Enrollment], *, now: datetime) -> QuerySet[Any]:
         resolved_at__isnull=True,
     )
     stays_idle = Q(meter__at_leap__turns_at__isnull=True) | Q(meter__at_leap__turns_at__gt=F("starts_at"))
-    sits_out = Q(meter__participation__iexact=Participation.DISENROLL) | (
-        Q(meter__participation__iexact=Participation.IDLE) & stays_idle
+    # Idle days are of the meter's clock and periods begin at its midnight, which in America is the same date.
+    day = TruncDate(Greatest(F("starts_at"), Value(now)), tzinfo=UTC)
+    idle = IdlePeriod.objects.filter(
+        meter=OuterRef("meter"), starts_on__lte=OuterRef("day"), ends_on__gte=OuterRef("day")
     )
-    return rows.annotate(
+    sits_out = (
+        Q(meter__participation__iexact=Participation.DISENROLL)
+        | (Q(meter__participation__iexact=Participation.IDLE) & stays_idle)
+        | Q(Exists(idle))
+    )
+    return rows.annotate(day=day).annotate(
         said=Upper("status"),
         sits_out=_flag(sits_out),
         has_device=Exists(behind),

@@ -89,10 +89,10 @@ def _import(request: HttpRequest, subject: Subject) -> HttpResponse:
     if request.method == "GET":
         return _page(request, subject)
     try:
-        text = _text(request)
+        text = text_of(request)
         rows, errors = _checked(subject, text)
     except serializers.ValidationError as refused:
-        return _page(request, subject, problem=_sentence(refused), status=422)
+        return _page(request, subject, problem=sentence_of(refused), status=422)
     if errors:
         return _page(request, subject, text=text, errors=errors, status=422)
     if "apply" in request.POST:
@@ -108,8 +108,11 @@ def _page(request: HttpRequest, subject: Subject, *, status: int = 200, **contex
     return render(request, "dispatch/import.html", {"subject": subject, **context}, status=status)
 
 
-def _text(request: HttpRequest) -> str:
-    """Take the file, or what was pasted; as text."""
+def text_of(request: HttpRequest) -> str:
+    """Take the file, or what was pasted; as text.
+
+    Raises: serializers.ValidationError when there is none, or it is too large or no UTF-8.
+    """
     upload = request.FILES.get("file")
     if upload is None:
         text = request.POST.get("csv", "").strip()
@@ -132,20 +135,24 @@ def _checked(subject: Subject, text: str) -> tuple[list[dict[str, Any]], list[tu
     checked.is_valid()
     rows: list[dict[str, Any]] = checked.validated_data
     errors = dict(checked.errors) or subject.check(rows)
-    listed = [(position + imports.FIRST_ROW, _sentences(error)) for position, error in sorted(errors.items())]
-    return rows, listed
+    by_row = sorted(errors.items())
+    return rows, [(position + imports.FIRST_ROW, sentences_of(error)) for position, error in by_row]
 
 
-def _sentences(error: Any) -> list[str]:
+def sentences_of(error: Any) -> list[str]:
+    """List what is wrong with a row, each with its column."""
     if isinstance(error, Mapping):
-        return [f"{column}: {sentence}" for column, found in error.items() for sentence in _sentences(found)]
+        return [
+            f"{column}: {sentence}" for column, found in error.items() for sentence in sentences_of(found)
+        ]
     if isinstance(error, list | tuple):
-        return [sentence for each in error for sentence in _sentences(each)]
+        return [sentence for each in error for sentence in sentences_of(each)]
     return [str(error)]
 
 
-def _sentence(refused: serializers.ValidationError) -> str:
-    return " ".join(sentence.removeprefix("file: ") for sentence in _sentences(refused.detail))
+def sentence_of(refused: serializers.ValidationError) -> str:
+    """Say in one line why a file cannot be read."""
+    return " ".join(sentence.removeprefix("file: ") for sentence in sentences_of(refused.detail))
 
 
 @require_GET

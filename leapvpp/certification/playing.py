@@ -24,8 +24,9 @@ from leapvpp.certification.portfolio import Portfolio, build_portfolio
 from leapvpp.certification.searching import apart_from_push_path, search
 from leapvpp.leap.simulator.ledger import LedgerEvent
 from leapvpp.leap.simulator.pusher import Delivery, Faults
-from leapvpp.leap.simulator.scenario import Scenario, parse_offset
+from leapvpp.leap.simulator.scenario import Scenario
 from leapvpp.leap.simulator.server import LeapSimulator
+from leapvpp.leap.simulator.words import parse_offset
 from leapvpp.leap.values import timeslot_as_json
 
 API_KEY: Final = "certification"

@@ -22,7 +22,7 @@ from leapvpp.certification.observing import Timings
 from leapvpp.certification.playing import IN_TIME, Outcome, Target, play
 from leapvpp.certification.portfolio import is_anything_left, remove_everything
 from leapvpp.certification.queries import DEAD_AFTER
-from leapvpp.leap.simulator.scenario import find_scenario, scenario_paths
+from leapvpp.leap.simulator.scenario import ScenarioError, find_scenario, scenario_paths
 from leapvpp.models import CertificationResult, CertificationRun, ResultState, RunState
 
 logger = logging.getLogger(__name__)
@@ -52,9 +52,11 @@ def start_run(
 
     Raises:
         RunRefused: another run is under way.
-        ScenarioError: there is no such scenario.
+        ScenarioError: there is no such scenario, or none of dispatches.
     """
     chosen = {name: find_scenario(name) for name in names or scenario_paths()}
+    if about_meters := [name for name, scenario in chosen.items() if not scenario.events]:
+        raise ScenarioError(f"{', '.join(about_meters)}: there are no dispatches to certify in it")
     end_dead_runs(now=now)
     try:
         with transaction.atomic():

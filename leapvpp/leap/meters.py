@@ -6,7 +6,9 @@ Source: Leap's OpenAPI documents "Get meter detail" 2 and "Meter Information API
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -48,6 +50,8 @@ class ProgramEnrollment(msgspec.Struct, frozen=True, kw_only=True):
     enrollment_status: Code
     market_group_id: LeapId | None = None
     market_group_name: Text | None = None
+    enrollment_deadlines: object = ()
+    """As it came; read by `meters.domain.enrolling`, where an odd deadline costs itself alone."""
 
     def __post_init__(self) -> None:
         read_moment(self.delivery_period_start_date_time)
@@ -70,13 +74,18 @@ class MeterEnrollment(MeterDetails, frozen=True, kw_only=True):
     global_enrollment_status: Code | None = None
     participation_preferences: tuple[Preference, ...] = ()
     program_enrollment: tuple[ProgramEnrollment, ...] = ()
+    required_actions: object = msgspec.UNSET
+    """As it came, `UNSET` where Leap said nothing of it; read by `meters.domain.enrolling`."""
 
 
 M = TypeVar("M", bound=MeterDetails)
 
 
 class Received(msgspec.Struct, Generic[M], frozen=True, kw_only=True):
-    """One meter of an answer: all that Leap wrote, and unless `problem` says why not, what it means."""
+    """One meter of an answer: all that Leap wrote and what it means, or in `problem` why that is unknown.
+
+    A meter that has both was read without those of its programs that are odd.
+    """
 
     body: dict[str, object]
     meter: M | None = None
@@ -114,9 +123,37 @@ def _read_meter(raw: bytes, *, kind: type[M]) -> Received[M]:
     try:
         return Received(body=body, meter=msgspec.convert(body, kind))
     except msgspec.ValidationError as error:
-        return Received(body=body, problem=f"{body.get('meter_id', 'a meter without an id')}: {error}")
+        problem = f"{body.get('meter_id', 'a meter without an id')}: {error}"
+        return Received(body=body, meter=_read_without_odd_programs(body, kind=kind), problem=problem)
 
 
+def _read_without_odd_programs(body: dict[str, object], *, kind: type[M]) -> M | None:
+    """Read a meter of which one program or other cannot be read, if that is all that is odd."""
+    programs = read_programs(body.get("program_enrollment"))
+    try:
+        return msgspec.convert({**body, "program_enrollment": programs}, kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def read_programs(said: object) -> tuple[ProgramEnrollment, ...]:
+    """Return those entries of a `program_enrollment` that can be read."""
+    if not isinstance(said, Sequence) or isinstance(said, str):
+        return ()
+    try:
+        return msgspec.convert(said, tuple[ProgramEnrollment, ...])
+    except msgspec.ValidationError:
+        return tuple(one for each in said for one in _read_program(each))
+
+
+def _read_program(entry: object) -> tuple[ProgramEnrollment, ...]:
+    try:
+        return (msgspec.convert(entry, ProgramEnrollment),)
+    except msgspec.ValidationError:
+        return ()
+
+
+@lru_cache(maxsize=4096)  # the periods of a program are those of many meters
 def read_moment(text: str | None) -> datetime | None:
     """Return the moment that a time of Leap's means; ``None`` for an end that never comes.
 
@@ -133,4 +170,7 @@ def read_moment(text: str | None) -> datetime | None:
     moment = datetime.fromisoformat(_FRACTION.sub("", text, count=1))
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no offset")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text} is before the first of all years") from None

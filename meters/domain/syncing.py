@@ -6,7 +6,7 @@ policies, nominations – is not even looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -88,6 +88,7 @@ class Heard:
     bodies: Mapping[str, Body]
     memberships: frozenset[Membership]
     groups: tuple[GroupNamed, ...]
+    said: MeterEnrollment
     turns_at: datetime | None
     """When the same words will next mean something else, as an idle period begins or a program ends."""
 
@@ -108,6 +109,10 @@ class MembershipChange:
     put: tuple[Membership, ...]
     drop: tuple[Membership, ...]
     end: tuple[Membership, ...]
+
+    def __iter__(self) -> Iterator[Membership]:
+        """Yield all of them."""
+        return iter((*self.put, *self.drop, *self.end))
 
 
 def hear(
@@ -140,6 +145,7 @@ def hear(
         bodies=bodies,
         memberships=memberships_of(said.program_enrollment),
         groups=_groups_of(said.program_enrollment),
+        said=said,
         turns_at=next_turn(said, after=now),
     )
 
@@ -228,15 +234,16 @@ def compare(*, known: Known | None, heard: Heard, before: frozenset[Membership])
 
 
 def compare_memberships(
-    *, before: frozenset[Membership], heard: frozenset[Membership], now: datetime
+    *, before: frozenset[Membership], heard: frozenset[Membership], now: datetime, put_all: bool = False
 ) -> MembershipChange:
     """Return how the stored memberships follow; those that Leap never named, a person's, are left alone.
 
-    What is over stays as it was: who was in the group then.
+    What is over stays as it was: who was in the group then. `put_all`: also what was there before.
     """
     gone = [one for one in sorted(before - heard) if one.ends_at is None or one.ends_at > now]
+    known = set() if put_all else _timed(before)
     return MembershipChange(
-        put=tuple(sorted(one for one in heard if _timed([one]).isdisjoint(_timed(before)))),
+        put=tuple(sorted(one for one in heard if _timed([one]).isdisjoint(known))),
         drop=tuple(one for one in gone if one.starts_at >= now),
         end=tuple(one for one in gone if one.starts_at < now),
     )

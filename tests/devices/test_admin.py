@@ -204,7 +204,20 @@ def test_a_changed_membership_plans_its_meter(desk):
     assert desk.post(address, form).status_code == 302
     assert MarketGroupMembership.objects.get().starts_at.month == 2
     one.refresh_from_db()
+    market.refresh_from_db()
     assert one.plan_requested_at
+    assert market.compare_requested_at
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["moved to another group", "taken out"])
+def test_a_meters_changed_membership_has_its_groups_compared(desk, is_deleted):
+    market, other, idle = group(one := meter()), group(), group()
+    address = reverse("admin:meters_meter_change", args=[one.pk])
+    change = {"memberships-0-DELETE": "on"} if is_deleted else {"memberships-0-group": other.pk}
+    assert desk.post(address, form_of(desk, address) | change).status_code == 302
+    asking = MarketGroup.objects.filter(compare_requested_at__isnull=False)
+    assert set(asking) == ({market} if is_deleted else {market, other})
+    assert idle not in asking
 
 
 def test_what_was_told_cannot_be_edited_and_a_told_device_cannot_be_deleted(desk):

@@ -15,6 +15,7 @@ from django.utils import timezone
 from dispatch.models import ProgramLevel
 from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.models import Meter
+from meters.participation_models import IdlePeriod
 from meters.programs import Described, describe
 from meters.sync_models import MeterAtLeap
 from tests.builders import device, group, meter
@@ -69,6 +70,12 @@ def a_season() -> None:
         MeterAtLeap.objects.create(meter=idle, heard_at=now, seen_in=1, turns_at=now + turns * DAY)
         device(idle)
         enrolled(idle)
+    later = meter(nomination_kw=80)  # Leap lists days that reach into the period
+    today = now.date()
+    IdlePeriod.objects.create(meter=later, starts_on=today + 7 * DAY, ends_on=today + 12 * DAY)
+    IdlePeriod.objects.create(meter=ready, starts_on=today + DAY, ends_on=today + 9 * DAY)
+    device(later)
+    enrolled(later)
     pending = meter(nomination_kw=70)
     device(pending)
     enrolled(pending, status="PENDING", deadlines=deadline)
@@ -87,9 +94,9 @@ def a_season() -> None:
 def test_the_season_check_says_who_is_ready_and_what_the_others_lack(client, boss):
     a_season()
     page = words(client.get("/seasons/"))
-    assert "Ready: 3 of 7 meters, 170 kW of 370 kW" in page
+    assert "Ready: 3 of 8 meters, 170 kW of 450 kW" in page
     for line in (
-        "1 meter not participating , 60 kW",
+        "2 meters not participating , 140 kW",
         "1 meter not active yet , 70 kW",
         "1 meter without a device , 30 kW",
         "1 meter with no device heard for 7 days , 40 kW",
@@ -100,7 +107,7 @@ def test_the_season_check_says_who_is_ready_and_what_the_others_lack(client, bos
         assert line in page
     assert "CEC-DSGS begins in 9 days" in words(client.get("/"))
     found = client.get("/api/v1/seasons/", headers=bearer("viewer")).json()["results"]
-    assert [(each["ready_meters"], each["meters"], each["kw"]) for each in found] == [(3, 7, 370.0)]
+    assert [(each["ready_meters"], each["meters"], each["kw"]) for each in found] == [(3, 8, 450.0)]
     assert {each["code"]: each["holds_back"] for each in found[0]["lacks"]}["OPEN_ACTION"] is False
 
 
@@ -124,6 +131,7 @@ def test_the_checklist_names_each_meter_and_what_it_lacks(client, boss):
     rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
     assert sorted((row["ready"], row["lacks"]) for row in rows) == [
         ("no", "not active yet; with open required actions"),
+        ("no", "not participating"),
         ("no", "not participating"),
         ("no", "with no device heard for 7 days"),
         ("no", "without a device"),

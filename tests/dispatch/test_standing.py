@@ -11,10 +11,12 @@ from dispatch.domain.standing import Code, causes_of
 from dispatch.models import Override
 from dispatch.policy_models import PolicyAssignment, ResponsePolicy
 from dispatch.reading import standing
+from dispatch.step_models import GroupDifference, OutOfStep
 from meters.enrollment_models import Enrollment
 from meters.models import Meter
 from meters.sync_models import MeterAtLeap
 from tests.builders import device, group, meter
+from tests.rows import event
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +55,16 @@ def _dark(scope, target):
 
 
 WELL: dict[str, object] = {}
+
+
+def _out_of_step(one):
+    asked = event("e", meter_ids=[one.meter_id], market_group_id="g")
+    difference = GroupDifference.objects.create(
+        digest="d", called=1, held=0, called_not_ours=[one.meter_id], called_not_ours_count=1
+    )
+    OutOfStep.objects.create(event=asked, difference=difference, found_at=NOW)
+
+
 OFF, FAILS = {"is_online": False}, {"failing_since": NOW}
 CASES = {
     "ready": ({}, [WELL], None, ()),
@@ -108,6 +120,7 @@ CASES = {
         lambda one: (ResponsePolicy.objects.create(name="Own"), _dark("FLEET", "")),
         (Code.PARTLY_BLACKOUT,),
     ),
+    "called in a group it is not in": ({}, [WELL], _out_of_step, (Code.OUT_OF_STEP,)),
     "no longer listed": ({}, [WELL], _gone, (Code.NOT_LISTED,)),
     "active nowhere": ({"enrollment_status": "ELIGIBLE"}, [WELL], None, (Code.NOT_ACTIVE,)),
     "active in a period": (
@@ -138,7 +151,7 @@ def test_the_database_and_the_rule_agree_on_the_gravest_cause(fields, devices, a
         standing.with_cause(Meter.objects.filter(pk=one.pk), present=present), present=present
     )
     found = rows.get()
-    assert causes_of(standing.facts_of(found, now=NOW)) == causes
+    assert causes_of(standing.facts_of(found, present=present)) == causes
     assert found.cause == (causes[0] if causes else Code.READY)
 
 

@@ -22,10 +22,10 @@ from leapvpp.leap.simulator.scenario import (
     find_scenario,
     load_scenario,
     next_clock_change,
-    recipient_id,
     scenario_paths,
 )
 from leapvpp.leap.simulator.server import LeapSimulator
+from leapvpp.leap.simulator.words import recipient_id
 from leapvpp.leap.values import CommunicationTest, Level, timeslot_as_json
 from tests.leap.conftest import ScriptedServer
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from devices.models import MeterDevice
 from leapvpp.leap.simulator.server import LeapSimulator
 from meters import syncing
+from meters.enrollment_models import Program
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 from meters.queries import SYNC_METERS, waiting
 from meters.readiness import reason_not_dispatchable
@@ -174,7 +175,7 @@ def test_an_odd_meter_costs_no_other_and_then_nothing_is_told_as_gone(leap):
 
 def test_a_page_costs_the_same_statements_whatever_is_on_it(leap):
     def statements(count: int) -> int:
-        for model in (Meter, MarketGroup):
+        for model in (Meter, MarketGroup, Program):
             model.objects.all().delete()
         leap.meters.fill(count, now=timezone.now())
         with CaptureQueriesContext(connection) as captured:

@@ -1,7 +1,7 @@
-"""Leap's HTTP API over the ledger, as a WSGI application.
+"""Leap's HTTP API as a WSGI application: dispatches by itself, all else by the services it is given.
 
-Paths, limits and error bodies follow Leap's OpenAPI documents "Dispatch" 2, "Webhook Subscription API" 1.1,
-"Get meter detail" 2 and "Meter Information API" 2.0.0. A wrong key is answered with 403, as Leap does.
+Paths, limits and error bodies follow Leap's OpenAPI document "Dispatch" 2. A wrong key is answered with 403,
+as Leap does.
 """
 
 import hmac
@@ -14,18 +14,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
-import msgspec
-
 from leapvpp.leap.simulator.calls import Answer, Call, Refusal, Route, Service, decode
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent, SearchQuery
-from leapvpp.leap.simulator.meters import MeterBook, MeterQuery
 from leapvpp.leap.simulator.pusher import Pusher, notification_body
 from leapvpp.leap.values import (
     CommunicationTest,
     DispatchWebhook,
-    Header,
     Level,
-    Subscription,
     Timeslot,
     encode_request,
 )
@@ -44,7 +39,6 @@ class LeapApi:
         self,
         *,
         ledger: Ledger,
-        meters: MeterBook,
         pusher: Pusher,
         api_key: str,
         page_size: int = PAGE_SIZE,
@@ -53,12 +47,10 @@ class LeapApi:
         self._routes: list[Route] = [(*route[:2], partial(route[2], self)) for route in ROUTES]
         self._routes += [route for service in services for route in service.routes()]
         self._ledger = ledger
-        self._meters = meters
         self._pusher = pusher
         self._api_key = api_key
         self._page_size = page_size
         self._pages: dict[str, list[dict[str, object]]] = {}
-        self._subscriptions: dict[str, Subscription] = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = str(environ.get("PATH_INFO", ""))
@@ -104,18 +96,6 @@ class LeapApi:
             token = str(uuid4())
             self._pages[token] = results[self._page_size :]
         return 200, {"results": results[: self._page_size], "next_page_token": token}
-
-    def search_meters(self, call: Call) -> Answer:
-        """Answer a page of enrollments or details. Its token is the id after which the next page begins."""
-        query = decode(call.body, MeterQuery)
-        found = self._meters.search(query, is_enrollment=bool(call.argument))
-        if query.page_token is not None:
-            found = [meter for meter in found if meter["meter_id"] > query.page_token]
-        size = min(query.page_size, self._page_size)
-        answer: dict[str, object] = {"meters": found[:size]}
-        if len(found) > size:
-            answer["next_page_token"] = found[size - 1]["meter_id"]
-        return 200, answer
 
     def get_webhook(self, call: Call) -> Answer:
         webhook = self._pusher.webhooks.get(Level(call.argument))
@@ -176,69 +156,15 @@ class LeapApi:
             "meter_count": len(test.meter_uuids),
         }
 
-    def list_subscriptions(self, call: Call) -> Answer:
-        return 200, {"webhooks": list(self._subscriptions.values())}
-
-    def create_subscription(self, call: Call) -> Answer:
-        return self._store_subscription(str(uuid4()), call.body)
-
-    def update_subscription(self, call: Call) -> Answer:
-        self._find_subscription(call.argument)
-        return self._store_subscription(call.argument, call.body)
-
-    def delete_subscription(self, call: Call) -> Answer:
-        self._find_subscription(call.argument)
-        del self._subscriptions[call.argument]
-        return 200, {"message": "Operation completed successfully"}
-
-    def test_subscription(self, call: Call) -> Answer:
-        """Post a sample event to the receiver, in the platform's envelope."""
-        subscription = self._find_subscription(call.argument)
-        event = {"webhook_event_id": str(uuid4()), "payload": decode(call.body, dict[str, object])}
-        attempt = self._pusher.post(
-            url=subscription.receiver_url, headers=subscription.headers, body=encode_request(event)
-        )
-        if attempt.status is None:
-            return 200, {"is_successful": False, "error": attempt.answer}
-        return 200, {
-            "is_successful": 200 <= attempt.status < 300,
-            "status_code": attempt.status,
-            "response_time_ms": round(attempt.took_seconds * 1000),
-        }
-
-    def _store_subscription(self, webhook_id: str, body: bytes) -> Answer:
-        wanted = decode(body, _WantedSubscription)
-        self._subscriptions[webhook_id] = Subscription(
-            webhook_id=webhook_id, **msgspec.structs.asdict(wanted)
-        )
-        return 200, {"webhook_id": webhook_id}
-
-    def _find_subscription(self, webhook_id: str) -> Subscription:
-        if webhook_id not in self._subscriptions:
-            raise Refusal(404, "there is no such webhook")
-        return self._subscriptions[webhook_id]
-
-
-class _WantedSubscription(msgspec.Struct, frozen=True, kw_only=True):
-    receiver_url: str
-    event_types: tuple[str, ...]
-    headers: tuple[Header, ...] = ()
-
 
 LEVEL = "(meter|group)"
 ROUTES: list[tuple[str, str, Callable[[LeapApi, Call], Answer]]] = [
     ("POST", f"/v2/dispatch/{LEVEL}/search", LeapApi.search),
-    ("POST", "/v2/meters/(enrollments/)?search", LeapApi.search_meters),
     ("GET", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.get_webhook),
     ("PUT", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.put_webhook),
     ("DELETE", f"/v2/dispatch/{LEVEL}/webhook", LeapApi.delete_webhook),
     ("POST", f"/v2/dispatch/{LEVEL}/webhook/integration_test", LeapApi.integration_test),
     ("POST", "/v2/dispatch/meter/communication_test", LeapApi.communication_test),
-    ("GET", "/v1.1/webhooks", LeapApi.list_subscriptions),
-    ("POST", "/v1.1/webhooks", LeapApi.create_subscription),
-    ("PUT", "/v1.1/webhooks/([^/]+)", LeapApi.update_subscription),
-    ("DELETE", "/v1.1/webhooks/([^/]+)", LeapApi.delete_subscription),
-    ("POST", "/v1.1/webhooks/([^/]+)/test", LeapApi.test_subscription),
 ]
 _CODES = {400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND"}
 _ERROR_CODES = {
@@ -249,12 +175,12 @@ _ERROR_CODES = {
 
 
 def _error_body(refusal: Refusal, path: str) -> dict[str, object]:
-    """Word an error as the service of that path does: dispatch, meters, or the webhook platform."""
+    """Word an error as the service of that path does: the webhook platform, meters and jobs, or dispatch."""
     status, message = refusal.status, str(refusal)
-    if path.startswith("/v2/meters/"):
-        return {"title": message, "status": status, "details": refusal.details}
-    if path.startswith("/v1.1/"):
+    if path.startswith("/v1.1/webhooks"):
         return {"error": HTTPStatus(status).phrase, "message": message}
+    if not path.startswith("/v2/dispatch/"):
+        return {"title": message, "status": status, "details": refusal.details}
     code = _CODES.get(status, "SERVICE_UNAVAILABLE")
     return {
         "code": code,

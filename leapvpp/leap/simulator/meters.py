@@ -1,19 +1,20 @@
 """The simulator's meters: what Leap would say of each, and when it last changed. In memory."""
 
 import threading
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from uuid import UUID, uuid5
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 
+from leapvpp.leap.simulator.fleet import ENDLESS, as_text, made, preferring
+from leapvpp.leap.simulator.platform import Change
+from leapvpp.leap.simulator.words import recipient_id
 from leapvpp.leap.values import UtcTime
 
-_NAMESPACE = UUID("1f6f0a3c-8f52-4f0e-9a0e-2f5f6c1f8a11")
-ENDLESS = "9000-01-01T00:00:00Z"
-_REGIONS = (("CAISO", "CCA"), ("NYISO", "NYISO-SCR"), ("ISONE", "NATGRID-CS"), ("ERCOT", "ERCOT-ERS"))
-_STATES = {"CAISO": "CA", "NYISO": "NY", "ISONE": "MA", "ERCOT": "TX"}
+Meter = dict[str, Any]
+Tell = Callable[[Sequence[Change], Mapping[str, Meter]], None]
 _SHARED = (
     "meter_id",
     "partner_reference",
@@ -36,136 +37,254 @@ _ONLY_ENROLLED = (
 _ONLY_DETAILED = ("customer", "device", "site", "utility")
 
 
+def _most(count: int) -> msgspec.Meta:
+    return msgspec.Meta(min_length=1, max_length=count)
+
+
 class MeterQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A search of meters as Leap documents it, as far as the simulator filters."""
+    """A search of meters as Leap documents it; a filter that is left out keeps every meter."""
 
     page_token: str | None = None
     page_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 500
     meter_ids: Annotated[tuple[UUID, ...], msgspec.Meta(max_length=1000)] = ()
+    partner_references: Annotated[tuple[str, ...], _most(1000)] | None = None
+    connection_reference_ids: Annotated[tuple[str, ...], _most(100)] | None = None
+    global_enrollment_statuses: Annotated[tuple[str, ...], _most(5)] | None = None
+    meter_types: Annotated[tuple[str, ...], _most(20)] | None = None
+    load_types: Annotated[tuple[str, ...], _most(20)] | None = None
+    customer_groups: Annotated[tuple[str, ...], _most(20)] | None = None
+    tags: Annotated[tuple[str, ...], _most(20)] | None = None
+    action_type: Annotated[tuple[str, ...], _most(20)] | None = None
+    transmission_region: str | None = None
+    customer_classification: str | None = None
     last_modified_date_time: UtcTime | None = None
+    created_after_date_time: UtcTime | None = None
+    created_before_date_time: UtcTime | None = None
+    partner_action_required: bool = False
     exclude_archived: bool = False
+
+    def keeps(self, meter: Meter, *, changed_at: datetime) -> bool:
+        """Tell whether a meter is among what is asked for; its id is looked at elsewhere."""
+        actions = [each["action_type"] for each in meter["required_actions"].get("partner", ())]
+        created = datetime.fromisoformat(meter["audit"]["created_at"])
+        since, after, before = (
+            self.last_modified_date_time,
+            self.created_after_date_time,
+            self.created_before_date_time,
+        )
+        return (
+            (since is None or changed_at > since)
+            and (after is None or created > after)
+            and (before is None or created < before)
+            and not (self.exclude_archived and meter["is_archived"])
+            and not (self.partner_action_required and not actions)
+            and all(
+                wanted is None or not set(wanted).isdisjoint(had)
+                for wanted, had in (
+                    (self.partner_references, (meter.get("partner_reference"),)),
+                    (self.connection_reference_ids, meter["connection_references"]),
+                    (self.global_enrollment_statuses, (meter["global_enrollment_status"],)),
+                    (self.meter_types, (meter.get("meter_type"),)),
+                    (self.load_types, meter["load_types"]),
+                    (self.customer_groups, (meter.get("customer_group"),)),
+                    (self.tags, meter["tags"]),
+                    (self.action_type, actions),
+                    (_one(self.transmission_region), (meter["transmission_region"],)),
+                    (_one(self.customer_classification), (meter["customer_classification"],)),
+                )
+            )
+        )
+
+
+class Group(NamedTuple):
+    """A market group, and the programs it is known for."""
+
+    market_group_id: str
+    name: str
+    programs: frozenset[str]
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Return how an enrollment names it."""
+        return {"market_group_id": self.market_group_id, "market_group_name": self.name}
 
 
 class MeterBook:
-    """Meters by id; safe to use from several threads."""
+    """Meters by id; safe to use from several threads. ``tell`` is told of every change but ``fill``'s."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tell: Tell = lambda changes, meters: None) -> None:
         self._lock = threading.Lock()
-        self._meters: dict[str, dict[str, Any]] = {}
+        self._tell = tell
+        self._meters: dict[str, Meter] = {}
         self._changed_at: dict[str, datetime] = {}
+        self._numbers = 0
 
     def fill(self, count: int, *, now: datetime) -> tuple[str, ...]:
-        """Add that many meters, in groups of fifty, the same ones each time; return their ids."""
-        ids = []
-        for number in range(count):
-            meter = _made(number, now=now)
-            self.put(meter, now=now)
-            ids.append(str(meter["meter_id"]))
-        return tuple(ids)
+        """Have that many meters, in groups of fifty, the same ones each time; return their ids."""
+        meters = [made(number, now=now) for number in range(count)]
+        self.load(meters, now=now)
+        self._numbers = max(self._numbers, count)
+        return tuple(str(meter["meter_id"]) for meter in meters)
 
-    def put(self, meter: dict[str, Any], *, now: datetime) -> None:
-        """Store what Leap holds of a meter: the fields of its details and of its enrollment together."""
+    def load(self, meters: Iterable[Meter], *, now: datetime) -> None:
+        """Have meters that were there before anybody subscribed: nobody is told."""
         with self._lock:
-            self._store(meter, now=now)
+            for meter in meters:
+                self._store(meter, now=now)
+
+    def put(self, *meters: Meter, now: datetime) -> None:
+        """Store what Leap holds of meters: the fields of details and of enrollment together."""
+        with self._lock:
+            changes = [
+                Change(self._meters.get(meter["meter_id"]), self._store(meter, now=now)) for meter in meters
+            ]
+        self._say(changes)
+
+    def get(self, meter_id: str) -> Meter:
+        """Return all that Leap holds of a meter. Raises ``KeyError``."""
+        with self._lock:
+            return self._meters[meter_id]
+
+    def find(self, name: str) -> str:
+        """Return the id of the meter with this id or partner reference. Raises ``KeyError``."""
+        with self._lock:
+            if name.lower() in self._meters:
+                return name.lower()
+            for meter_id, meter in self._meters.items():
+                if meter.get("partner_reference") == name:
+                    return meter_id
+        raise KeyError(name)
+
+    def group(self, name: str) -> Group:
+        """Return the group with this id or name; one that no meter is in is new, and in no program."""
+        with self._lock:
+            enrolled = [each for meter in self._meters.values() for each in meter["program_enrollment"]]
+        names = {
+            each["market_group_id"]: each.get("market_group_name", "")
+            for each in enrolled
+            if each.get("market_group_id")
+        }
+        ids = [group_id for group_id, known in names.items() if name in {group_id, known}]
+        group_id = ids[0] if ids else recipient_id(name)
+        programs = {
+            each["program_identifier"] for each in enrolled if each.get("market_group_id") == group_id
+        }
+        return Group(group_id, names.get(group_id) or name, frozenset(programs))
+
+    def take_numbers(self, count: int) -> range:
+        """Return numbers from which no meter was made yet."""
+        with self._lock:
+            first, self._numbers = self._numbers, self._numbers + count
+        return range(first, first + count)
 
     def change(self, meter_id: str, *, now: datetime, **fields: object) -> None:
-        """Replace top-level fields of a meter."""
+        """Replace top-level fields of a meter. Raises ``KeyError`` for one that is not there."""
+        self.edit([meter_id], lambda _: fields, now=now)
+
+    def edit(
+        self, meter_ids: Collection[str], change: Callable[[Meter], Mapping[str, object]], *, now: datetime
+    ) -> None:
+        """Replace top-level fields of meters at once by what ``change`` makes of each.
+
+        One event tells of a group, however many of its meters changed. Raises ``KeyError`` for a meter that
+        is not there, and whatever ``change`` raises; nothing is changed then.
+        """
         with self._lock:
-            self._store({**self._meters[meter_id], **fields}, now=now)
+            edited = [{**self._meters[one], **change(self._meters[one])} for one in meter_ids]
+            changes = [Change(self._meters[one["meter_id"]], self._store(one, now=now)) for one in edited]
+        self._say(changes)
 
     def archive(self, meter_id: str, *, now: datetime) -> None:
         self.change(meter_id, now=now, is_archived=True)
 
-    def idle(self, meter_id: str, *, since: datetime, now: datetime) -> None:
-        """Let a meter rest from a time on, without an end."""
-        preferences = [
-            {"participation_preference": "PARTICIPATE", "start_time": _text(since - timedelta(days=300))},
-            {"participation_preference": "IDLE", "start_time": _text(since), "end_time": ENDLESS},
-        ]
-        self.change(meter_id, now=now, participation_preferences=preferences)
+    def idle(self, meter_id: str, *, since: datetime, now: datetime, until: datetime | None = None) -> None:
+        """Let a meter rest from a time on, without an end unless one is given."""
+        self.prefer([meter_id], "IDLE", since=since, until=until, now=now)
 
-    def regroup(self, meter_ids: Iterable[str], *, market_group_id: str, name: str, now: datetime) -> None:
-        """Put meters into another group for all their programs and periods."""
-        for meter_id in meter_ids:
-            programs = [
-                {**program, "market_group_id": market_group_id, "market_group_name": name}
-                for program in self._meters[meter_id]["program_enrollment"]
+    def prefer(
+        self,
+        meter_ids: Collection[str],
+        preference: str,
+        *,
+        since: datetime,
+        now: datetime,
+        until: datetime | None = None,
+    ) -> None:
+        """Let meters participate, idle or disenroll in `[since, until)`; after that they participate."""
+        wanted = [preferring(preference, as_text(since), as_text(until) if until else ENDLESS)]
+        if until:
+            wanted.append(preferring("PARTICIPATE", as_text(until)))
+
+        def preferences(meter: Meter) -> dict[str, object]:
+            kept = [
+                {**each, "end_time": min(each.get("end_time", ENDLESS), as_text(since))}
+                for each in meter["participation_preferences"]
+                if each["start_time"] < as_text(since)
             ]
-            self.change(meter_id, now=now, program_enrollment=programs)
+            return {"participation_preferences": kept + wanted}
 
-    def remove(self, meter_id: str) -> None:
-        """Take a meter out: Leap no longer lists it."""
+        self.edit(meter_ids, preferences, now=now)
+
+    def regroup(
+        self, meter_ids: Iterable[str], *, market_group_id: str, now: datetime, name: str = ""
+    ) -> None:
+        """Put meters into another group: for the programs that it is known for or, if it is new, for all.
+
+        Periods without a group get none, unless no period has one. Raises ``ValueError`` for a meter that is
+        in none of the programs, ``KeyError`` for one that is not there.
+        """
+        group = self.group(market_group_id)
+        fields = {**group.fields, "market_group_name": name or group.name}
+
+        def programs(meter: Meter) -> dict[str, object]:
+            enrolled = meter["program_enrollment"]
+            fitting = [
+                each
+                for each in enrolled
+                if not group.programs or each["program_identifier"] in group.programs
+            ]
+            if not fitting:
+                raise ValueError(f"{meter['meter_id']} is not in {' or '.join(sorted(group.programs))}")
+            moved = [each for each in fitting if each.get("market_group_id")] or fitting
+            return {
+                "program_enrollment": [{**each, **fields} if each in moved else each for each in enrolled]
+            }
+
+        self.edit(list(meter_ids), programs, now=now)
+
+    def remove(self, *meter_ids: str) -> None:
+        """Take meters out: Leap no longer lists them. Raises ``KeyError`` for one that is not there."""
         with self._lock:
-            del self._meters[meter_id], self._changed_at[meter_id]
+            changes = [Change(self._meters[meter_id], None) for meter_id in meter_ids]
+            for meter_id in meter_ids:
+                del self._meters[meter_id], self._changed_at[meter_id]
+        self._say(changes)
 
-    def search(self, query: MeterQuery, *, is_enrollment: bool) -> list[dict[str, Any]]:
+    def search(self, query: MeterQuery, *, is_enrollment: bool) -> list[Meter]:
         """Return all matching meters in order of id, as one of the two searches shows them."""
         wanted = {str(meter_id) for meter_id in query.meter_ids}
-        since = query.last_modified_date_time
         fields = (*_SHARED, *(_ONLY_ENROLLED if is_enrollment else _ONLY_DETAILED))
         with self._lock:
             return [
                 {name: meter[name] for name in fields if name in meter}
                 for meter_id, meter in sorted(self._meters.items())
                 if (not wanted or meter_id in wanted)
-                and (since is None or self._changed_at[meter_id] > since)
-                and not (query.exclude_archived and meter["is_archived"])
+                and query.keeps(meter, changed_at=self._changed_at[meter_id])
             ]
 
-    def _store(self, meter: dict[str, Any], *, now: datetime) -> None:
+    def _store(self, meter: Meter, *, now: datetime) -> Meter:
         meter_id = str(meter["meter_id"])
-        self._meters[meter_id] = {**meter, "audit": {**meter["audit"], "updated_at": _text(now)}}
+        stored = {**meter, "audit": {**meter["audit"], "updated_at": as_text(now)}}
+        self._meters[meter_id] = stored
         self._changed_at[meter_id] = now
+        return stored
+
+    def _say(self, changes: Sequence[Change]) -> None:
+        """Tell of changes, outside of the lock: a stored meter is replaced, never altered."""
+        with self._lock:
+            meters = dict(self._meters)
+        self._tell(changes, meters)
 
 
-def _made(number: int, *, now: datetime) -> dict[str, Any]:
-    region, program = _REGIONS[number // 50 % len(_REGIONS)]
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    group = number // 50
-    return {
-        "meter_id": str(uuid5(_NAMESPACE, f"meter {number}")),
-        "partner_reference": f"customer-{number:06}",
-        "transmission_region": region,
-        "customer_classification": "RESIDENTIAL",
-        "load_types": ["BATTERY_STORAGE"],
-        "meter_type": "UTILITY_METER",
-        "connection_references": [],
-        "tags": [],
-        "is_archived": False,
-        "audit": {"created_by": "PARTNER", "created_at": _text(month)},
-        "global_enrollment_status": "ACTIVE",
-        "participation_preferences": [
-            {"participation_preference": "PARTICIPATE", "start_time": _text(month), "end_time": ENDLESS}
-        ],
-        "program_enrollment": [
-            {
-                "program_identifier": program,
-                "delivery_period": f"{program}_{month:%Y_%b}".upper(),
-                "delivery_period_start_date_time": _text(month),
-                "delivery_period_end_date_time": _text((month + timedelta(days=32)).replace(day=1)),
-                "enrollment_status": "ACTIVE",
-                "enrollment_deadlines": [
-                    {
-                        "enrollment_deadline_date_time": _text(month - timedelta(days=15)),
-                        "activation_date_time": _text(month),
-                    }
-                ],
-                "market_group_id": str(uuid5(_NAMESPACE, f"group {group}")),
-                "market_group_name": f"{region}_{group + 1}",
-            }
-        ],
-        "required_actions": {"partner": [], "leap": []},
-        "customer": {
-            "street_1": f"{number + 1} Example Street",
-            "postal_code": "00000",
-            "city": "Example",
-            "state_or_province_code": _STATES[region],
-            "country_code": "US",
-        },
-        "site": {"number_of_devices": 1},
-        "utility": {"utility_name": "PGE" if region == "CAISO" else "OTHER"},
-    }
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _one(value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else (value,)

@@ -1,7 +1,8 @@
-"""Posts notifications to the registered webhooks as Leap does, or as badly as it is told to.
+"""Posts to the registered webhooks as Leap does, or as badly as it is told to.
 
-Leap's rules: header names in lower case, ten seconds to answer, any 2xx is good, a retry every
-minute, at most fifty. Every duration is divided by ``speed``, except the ten seconds.
+Leap's rules: header names in lower case, ten seconds to answer, any 2xx is good. A dispatch is tried again
+every minute, at most fifty times; an event of the platform on a ladder of nine steps. Every duration is
+divided by ``speed``, except the ten seconds. Sources: Leap, "Webhook Push Notifications", "Retry Mechanism".
 """
 
 import heapq
@@ -10,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -18,10 +19,15 @@ import httpx
 import msgspec
 
 from leapvpp.leap.simulator.ledger import LedgerEvent, as_dispatches
-from leapvpp.leap.values import DispatchWebhook, Header, Level, encode_request
+from leapvpp.leap.values import DispatchWebhook, Header, Level, Subscription, encode_request
 
 RETRY_EVERY = timedelta(minutes=1)
-MOST_RETRIES = 50
+DISPATCH_RETRIES = (RETRY_EVERY,) * 50
+PLATFORM_RETRIES = (
+    *(timedelta(minutes=minutes) for minutes in (1, 2, 4, 8, 16, 29)),
+    *(timedelta(hours=hours) for hours in (1, 2, 4)),
+)
+"""How long after the attempt before each next one is made."""
 ANSWER_SECONDS = 10.0
 REMEMBERED_DELIVERIES = 20_000
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -51,11 +57,15 @@ class Attempt:
 
 @dataclass(slots=True, kw_only=True)
 class Delivery:
-    """One notification on its way; ``outcome`` is waiting, delivered, given up or dropped."""
+    """One body on its way; ``outcome`` is waiting, delivered, given up or dropped.
 
-    level: Level
+    It goes to the webhook of its ``level`` or, without one, to the subscription of its ``webhook_id``.
+    """
+
     body: bytes
     event_ids: tuple[str, ...]
+    level: Level | None = None
+    webhook_id: str = ""
     outcome: str = "waiting"
     attempts: list[Attempt] = field(default_factory=list)
 
@@ -65,7 +75,9 @@ class Pusher:
 
     def __init__(self, *, faults: Faults, seed: int, speed: float) -> None:
         self.webhooks: dict[Level, DispatchWebhook] = {}
+        self.subscriptions: dict[str, Subscription] = {}
         self.deliveries: deque[Delivery] = deque(maxlen=REMEMBERED_DELIVERIES)
+        self.platform_deliveries: deque[Delivery] = deque(maxlen=REMEMBERED_DELIVERIES)
         self.faults = faults
         self.speed = speed
         self._random = random.Random(seed)  # noqa: S311 - faults are to be repeated, not kept secret
@@ -130,12 +142,24 @@ class Pusher:
                     late=late,
                 )
 
+    def publish_event(self, *, event_id: str, event_type: str, body: bytes) -> None:
+        """Queue an event of the platform for every subscription to its type, faults drawn for each."""
+        for webhook_id, subscription in list(self.subscriptions.items()):
+            if event_type in subscription.event_types:
+                self._enqueue(Delivery(body=body, event_ids=(event_id,), webhook_id=webhook_id))
+
     def post_now(self, *, level: Level, body: bytes) -> Attempt:
         """Post once, at once. Raises ``KeyError`` when the level has no webhook."""
-        return self._post_to(self.webhooks[level], body=body)
+        return self.post(url=self.webhooks[level].url, headers=self.webhooks[level].headers, body=body)
 
-    def _post_to(self, webhook: DispatchWebhook, *, body: bytes) -> Attempt:
-        return self.post(url=webhook.url, headers=webhook.headers, body=body)
+    def _post(self, delivery: Delivery) -> Attempt | None:
+        """Post where the delivery goes by now; ``None`` when nobody listens there any more."""
+        webhook: DispatchWebhook | None = None
+        if delivery.level is not None:
+            webhook = self.webhooks.get(delivery.level)
+        elif subscription := self.subscriptions.get(delivery.webhook_id):
+            webhook = DispatchWebhook(url=subscription.receiver_url, headers=subscription.headers)
+        return self.post(url=webhook.url, headers=webhook.headers, body=delivery.body) if webhook else None
 
     def post(self, *, url: str, headers: Iterable[Header], body: bytes) -> Attempt:
         """Post a body with the registered headers and tell what came back."""
@@ -161,10 +185,18 @@ class Pusher:
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._is_sending, timeout)
 
-    def _enqueue(self, delivery: Delivery, *, is_lost: bool, is_sent_twice: bool, late: timedelta) -> None:
+    def _enqueue(
+        self,
+        delivery: Delivery,
+        *,
+        is_lost: bool = False,
+        is_sent_twice: bool = False,
+        late: timedelta = timedelta(0),
+    ) -> None:
         with self._changed:
             draw = self._random.random
-            self.deliveries.append(delivery)
+            remembered = self.platform_deliveries if delivery.level is None else self.deliveries
+            remembered.append(delivery)
             seconds = late.total_seconds() + draw() * self.faults.delay_seconds
             if draw() < self.faults.reorder:
                 seconds += draw() * self.faults.reorder_within_seconds
@@ -173,8 +205,8 @@ class Pusher:
                 return
             self._schedule(delivery, seconds=seconds)
             if draw() < self.faults.duplicate or is_sent_twice:
-                again = Delivery(level=delivery.level, body=delivery.body, event_ids=delivery.event_ids)
-                self.deliveries.append(again)
+                again = replace(delivery, attempts=[])
+                remembered.append(again)
                 self._schedule(again, seconds=seconds + draw() * RETRY_EVERY.total_seconds())
 
     def _schedule(self, delivery: Delivery, *, seconds: float) -> None:
@@ -190,8 +222,7 @@ class Pusher:
                 if delivery is None:
                     return
                 self._is_sending = True
-            webhook = self.webhooks.get(delivery.level)
-            attempt = self._post_to(webhook, body=delivery.body) if webhook else None
+            attempt = self._post(delivery)
             with self._changed:
                 self._is_sending = False
                 self._settle(delivery, attempt=attempt)
@@ -214,10 +245,12 @@ class Pusher:
         delivery.attempts.append(attempt)
         if attempt.status is not None and 200 <= attempt.status < 300:
             delivery.outcome = "delivered"
-        elif len(delivery.attempts) > MOST_RETRIES:
+            return
+        retries = PLATFORM_RETRIES if delivery.level is None else DISPATCH_RETRIES
+        if len(delivery.attempts) > len(retries):
             delivery.outcome = "given up"
         else:
-            self._schedule(delivery, seconds=RETRY_EVERY.total_seconds())
+            self._schedule(delivery, seconds=retries[len(delivery.attempts) - 1].total_seconds())
 
 
 def notification_body(

@@ -4,7 +4,6 @@ Times are offsets such as ``1h30m`` or ``-5m`` from the start of the play. ``doc
 explains every field.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,19 +11,20 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, TypeVar
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import uuid5
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from leapvpp.leap.simulator.acts import METER_ACTIONS, MeterAction, OnMeters, check
 from leapvpp.leap.simulator.ledger import LedgerEvent
 from leapvpp.leap.simulator.pusher import Faults
+from leapvpp.leap.simulator.words import NAMESPACE, parse_offset, recipient_id
 from leapvpp.leap.values import Level, Timeslot
 
 T = TypeVar("T")
 SCENARIO_FOLDER = Path(__file__).parent / "scenarios"
-_OFFSET = re.compile(r"(-?)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-_NAMESPACE = uuid5(NAMESPACE_URL, "leapvpp-simulator")
+FLEET_FOLDER = SCENARIO_FOLDER / "fleet"
 
 Action = Literal["issue", "update", "end_early", "cancel", "reinstate", "repeat", "integration_test", "away"]
 
@@ -62,17 +62,16 @@ class EventSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return Level.GROUP if self.group else Level.METER
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happens at one moment: ``do`` to ``events``, with the changed fields in ``set``."""
+class Step(OnMeters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens at one moment: ``do`` to ``events``, with what changes in ``set``, or to ``meters``."""
 
     at: str
-    do: Action
+    do: Action | MeterAction
     events: tuple[str, ...] = ()
     changes: dict[str, object] = msgspec.field(name="set", default_factory=dict)
     lost: bool = False
     twice: bool = False
     late: str = "0s"
-    lasts: str = "0s"
 
     def __post_init__(self) -> None:
         for offset in (self.at, self.late, self.lasts):
@@ -81,8 +80,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"step at {self.at}: 'set' belongs to update and end_early, and only there")
         if self.do == "end_early" and set(self.changes) != {"end"}:
             raise ValueError(f"step at {self.at}: end_early sets the end and nothing else")
-        if bool(self.events) == (self.do == "away"):
-            raise ValueError(f"step at {self.at}: name the events it is about")
+        if self.is_about_meters:
+            check(self.do, self)
+        if bool(self.events) == (self.do == "away" or self.is_about_meters):
+            raise ValueError(f"step at {self.at}: name the events it is about, and only if it is about any")
+
+    @property
+    def is_about_meters(self) -> bool:
+        return self.do in METER_ACTIONS
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,8 +98,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     title: str
     story: str
-    events: tuple[EventSpec, ...]
     steps: tuple[Step, ...]
+    events: tuple[EventSpec, ...] = ()
     anchor: Literal["start", "clock-change"] = "start"
     timezone: str = "UTC"
     faults: Faults = Faults()
@@ -162,11 +167,19 @@ class Play:
 
     def event_id(self, name: str) -> str:
         """Return the event's Leap id: the same for the same scenario and start."""
-        return str(uuid5(_NAMESPACE, f"{self.scenario.title}|{name}|{self.timeline.start.isoformat()}"))
+        return str(uuid5(NAMESPACE, f"{self.scenario.title}|{name}|{self.timeline.start.isoformat()}"))
 
     def recipient_id(self, name: str) -> str:
         """Return Leap's id of a meter or group of the scenario."""
         return self._recipients.get(name) or recipient_id(name)
+
+    def on_meters(self, step: Step) -> Step:
+        """Return a step about meters with Leap's ids for the names that were given ids."""
+        return msgspec.structs.replace(
+            step,
+            meters=tuple(self._recipients.get(name, name) for name in step.meters),
+            group=self._recipients.get(step.group, step.group),
+        )
 
     def apply(self, step: Step) -> tuple[LedgerEvent, ...]:
         """Change the step's events and return them as they now are."""
@@ -218,7 +231,7 @@ def load_scenario(path: Path) -> Scenario:
 
 def find_scenario(name: str) -> Scenario:
     """Load a scenario by the name of a file that comes with the simulator, or by path."""
-    known = scenario_paths()
+    known = scenario_paths() | fleet_paths()
     path = known.get(name) or Path(name)
     if not path.is_file():
         raise ScenarioError(f"no scenario {name!r}; there are: {', '.join(known)}")
@@ -226,30 +239,13 @@ def find_scenario(name: str) -> Scenario:
 
 
 def scenario_paths() -> dict[str, Path]:
-    """Return the scenarios that come with the simulator, by name."""
+    """Return the scenarios of dispatches that come with the simulator, by name."""
     return {path.stem: path for path in sorted(SCENARIO_FOLDER.glob("*.toml"))}
 
 
-def recipient_id(name: str) -> str:
-    """Return the id that stands for a meter or group unless another is given; a UUID is itself."""
-    try:
-        return str(UUID(name))
-    except ValueError:
-        return str(uuid5(_NAMESPACE, name))
-
-
-def parse_offset(text: str) -> timedelta:
-    """Return the duration that a text such as ``1h30m`` or ``-5m`` means.
-
-    >>> parse_offset("1h30m")
-    datetime.timedelta(seconds=5400)
-    """
-    match = _OFFSET.fullmatch(text)
-    if match is None or not any(match.groups()[1:]):
-        raise ValueError(f"{text!r} is not a time such as 90s, 5m, 1h30m, 2d or -5m")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
-    offset = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    return -offset if match[1] else offset
+def fleet_paths() -> dict[str, Path]:
+    """Return the scenarios about meters that come with the simulator, by name."""
+    return {path.stem: path for path in sorted(FLEET_FOLDER.glob("*.toml"))}
 
 
 def next_clock_change(*, zone: ZoneInfo, after: datetime) -> datetime:

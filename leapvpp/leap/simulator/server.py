@@ -8,11 +8,18 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from leapvpp.leap.simulator.acts import perform
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
+from leapvpp.leap.simulator.control import Control
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
+from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
+from leapvpp.leap.simulator.participation import Participation
+from leapvpp.leap.simulator.platform import Platform
 from leapvpp.leap.simulator.pusher import Faults, Pusher
-from leapvpp.leap.simulator.scenario import Play, Scenario, Step, parse_offset
+from leapvpp.leap.simulator.scenario import Play, Scenario, Step
+from leapvpp.leap.simulator.subscriptions import Subscriptions
+from leapvpp.leap.simulator.words import parse_offset
 from leapvpp.leap.values import DispatchWebhook, Header, Level
 
 
@@ -20,7 +27,7 @@ class LeapSimulator:
     """Leap in miniature on a port of loopback; use it as a context manager.
 
     Everything it holds is in ``ledger`` and ``meters``; what it posted, with every attempt, in
-    ``pusher.deliveries``.
+    ``pusher.deliveries`` and ``pusher.platform_deliveries``. ``platform.emit`` says what no meter tells.
     """
 
     def __init__(
@@ -36,18 +43,24 @@ class LeapSimulator:
     ) -> None:
         """Take the port (0: any free one). ``speed`` divides every duration but time-outs."""
         self.ledger = Ledger(path=ledger_path)
-        self.meters = MeterBook()
         self.pusher = Pusher(faults=faults or Faults(), seed=seed, speed=speed)
+        self.platform = Platform(self.pusher)
+        self.meters = MeterBook(tell=self.platform.follow)
         self.speed = speed
         self._is_stopping = threading.Event()
         self._server = _Server(("127.0.0.1", port), _QuietHandler)
         self._server.set_app(
             LeapApi(
                 ledger=self.ledger,
-                meters=self.meters,
                 pusher=self.pusher,
                 api_key=api_key,
                 page_size=page_size,
+                services=(
+                    Listing(self.meters, page_size=page_size),
+                    Participation(self.meters),
+                    Subscriptions(self.pusher),
+                    Control(self.meters),
+                ),
             )
         )
         self._thread = threading.Thread(
@@ -98,7 +111,8 @@ class LeapSimulator:
 
         ``at_once`` keeps the events' times: with a ``start`` in the past, a step that belongs in
         the middle of an event finds it running. A scenario's own faults hold while it plays.
-        ``after_step`` is called after each step, so that a receiver can be waited for.
+        ``after_step`` is called after each step, so that a receiver can be waited for. Raises ``ActError``
+        for a step about meters that cannot be done.
         """
         play = Play(scenario, start=start, speed=1.0 if at_once else self.speed, recipients=recipients)
         usual_faults = self.pusher.faults
@@ -114,6 +128,9 @@ class LeapSimulator:
         return play
 
     def _take(self, step: Step, *, play: Play) -> None:
+        if step.is_about_meters:
+            perform(self.meters, step.do, play.on_meters(step), now=datetime.now(UTC))
+            return
         events = play.apply(step)
         if step.do == "away":
             self.pusher.go_away(lasts=parse_offset(step.lasts))

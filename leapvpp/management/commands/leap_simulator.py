@@ -11,8 +11,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from leapvpp.leap.simulator.acts import ActError
 from leapvpp.leap.simulator.pusher import Delivery, Faults
-from leapvpp.leap.simulator.scenario import Scenario, ScenarioError, find_scenario, scenario_paths
+from leapvpp.leap.simulator.scenario import (
+    Scenario,
+    ScenarioError,
+    find_scenario,
+    fleet_paths,
+    scenario_paths,
+)
 from leapvpp.leap.simulator.server import LeapSimulator
 
 
@@ -72,11 +79,13 @@ class Command(BaseCommand):
             self.stdout.write(f"Leap simulator on {simulator.url}")
             try:
                 self._run(simulator, scenarios, options=options)
+            except ActError as error:
+                raise CommandError(str(error)) from error
             except KeyboardInterrupt:
                 self.stdout.write("Stopped.")
 
     def _list(self) -> None:
-        for name in scenario_paths():
+        for name in (*scenario_paths(), *fleet_paths()):
             self.stdout.write(f"{name:28} {find_scenario(name).title}")
 
     def _run(self, simulator: LeapSimulator, scenarios: list[Scenario], *, options: dict[str, Any]) -> None:
@@ -92,7 +101,7 @@ class Command(BaseCommand):
         if scenarios:
             while not simulator.pusher.wait_until_idle(timeout=1):
                 pass
-            self._report(list(simulator.pusher.deliveries))
+            self._report([*simulator.pusher.deliveries, *simulator.pusher.platform_deliveries])
         if not options["exit"]:
             threading.Event().wait()
 
@@ -102,9 +111,8 @@ class Command(BaseCommand):
                 f"{attempt.status or 'no answer'} in {attempt.took_seconds * 1000:.0f} ms"
                 for attempt in delivery.attempts[-3:]
             )
-            self.stdout.write(
-                f"{delivery.outcome:10} {delivery.level:6} {len(delivery.event_ids)} events  {answers}"
-            )
+            level = delivery.level or "platform"
+            self.stdout.write(f"{delivery.outcome:10} {level:8} {len(delivery.event_ids)} events  {answers}")
 
 
 def _simulator(options: dict[str, Any]) -> LeapSimulator:
