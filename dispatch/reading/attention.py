@@ -22,6 +22,7 @@ from dispatch.models import (
 )
 from dispatch.reading import words
 from dispatch.reading.out_of_step import difference_words, differing_groups
+from dispatch.reading.seasons import unready
 from meters.models import Meter
 
 PLANNED_WITHIN = timedelta(seconds=60)
@@ -46,7 +47,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Nine queries, whatever there is."""
+    """Collect everything that waits for a person. Ten queries, three more while a period is near."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -56,6 +57,7 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_groups(now=now),
         *_search(now=now),
         *_notifications(now=now),
+        *_seasons(now=now),
     ]
     order = {"bad": 0, "warn": 1, "quiet": 2}
     latest = datetime.max.replace(tzinfo=now.tzinfo)
@@ -325,3 +327,19 @@ def _notifications(*, now: datetime) -> list[Need]:
             )
         )
     return found
+
+
+def _seasons(*, now: datetime) -> list[Need]:
+    """Delivery periods that begin within two weeks and are not ready. One query, four when one is near."""
+    return [
+        Need(
+            icon="calendar",
+            kind="warn",
+            title=f"{one.period.program or 'A delivery period'} begins in {one.days} days",
+            text=f"{one.line}. {', '.join(item.text for item in one.items if item.is_grave)}.",
+            verb="Check",
+            href="/seasons/",
+            due_at=one.period.starts_at,
+        )
+        for one in unready(now=now)
+    ]

@@ -21,9 +21,12 @@ WITH_NUL = [
     "/devices/?q=%00",
     "/alerts/?q=%00",
     "/groups/%00/",
+    "/programs/%00/",
+    "/seasons/export/?program=%00",
     "/meters/%00/",
     "/api/v1/events/?program=%00",
     "/api/v1/meters/%00/",
+    "/api/v1/programs/%00/",
 ]
 
 
