@@ -12,7 +12,7 @@ from django.db.models import Count, DateTimeField, Exists, Min, OuterRef, Q, Que
 from django.http import QueryDict
 
 from devices.models import Device
-from dispatch.domain.standing import BLOCKING, CAUSES, Code
+from dispatch.domain.standing import BLOCKING
 from dispatch.models import DispatchEvent
 from dispatch.reading.listing import Filter, chosen, drop_down, ordering, page_of
 from dispatch.reading.members import History, Member, read_history, read_members
@@ -115,7 +115,9 @@ def _meters_of(ids: list[int], *, present: Present) -> dict[int, dict[str, Any]]
 
 def _devices_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
     """Count the devices behind each group's present meters. One query."""
-    rows = MarketGroupMembership.objects.filter(in_effect(now), group_id__in=ids).values("group_id").order_by()
+    rows = (
+        MarketGroupMembership.objects.filter(in_effect(now), group_id__in=ids).values("group_id").order_by()
+    )
     online = Q(meter__meter_devices__device__is_online=True)
     counted = rows.annotate(
         devices=Count("meter__meter_devices__device_id", distinct=True),

@@ -130,8 +130,8 @@ def read_members(
     page = page_of(meters.annotate(count=Count("meter_devices")).order_by("name", "pk"), number=page_number)
     periods: defaultdict[int, list[Period]] = defaultdict(list)
     rows = then.filter(meter__in=[meter.pk for meter in page]).order_by("program", "starts_at", "pk")
-    for pk, *period in rows.values_list("meter_id", "program", "delivery_period", "starts_at", "ends_at"):
-        periods[pk].append(Period(*period))
+    for row in rows:
+        periods[row.meter_id].append(Period(row.program, row.delivery_period, row.starts_at, row.ends_at))
     return page, tuple(_member(meter, periods[meter.pk]) for meter in page)
 
 

@@ -436,11 +436,12 @@ class MappedDevice:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A meter's stay in a group, `[starts_at, ends_at)`."""
+    """A meter's stay in a group, `[starts_at, ends_at)`, for a program's delivery period."""
 
     market_group_id: str
     group: str
     program: str
+    delivery_period: str
     starts_at: datetime
     ends_at: datetime | None
     is_present: bool
@@ -532,7 +533,8 @@ def _memberships(meter: Meter, *, now: datetime) -> tuple[Membership, ...]:
         Membership(
             market_group_id=row.group.market_group_id,
             group=str(row.group),
-            program=row.group.program,
+            program=row.program or row.group.program,
+            delivery_period=row.delivery_period,
             starts_at=row.starts_at,
             ends_at=row.ends_at,
             is_present=row.starts_at <= now and (row.ends_at is None or row.ends_at > now),
