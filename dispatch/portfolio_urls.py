@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from dispatch.views import (
+    actions,
     alerts,
     commands,
     devices,
@@ -12,6 +13,7 @@ from dispatch.views import (
     found,
     groups,
     importing,
+    leap_connection,
     mapping,
     measured,
     meter_syncs,
@@ -57,6 +59,10 @@ urlpatterns = [
     path("meters/<str:meter_id>/devices/<int:device_id>/unmap/", meters.meter_unmap, name="meter-unmap"),
     path("meters/<str:meter_id>/arm/", meters.meter_arm, name="meter-arm"),
     path("meters/<str:meter_id>/disarm/", meters.meter_disarm, name="meter-disarm"),
+    path("leap/", leap_connection.connection, name="leap"),
+    path("leap/check/", leap_connection.check, name="leap-check"),
+    path("leap/act/", leap_connection.act, name="leap-act"),
+    path("leap/key/", leap_connection.new_key, name="leap-key"),
     path("groups/", groups.group_list, name="groups"),
     path("groups/<str:market_group_id>/", groups.group_detail, name="group-detail"),
     path("programs/", programs.program_list, name="programs"),
@@ -79,6 +85,11 @@ urlpatterns = [
     path("commands/<int:command_id>/retry/", commands.retry, name="command-retry"),
     path("alerts/", alerts.alert_list, name="alerts"),
     path("alerts/acknowledge/", alerts.alert_acknowledge, name="alert-acknowledge"),
+    path("actions/", actions.action_list, name="actions"),
+    path("actions/group/", actions.action_group, name="action-group"),
+    path("actions/export/", actions.action_export, name="action-export"),
+    path("actions/assign/", actions.action_assign, name="action-assign"),
+    path("actions/<int:action_id>/", actions.action_edit, name="action-edit"),
     path("overrides/", overrides.override_list, name="overrides"),
     path("overrides/add/", overrides.override_add, name="override-add"),
     path("overrides/<int:override_id>/", overrides.override_detail, name="override-detail"),

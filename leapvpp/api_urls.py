@@ -10,6 +10,7 @@ from devices.api.alerts import AlertViewSet
 from devices.api.mapping import MappingViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
+from dispatch.api.leap_connection import LeapConnectionView
 from dispatch.api.meters import MeterWithCausesViewSet
 from dispatch.api.replays import ReplayViewSet
 from dispatch.api.seasons import ProgramViewSet, SeasonViewSet
@@ -25,6 +26,7 @@ from dispatch.api.views import (
     ProgramPriceViewSet,
 )
 from leapvpp.access import RolePermission
+from meters.api.enrollments import EnrollmentViewSet, RequiredActionViewSet
 from meters.api.syncs import MeterSyncViewSet
 from meters.api.views import MarketGroupViewSet
 
@@ -47,6 +49,8 @@ router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
 router.register("meters/mapping", MappingViewSet, basename="mapping")
 router.register("meters", MeterWithCausesViewSet, basename="meter")
+router.register("enrollments", EnrollmentViewSet, basename="enrollment")
+router.register("required-actions", RequiredActionViewSet, basename="required-action")
 router.register("meter-syncs", MeterSyncViewSet, basename="meter-sync")
 router.register("market-groups", MarketGroupViewSet, basename="market-group")
 router.register("programs", ProgramViewSet, basename="program")
@@ -55,6 +59,7 @@ router.register("seasons", SeasonViewSet, basename="season")
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/preview/", PreviewView.as_view(), name="plan-preview"),
+    path("leap-connection/", LeapConnectionView.as_view(), name="leap-connection"),
     path("telemetry/", TelemetryView.as_view(), name="telemetry"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=READERS), name="schema"),
     path(

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
-from leapvpp.queue import CLUSTERS, COMMANDS, LONG_TASKS, PORTAL, Cluster, cluster_of
+from leapvpp.queue import CLUSTERS, COMMANDS, LONG_TASKS, PORTAL, TAKES_TURNS, Cluster, cluster_of
 
 GOOD_KEY_LENGTH = 16
 
@@ -65,7 +65,11 @@ def _longest_seconds(cluster: Cluster) -> float:
     """Return how long a task may wait among the fetched and then run."""
     config = cluster.settings
     waits = config["timeout"] * (config["bulk"] + config["queue_limit"]) / config["workers"]
-    long = [seconds for task, seconds in LONG_TASKS.items() if cluster_of(task) == cluster]
+    long = [
+        seconds
+        for task, seconds in LONG_TASKS.items()
+        if cluster_of(task) == cluster and task not in TAKES_TURNS
+    ]
     return float(waits + max([config["timeout"], *long]))
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import devices.mapping_batches
 import devices.queries
 import devices.watching
+import dispatch.changing_leap
 import dispatch.queries
 import leapvpp.certification.queries
 import meters.participating
@@ -34,6 +35,7 @@ SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.mapping_batches.waiting,
     devices.watching.waiting,
     dispatch.queries.waiting,
+    dispatch.changing_leap.waiting,
     leapvpp.certification.queries.waiting,
     meters.participating.waiting,
     meters.queries.waiting,

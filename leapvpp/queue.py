@@ -31,6 +31,9 @@ LONG_TASKS: Final = {
     CHANGE_PARTICIPATION: PARTICIPATION_SECONDS,
 }
 """Seconds for tasks that may take longer than others; one of each runs at a time."""
+TAKES_TURNS: Final = frozenset({SYNC_METERS})
+"""Tasks whose turn is a row: given out again while one runs, the second does nothing. So they may outlast a
+queue's `retry`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from meters.connection_models import LeapAct
-from meters.enrollment_models import Program
+from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.grouping import request_comparison
 from meters.mapping_models import MappingBatch
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
@@ -290,6 +290,28 @@ class MeterAdmin(admin.ModelAdmin):
         """Have the meters planned, as if something of them had changed."""
         count = queryset.update(plan_requested_at=timezone.now())
         self.message_user(request, f"Meters to be planned again: {count}.")
+
+
+@admin.register(Enrollment)
+class EnrollmentAdmin(ReadOnly):
+    """How meters stand in Leap's programs, as Leap last said it."""
+
+    list_display = ["meter", "program", "delivery_period", "status", "starts_at", "ends_at"]
+    list_filter = ["status"]
+    list_select_related = ["meter"]
+    search_fields = ["meter__meter_id", "program", "delivery_period"]
+    ordering = ["-pk"]
+
+
+@admin.register(RequiredAction)
+class RequiredActionAdmin(ReadOnly):
+    """What Leap asks for; owner and note are written on the pages and through the API."""
+
+    list_display = ["meter", "action_type", "action_code", "program", "deadline_at", "resolved_at", "owner"]
+    list_filter = ["party", "action_type"]
+    list_select_related = ["meter", "owner"]
+    search_fields = ["meter__meter_id", "action_code", "program", "delivery_period"]
+    ordering = ["-pk"]
 
 
 def changed_rows(formset: Any) -> list[Any]:

@@ -192,7 +192,7 @@ class MarketGroupMembership(models.Model):
 
 
 class PlatformEventStatus(models.TextChoices):
-    """What became of a platform event: RECEIVED → FOLLOWED by `meters.hinting`, or put aside at the door."""
+    """What became of an event: RECEIVED → FOLLOWED, or put aside; at the door or by `meters.hinting`."""
 
     RECEIVED = "RECEIVED", "Received"
     FOLLOWED = "FOLLOWED", "Followed"

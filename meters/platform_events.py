@@ -1,6 +1,6 @@
 """Storing what Leap's platform says of meters, once: the only writer of platform events.
 
-Nothing acts on them here: an event carries neither time nor sequence, so it only hints at what to read again.
+Nothing acts on them here: `meters.hinting` follows them, once they are stored.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from meters import queue
 from meters.models import PlatformEvent, PlatformEventStatus
 
 
@@ -43,9 +44,16 @@ def keep(
     try:
         with transaction.atomic():
             event.save(force_insert=True)
+            # While others wait, a wake-up for them is under way; the dispatcher finds what falls between.
+            if status == PlatformEventStatus.RECEIVED and not _is_another_waiting(event.pk):
+                queue.wake_following()
     except IntegrityError:  # it is there already, perhaps since a moment ago
         return _count_repeat(event), False
     return event.pk, True
+
+
+def _is_another_waiting(pk: int) -> bool:
+    return PlatformEvent.objects.filter(status=PlatformEventStatus.RECEIVED).exclude(pk=pk).exists()
 
 
 def _count_repeat(event: PlatformEvent) -> int:

@@ -21,10 +21,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from leapvpp.leap.client import METERS_ON_A_PAGE, LeapClient
-from leapvpp.leap.errors import LeapError
+from leapvpp.leap.errors import LeapError, LeapRefused
 from leapvpp.leap.meters import MeterDetails, MeterEnrollment, MeterPage, Received, read_programs
-from meters import enrolling
+from meters import connecting, enrolling
 from meters.among import Ids
+from meters.domain.hints import is_id
 from meters.domain.syncing import (
     DETAILS,
     ENROLLMENT,
@@ -40,8 +41,10 @@ from meters.domain.syncing import (
 )
 from meters.grouping import request_comparison
 from meters.models import MarketGroup, MarketGroupMembership, Meter
-from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, SyncKind, SyncState
-from meters.sync_turns import TurnLost, claim, finish, go_on
+from meters.queries import named_due
+from meters.rereading import settle
+from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, MeterToRead, SyncKind, SyncState
+from meters.sync_turns import TurnLost, claim, finish, forget_old, go_on
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +127,13 @@ def run(
     """
     try:
         with client() as leap:
-            for pairs in _pages(leap, sync, now=clock()):
-                apply_page(sync, pairs, now=clock())
-        detail = _tell_vanished(sync, now=clock())
-        finish(sync, state=SyncState.DONE, detail=detail, now=clock())
+            _read(leap, sync, clock=clock)
+            while not finish(
+                sync, state=SyncState.DONE, detail=_tell_vanished(sync, now=clock()), now=clock()
+            ):
+                _let_grow(sync)
+                _read(leap, sync, clock=clock)
+        forget_old(now=clock())
     except TurnLost:
         logger.warning("Sync %s of meters was closed while it ran", sync.pk)
     except (LeapError, ValueError) as error:  # the latter: an address or key with which no client can be made
@@ -139,8 +145,46 @@ def run(
     return MeterSync.objects.get(pk=sync.pk)
 
 
+def _let_grow(sync: MeterSync) -> None:
+    """Go on with what was asked for while named meters were read. Raises TurnLost when the run was closed."""
+    sync.refresh_from_db()
+    if sync.state != SyncState.RUNNING:
+        raise TurnLost
+
+
+def _read(leap: Lister, sync: MeterSync, *, clock: Callable[[], datetime]) -> None:
+    """Read and store what a run is about, and between its pages the meters that are to be read again."""
+    for pairs in _pages(leap, sync, now=clock()):
+        apply_page(sync, pairs, now=clock())
+        _read_named(leap, sync, clock=clock)
+    while _read_named(leap, sync, clock=clock):
+        pass
+
+
+def _read_named(leap: Lister, sync: MeterSync, *, clock: Callable[[], datetime]) -> bool:
+    """Read a page of the meters that are to be read again; return whether there were any.
+
+    Leap refuses a search as a whole: then it told of none of them, and no run ends by that. Only a key that
+    is refused ends it.
+    """
+    named = list(named_due(now=clock())[:METERS_ON_A_PAGE])
+    if not named:
+        return False
+    try:
+        pairs = _by_id(leap, [each.meter_id for each in named if is_id(each.meter_id)])
+    except LeapRefused as refusal:
+        if not refusal.is_permanent or refusal.status in {401, 403}:
+            raise
+        logger.warning("Leap refused to tell of %s named meters: %s", len(named), refusal)
+        pairs = []
+    apply_page(sync, pairs, named=named, now=clock())
+    return True
+
+
 def _pages(leap: Lister, sync: MeterSync, *, now: datetime) -> Iterator[list[Pair]]:
     """Yield meters with both their bodies: all of them, or those that changed or whose words turned."""
+    if sync.kind == SyncKind.NAMED:
+        return
     for page in leap.search_enrollments(modified_since=sync.since):
         yield _with_details(leap, page.meters)
     if sync.kind == SyncKind.FULL:
@@ -167,8 +211,13 @@ def _with_details(leap: Lister, enrollments: Sequence[Received[MeterEnrollment]]
     return [(each, details.get(each.meter.meter_id.lower()) if each.meter else None) for each in enrollments]
 
 
-def apply_page(sync: MeterSync, pairs: Sequence[Pair], *, now: datetime) -> None:
-    """Store one page, all of it or nothing. Raises TurnLost when the run was closed."""
+def apply_page(
+    sync: MeterSync, pairs: Sequence[Pair], *, named: Sequence[MeterToRead] = (), now: datetime
+) -> None:
+    """Store one page, all of it or nothing. Raises TurnLost when the run was closed.
+
+    `named`: for what the page was asked for; a meter that is in it need not be read again.
+    """
     heard = {
         one.meter_id: one
         for enrollment, details in pairs
@@ -194,7 +243,9 @@ def apply_page(sync: MeterSync, pairs: Sequence[Pair], *, now: datetime) -> None
         _store_bodies(sync, decided, now=now)
         _store_groups(decided, now=now)
         enrolling.store({each.row.pk: each.heard.said for each in decided}, now=now)
+        connecting.keep_references({each.row.pk: each.heard.bodies[ENROLLMENT] for each in decided})
         _tell(sync, decided, now=now)
+        settle(named, heard=heard, now=now)
 
 
 def _decide(heard: Mapping[str, Heard], *, now: datetime) -> tuple[list[_Decided], list[int]]:
@@ -405,9 +456,9 @@ def _tell_vanished(sync: MeterSync, *, now: datetime) -> str:
 
     Such a meter keeps its devices and stays dispatchable: a missed event costs more than a needless one.
     """
-    sync.refresh_from_db()
     if sync.kind != SyncKind.FULL:
         return ""
+    sync.refresh_from_db(fields=["unreadable"])  # the kind stays the one of which all pages were read
     if sync.unreadable:
         return "As some meters could not be read, this run does not tell which are no longer listed."
     gone = MeterAtLeap.objects.filter(gone_at__isnull=True).exclude(seen_in=sync.pk).order_by("pk")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from meters import participating, syncing
+from meters import hinting, participating, syncing
 
 
 def sync_meters() -> str:
     """Bring meters in step with Leap, if that is due or was asked for."""
     return syncing.sync_if_due(now=timezone.now())
+
+
+def follow_hints() -> str:
+    """Follow the platform events that wait."""
+    return hinting.follow_waiting(now=timezone.now())
 
 
 def change_participation() -> str:

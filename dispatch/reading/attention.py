@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, Q, Sum
@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from devices.alert_models import Alert, AlertKind
 from devices.models import Command, CommandState, Device
+from devices.unblocking import due_actions, sum_up
 from dispatch.models import (
     DispatchEvent,
     DispatchNotification,
@@ -21,8 +22,11 @@ from dispatch.models import (
     RejectedDelivery,
 )
 from dispatch.reading import words
+from dispatch.reading.leap_connection import grievance
 from dispatch.reading.out_of_step import difference_words, differing_groups
 from dispatch.reading.seasons import unready
+from meters.connection_models import LeapCheck
+from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
 
 PLANNED_WITHIN = timedelta(seconds=60)
@@ -47,7 +51,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Ten queries, three more while a period is near."""
+    """Collect everything that waits for a person. Thirteen queries, three more while a period is near."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -58,6 +62,8 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_search(now=now),
         *_notifications(now=now),
         *_seasons(now=now),
+        *_connection(),
+        *_actions(now=now),
     ]
     order = {"bad": 0, "warn": 1, "quiet": 2}
     latest = datetime.max.replace(tzinfo=now.tzinfo)
@@ -290,6 +296,52 @@ def _search(*, now: datetime) -> list[Need]:
                 )
             )
     return found
+
+
+def _connection() -> list[Need]:
+    """What Leap holds for us and should not, as it last said. One query, the stored check."""
+    check = LeapCheck.objects.first() if settings.LEAP_API_KEY else None
+    found = grievance(check)
+    if check is None or found is None:
+        return []
+    return [
+        Need(
+            icon="no-signal" if found.kind == "bad" else "warn",
+            kind=found.kind,
+            title="The connection to Leap needs mending",
+            text=found.text,
+            verb="Mend",
+            href="/leap/",
+            since=check.tried_at if check.error else check.answered_at,
+        )
+    ]
+
+
+def _actions(*, now: datetime) -> list[Need]:
+    """What Leap asks of the partner by the nearest deadline, once people are reminded of it. Two queries."""
+    until = now + timedelta(days=max(REMINDED_DAYS))
+    first = (
+        due_actions(until=until, now=now)
+        .order_by("deadline_at")
+        .values_list("deadline_at", flat=True)
+        .first()
+    )
+    if first is None:
+        return []
+    meters, waiting_kw = sum_up(due_actions(until=first, now=now))
+    is_near = reminded_days(first, now=now) == min(REMINDED_DAYS)
+    power = f", {words.power(waiting_kw)}" if waiting_kw else ""
+    return [
+        Need(
+            icon="warn",
+            kind="bad" if is_near else "warn",
+            title=f"{words.counted(meters, one='meter')}{power}: action due by {words.day(first, zone=UTC)}",
+            text="Leap enrolls them only once it is done; after the deadline they wait for the next one.",
+            verb="See",
+            href="/actions/",
+            due_at=first,
+        )
+    ]
 
 
 def _notifications(*, now: datetime) -> list[Need]:

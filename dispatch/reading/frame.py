@@ -172,6 +172,10 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
         ),
         (("/programs/", "Programs", "layers"),),
         (
+            ("/actions/", "Required actions", "actions"),
+            ("/leap/", "Leap", "link"),
+        ),
+        (
             ("/certification/", "Certification", "signal"),
             *((("/scenarios/", "Strategies", "eye"),) if settings.IS_DEMO else ()),
         ),

@@ -157,14 +157,15 @@ def _text(of: GroupDifference) -> str:
 
 
 def difference_words(called_not_ours: int, ours_not_called: int) -> str:
-    """Write both sides: "Leap calls 3 meters that are no members here, and leaves out 2 that are."."""
+    """Write both sides: "Leap calls 3 meters that are no members here and leaves out 2 that are."."""
     parts = []
     if called_not_ours:
         are = "is no member" if called_not_ours == 1 else "are no members"
         parts.append(f"calls {words.counted(called_not_ours, one='meter')} that {are} here")
     if ours_not_called:
-        are = "member here" if ours_not_called == 1 else "members here"
-        parts.append(f"does not call {ours_not_called:,} {are}")
+        are = "is" if ours_not_called == 1 else "are"
+        whom = "" if called_not_ours else f" {'member' if ours_not_called == 1 else 'members'} here"
+        parts.append(f"leaves out {ours_not_called:,}{whom or f' that {are}'}")
     return f"Leap {' and '.join(parts)}."
 
 

@@ -13,9 +13,16 @@ from dispatch.reading.listing import Tab, chosen, page_of, tabs
 from dispatch.reading.notifications import pretty
 from meters.models import PlatformEvent, PlatformEventStatus
 
-STATUS_TABS = {"": "All", "received": "Received", "quarantined": "Quarantined", "rejected": "Rejected"}
+STATUS_TABS = {
+    "": "All",
+    "received": "Received",
+    "followed": "Followed",
+    "quarantined": "Quarantined",
+    "rejected": "Rejected",
+}
 VERDICTS = {
-    PlatformEventStatus.RECEIVED: "ok",
+    PlatformEventStatus.RECEIVED: "plain",
+    PlatformEventStatus.FOLLOWED: "ok",
     PlatformEventStatus.QUARANTINED: "bad",
     PlatformEventStatus.REJECTED: "bad",
 }

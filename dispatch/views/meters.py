@@ -19,8 +19,11 @@ from devices.models import Device
 from dispatch import planning
 from dispatch.reading import meter_syncs, words
 from dispatch.reading import meters as reading
+from dispatch.reading.actions import NOBODY
+from dispatch.reading.meter_enrollment import read_meter_enrollment
 from dispatch.reading.zones import page_zone
 from meters import arming
+from meters.assigning import LONGEST_NOTE
 from meters.models import Meter
 
 
@@ -87,6 +90,11 @@ def _show(request: HttpRequest, meter_id: str, *, map_form: MapForm) -> HttpResp
     except Meter.DoesNotExist as error:
         raise Http404("There is no such meter.") from error
     context: dict[str, Any] = {"detail": detail, "zone": zone, "map_form": map_form, "arm_form": ArmForm()}
+    context |= {
+        "enrollment": read_meter_enrollment(detail.meter, now=timezone.now()),
+        "longest_note": LONGEST_NOTE,
+        "nobody": NOBODY,
+    }
     return render(request, "dispatch/meter.html", context, status=422 if map_form.errors else 200)
 
 

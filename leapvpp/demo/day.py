@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from leapvpp.demo.seeding import leap_id
+from leapvpp.demo.places import leap_id
 from leapvpp.leap.simulator.ledger import LedgerEvent
 from leapvpp.leap.values import Level, Timeslot
 

@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 
 from leapvpp.demo.day import Recipient, Step, events_of, next_dispatch, the_day, the_days_around
-from leapvpp.demo.places import GROUPS
-from leapvpp.demo.seeding import leap_id
+from leapvpp.demo.places import GROUPS, leap_id
 from leapvpp.demo.showroom.rooms import MARK
 from leapvpp.leap.simulator.ledger import LedgerEvent
 from leapvpp.leap.simulator.server import LeapSimulator
@@ -87,7 +86,8 @@ def read_recipients(*, now: datetime) -> dict[str, Recipient]:
 
     The showroom is not among them: it is played, not fed.
     """
-    present = MarketGroupMembership.objects.filter(starts_at__lte=now, ends_at__isnull=True)
+    lasting = Q(ends_at__isnull=True) | Q(ends_at__gt=now)
+    present = MarketGroupMembership.objects.filter(lasting, starts_at__lte=now)
     groups = MarketGroup.objects.prefetch_related(Prefetch("memberships", present.select_related("meter")))
     by_id = {group.market_group_id: group for group in groups}
     found = {

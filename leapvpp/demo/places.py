@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import NAMESPACE_URL, uuid5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class GroupPlan:
     program: str
     zone: str
     region: str
+
+    @property
+    def leap_id(self) -> str:
+        """Return the group's id in Leap."""
+        return leap_id(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,12 @@ GUIDE_IDS = {
     "Temescal Library utility": "bbae2779-e392-4f00-b0cf-32e716204f78",
 }
 """The ids in the group dispatch of Leap's guide, so that whoever posts it sees devices act."""
+
+
+def leap_id(name: str) -> str:
+    """Return the id that the demo's Leap gives to what is called so; always the same."""
+    return GUIDE_IDS.get(name) or str(uuid5(NAMESPACE_URL, f"demo:{name}"))
+
 
 CATALOGUE = {
     "hvac": Kind("Rooftop unit", "HVAC", 15, 60),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from uuid import NAMESPACE_URL, uuid5
+from typing import Any
 
 from django.db import transaction
 from django.utils.text import slugify
 
 from devices.models import Device, MeterDevice, SimulatedDevice
-from leapvpp.demo.places import BUSINESSES, CATALOGUE, GROUPS, GUIDE_IDS, HOME_STREETS, REGIONS, Business
-from meters.models import MarketGroup, MarketGroupMembership, Meter, Participation, Site
+from leapvpp.demo.at_leap import PLANS, hear_of, known_meter
+from leapvpp.demo.places import BUSINESSES, CATALOGUE, GROUPS, HOME_STREETS, REGIONS, Business, leap_id
+from leapvpp.leap.simulator.seasons import Period, periods
+from meters.models import MarketGroup, MarketGroupMembership, Meter, Site
 
 SEED = 2026
 ENROLLED = timedelta(days=120)  # how long ago the portfolio began
@@ -37,6 +39,17 @@ FAULTS = {
 }
 """What is wrong with some: they keep schedules from them, or take them and do something else."""
 
+LOAD_TYPES = {
+    "HVAC": "HVAC",
+    "THERMOSTAT": "HVAC",
+    "BATTERY": "BATTERY_STORAGE",
+    "EV_CHARGER": "EV_CHARGING",
+    "WATER_HEATER": "WATER_HEATING",
+    "GENERATOR": "GENERATION",
+    "LOAD": "MANUFACTURING",
+}
+"""Leap's word for what a device is."""
+
 
 @dataclass(slots=True)
 class Rows:
@@ -50,11 +63,7 @@ class Rows:
     links: list[MeterDevice] = field(default_factory=list)
     groups: dict[str, MarketGroup] = field(default_factory=dict)
     memberships: list[MarketGroupMembership] = field(default_factory=list)
-
-
-def leap_id(name: str) -> str:
-    """Return the id that the demo's Leap gives to what is called so; always the same."""
-    return GUIDE_IDS.get(name) or str(uuid5(NAMESPACE_URL, f"demo:{name}"))
+    at_leap: list[dict[str, Any]] = field(default_factory=list)
 
 
 def seed_demo(*, now: datetime) -> None:
@@ -75,16 +84,34 @@ def seed_demo(*, now: datetime) -> None:
 
 def _store(rows: Rows) -> None:
     Site.objects.bulk_create(rows.sites)
-    Meter.objects.bulk_create(rows.meters)
+    hear_of(rows.at_leap, now=rows.now)
+    complete_meters(rows.meters)
+    _complete_groups(rows.groups.values())
     Device.objects.bulk_create(rows.devices)
     MeterDevice.objects.bulk_create(rows.links)
-    MarketGroup.objects.bulk_create(rows.groups.values())
     MarketGroupMembership.objects.bulk_create(rows.memberships)
     SimulatedDevice.objects.bulk_create(
         SimulatedDevice(device=device, fault=FAULTS[device.external_id])
         for device in rows.devices
         if device.external_id in FAULTS
     )
+
+
+def complete_meters(meters: Sequence[Meter]) -> None:
+    """Give the meters of which the portal heard what is ours: names, sites, nominations."""
+    ids = dict(Meter.objects.values_list("meter_id", "pk"))
+    for meter in meters:
+        meter.pk = ids[meter.meter_id]
+        if meter.name == ARCHIVED:
+            Meter.objects.filter(pk=meter.pk).update(archived_at=meter.archived_at)
+    Meter.objects.bulk_update(meters, ["name", "site", "timezone", "nomination_kw", "plan_requested_at"])
+
+
+def _complete_groups(groups: Collection[MarketGroup]) -> None:
+    ids = dict(MarketGroup.objects.values_list("market_group_id", "pk"))
+    for group in groups:
+        group.pk = ids[group.market_group_id]
+    MarketGroup.objects.bulk_update(groups, ["zone", "timezone", "starts_at"])
 
 
 def _add_groups(rows: Rows) -> None:
@@ -103,10 +130,6 @@ def _add_business(rows: Rows, business: Business) -> None:
     site = _site(rows, business.name, region=business.region, city=business.city)
     devices = [_device(rows, key, site=site, number=n) for n, key in enumerate(business.devices, start=1)]
     meter = _meter(rows, site=site, region=business.region, devices=devices, groups=business.groups)
-    if business.name == IDLE:
-        meter.participation = Participation.IDLE
-    if business.name == ARCHIVED:
-        meter.archived_at = rows.now - REGROUPED
     if business.name != UNMAPPED:
         rows.links += [MeterDevice(meter=meter, device=device) for device in devices]
 
@@ -176,25 +199,52 @@ def _meter(
         site=site,
         transmission_region=region,
         meter_type="DEVICE" if is_device else "UTILITY_METER",
-        programs=[rows.groups[key].program for key in groups],
         timezone=site.timezone,
+        archived_at=rows.now - REGROUPED if site.name == ARCHIVED else None,
         nomination_kw=(share * sum(device.rated_power_kw for device in devices)).quantize(Decimal("0.1")),
     )
     rows.meters.append(meter)
     for key in groups:
         _join(rows, meter, key=key)
+    rows.at_leap.append(
+        known_meter(
+            meter,
+            groups=groups,
+            city=site.address,
+            load_type=LOAD_TYPES[devices[0].kind],
+            is_idle=meter.name == IDLE,
+            now=rows.now,
+        )
+    )
     return meter
 
 
 def _join(rows: Rows, meter: Meter, *, key: str) -> None:
-    """Put a meter into a group; one that moved was in another before."""
-    began, moved = rows.now - ENROLLED, rows.now - REGROUPED
-    former = MOVED.get(meter.name)
-    if former:
-        earlier = rows.groups[former]
-        rows.memberships.append(
-            MarketGroupMembership(group=earlier, meter=meter, starts_at=began, ends_at=moved)
-        )
-    rows.memberships.append(
-        MarketGroupMembership(group=rows.groups[key], meter=meter, starts_at=moved if former else began)
+    """Put a meter into a group in the periods that are over; one that moved was in another before.
+
+    In which it is now, and will be, the portal hears from Leap.
+    """
+    moved = rows.now - REGROUPED
+    program = PLANS[key].program
+    current, _ = periods(program, zone=meter.timezone, now=rows.now)
+    at = rows.now - ENROLLED
+    while (period := periods(program, zone=meter.timezone, now=at)[0]).start < current.start:
+        group = MOVED.get(meter.name, key) if period.start < moved else key
+        rows.memberships.append(_membership(rows.groups[group], meter, period, ends_at=period.end))
+        at = period.end
+    if meter.name in MOVED and current.start < moved:
+        former = rows.groups[MOVED[meter.name]]
+        rows.memberships.append(_membership(former, meter, current, ends_at=moved))
+
+
+def _membership(
+    group: MarketGroup, meter: Meter, period: Period, *, ends_at: datetime
+) -> MarketGroupMembership:
+    return MarketGroupMembership(
+        group=group,
+        meter=meter,
+        program=group.program,
+        delivery_period=period.name,
+        starts_at=period.start,
+        ends_at=ends_at,
     )

@@ -41,7 +41,7 @@ def test_a_group_out_of_step_needs_someone_and_says_who_differs(page, differing)
     south, called = differing
     room = page("/")
     assert "1 group out of step with Leap" in room
-    assert "Leap calls 1 meter that is no member here and does not call 1 member here." in room
+    assert "Leap calls 1 meter that is no member here and leaves out 1 that is." in room
     assert f'href="/groups/{south.market_group_id}/"' in room
 
     for address in (f"/events/{called.pk}/", f"/groups/{south.market_group_id}/"):

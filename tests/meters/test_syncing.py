@@ -182,6 +182,7 @@ def test_a_page_costs_the_same_statements_whatever_is_on_it(leap):
             assert sync("--full").appeared == count
         return len(captured)
 
+    statements(1)  # the very first run asks less
     assert statements(1) == statements(7)
 
 

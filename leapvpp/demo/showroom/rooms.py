@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -14,10 +14,14 @@ from dispatch.domain.policies import NOTHING
 from dispatch.domain.policy_templates import TEMPLATES
 from dispatch.policies import save_policy
 from dispatch.policy_models import ResponsePolicy
+from leapvpp.demo.at_leap import hear_of, known_meter
 from leapvpp.demo.day import Recipient
-from leapvpp.demo.seeding import leap_id
+from leapvpp.demo.places import leap_id
+from leapvpp.demo.seeding import complete_meters
+from leapvpp.leap.simulator.fleet import enrolled
+from leapvpp.leap.simulator.seasons import periods
 from leapvpp.leap.values import Level
-from meters.models import MarketGroup, MarketGroupMembership, Meter, Site
+from meters.models import MarketGroup, Meter, Site
 
 MARK: Final = "showroom-"
 """Begins the external id of its devices and the reference of its meters."""
@@ -100,21 +104,13 @@ def seed_showroom(*, now: datetime) -> None:
         sites = {room.key: Site(name=_site_name(room), timezone=room.zone) for room in ROOMS}
         Site.objects.bulk_create(sites.values())
         meters = {room.key: _meter(room, site=sites[room.key]) for room in ROOMS}
-        Meter.objects.bulk_create(meters.values())
+        hear_of([_at_leap(room, meters[room.key], now=now) for room in ROOMS], now=now)
+        complete_meters(list(meters.values()))
         devices = {room.key: _device(room, site=sites[room.key], now=now) for room in ROOMS}
         Device.objects.bulk_create(devices.values())
         MeterDevice.objects.bulk_create(MeterDevice(meter=meters[key], device=devices[key]) for key in meters)
-        group = MarketGroup.objects.create(
-            market_group_id=leap_id(MARK + GROUP),
-            name=GROUP_NAME,
-            program="CCA",
-            timezone=PACIFIC,
-            starts_at=now,
-        )
-        MarketGroupMembership.objects.bulk_create(
-            MarketGroupMembership(group=group, meter=meters[room.key], starts_at=now)
-            for room in ROOMS
-            if room.group
+        MarketGroup.objects.filter(market_group_id=leap_id(MARK + GROUP)).update(
+            timezone=PACIFIC, starts_at=now
         )
 
 
@@ -154,6 +150,16 @@ def _meter(room: Room, *, site: Site) -> Meter:
         timezone=room.zone,
         nomination_kw=Decimal(room.nomination_kw),
     )
+
+
+def _at_leap(room: Room, meter: Meter, *, now: datetime) -> dict[str, Any]:
+    """Return what the demo's Leap holds of a room's meter: in the showroom's group, if in any."""
+    body = known_meter(meter, groups=(), city="Oakland", load_type="OTHER", now=now)
+    if room.group:
+        group = {"market_group_id": leap_id(MARK + GROUP), "market_group_name": GROUP_NAME}
+        both = periods("CCA", zone=PACIFIC, now=now)
+        body["program_enrollment"] = [enrolled("CCA", period, "ACTIVE", **group) for period in both]
+    return body
 
 
 def _device(room: Room, *, site: Site, now: datetime) -> Device:

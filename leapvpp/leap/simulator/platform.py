@@ -12,6 +12,15 @@ from leapvpp.leap.simulator.pusher import Pusher
 from leapvpp.leap.values import encode_request
 
 Meter = Mapping[str, Any]
+EVENT_TYPES = (
+    "meter.created",
+    "meter.enrollment.global-status.updated",
+    "meter.enrollment.participation-status.updated",
+    "meter.enrollment.required-actions.updated",
+    "meter.enrollment.group.updated",
+    "connect_session.updated",
+    "connect_session.authorization_updated",
+)
 
 
 class Change(NamedTuple):

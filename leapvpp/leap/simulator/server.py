@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Self
+from uuid import uuid4
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from leapvpp.leap.simulator.acts import perform
@@ -15,12 +16,12 @@ from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
 from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
 from leapvpp.leap.simulator.participation import Participation
-from leapvpp.leap.simulator.platform import Platform
+from leapvpp.leap.simulator.platform import EVENT_TYPES, Platform
 from leapvpp.leap.simulator.pusher import Faults, Pusher
 from leapvpp.leap.simulator.scenario import Play, Scenario, Step
 from leapvpp.leap.simulator.subscriptions import Subscriptions
 from leapvpp.leap.simulator.words import parse_offset
-from leapvpp.leap.values import DispatchWebhook, Header, Level
+from leapvpp.leap.values import DispatchWebhook, Header, Level, Subscription
 
 
 class LeapSimulator:
@@ -86,6 +87,16 @@ class LeapSimulator:
         """Register the portal's webhook as if the portal had done it."""
         for level in levels:
             self.pusher.webhooks[level] = DispatchWebhook(url=url, headers=(Header(name=header, value=key),))
+
+    def tell(self, *, url: str, header: str, key: str) -> None:
+        """Subscribe the portal to every event of the platform as if the portal had done it."""
+        webhook_id = str(uuid4())
+        self.pusher.subscriptions[webhook_id] = Subscription(
+            webhook_id=webhook_id,
+            receiver_url=url,
+            event_types=EVENT_TYPES,
+            headers=(Header(name=header, value=key),),
+        )
 
     def publish(self, events: Sequence[LedgerEvent], *, step: Step | None = None) -> None:
         """Store the events as Leap's truth and post them, lost, twice or late as the step says."""

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 from django.utils import timezone
 
+from leapvpp.demo.at_leap import remember
 from leapvpp.demo.feeding import Feeder, read_recipients, wait_for_portal
 from leapvpp.demo.leap import ledger_path, own_port
 from leapvpp.demo.showroom.live import LiveStage
@@ -31,13 +32,12 @@ class Command(BaseCommand):
         """Feed until stopped."""
         recipients = read_recipients(now=timezone.now())
         simulator = LeapSimulator(api_key=settings.LEAP_API_KEY, port=own_port(), ledger_path=ledger_path())
+        remember(simulator.meters, now=timezone.now())
         connections.close_all()
+        header, key = settings.LEAP_WEBHOOK_HEADER, settings.LEAP_WEBHOOK_KEYS[0]
         with simulator as leap:
-            leap.push_to(
-                url=f"{options['url']}/webhooks/leap/dispatch/",
-                header=settings.LEAP_WEBHOOK_HEADER,
-                key=settings.LEAP_WEBHOOK_KEYS[0],
-            )
+            leap.push_to(url=f"{options['url']}/webhooks/leap/dispatch/", header=header, key=key)
+            leap.tell(url=f"{options['url']}/webhooks/leap/events/", header=header, key=key)
             try:
                 wait_for_portal(options["url"])
                 end_interrupted()
