@@ -21,6 +21,7 @@ from dispatch.models import (
     RejectedDelivery,
 )
 from dispatch.reading import words
+from dispatch.reading.out_of_step import difference_words, differing_groups
 from dispatch.reading.seasons import unready
 from meters.models import Meter
 
@@ -46,13 +47,14 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Nine queries, three more while a period is near."""
+    """Collect everything that waits for a person. Ten queries, three more while a period is near."""
     found = [
         *_commands(now=now),
         *_alerts(),
         *_planning(now=now),
         *_doubts(),
         *_events(now=now),
+        *_groups(now=now),
         *_search(now=now),
         *_notifications(now=now),
         *_seasons(now=now),
@@ -215,6 +217,43 @@ def _events(*, now: datetime) -> list[Need]:
                 verb="See",
                 href="/events/?unserved=yes",
                 due_at=row["short_due"],
+            )
+        )
+    return found
+
+
+def _groups(*, now: datetime) -> list[Need]:
+    """Market groups for which Leap calls others than are in them here; those nobody knows, quietly."""
+    rows = differing_groups(now=now)
+    differ = [row for row in rows if not row.is_group_unknown]
+    unknown = [row for row in rows if row.is_group_unknown]
+    found = []
+    if differ:
+        groups = {row.market_group_id for row in differ}
+        first = differ[0]
+        found.append(
+            Need(
+                icon="groups",
+                kind="warn",
+                title=f"{words.counted(len(groups), one='group')} out of step with Leap",
+                text=difference_words(first.called_not_ours, first.ours_not_called)
+                + (" That is the next one called." if len(groups) > 1 else ""),
+                verb="See",
+                href=f"/groups/{next(iter(groups))}/" if len(groups) == 1 else "/groups/?step=out",
+                due_at=first.next_at,
+            )
+        )
+    if unknown:
+        groups = {row.market_group_id for row in unknown}
+        found.append(
+            Need(
+                icon="groups",
+                kind="quiet",
+                title=f"No members are held of {words.counted(len(groups), one='group')} that Leap calls",
+                text="Those it names are asked. The sync from Leap brings who is in a group.",
+                verb="See",
+                href=f"/groups/{next(iter(groups))}/" if len(groups) == 1 else "/groups/?step=unknown",
+                due_at=unknown[0].next_at,
             )
         )
     return found

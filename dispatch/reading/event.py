@@ -20,6 +20,7 @@ from dispatch.reading.ledger import Ledger, Reason, read_ledger, read_reasons
 from dispatch.reading.levels import BothLevels, read_both_levels
 from dispatch.reading.looks import Look, look_of
 from dispatch.reading.naming import Owner, owner_of, with_names
+from dispatch.reading.out_of_step import Panel, members_then, of_event
 from dispatch.reading.plans import DeviceRow, device_rows
 from dispatch.reading.readiness import Cause, causes_of, read_readiness, set_point_words
 from dispatch.reading.recipients import Recipients, read_recipients
@@ -77,6 +78,8 @@ class EventPage:
     recipients: Recipients
     doubts: tuple[DoubtPanel, ...]
     levels: BothLevels | None
+    step: Panel | None
+    members_then: int | None
 
 
 def read_event(
@@ -102,6 +105,7 @@ def read_event(
         around=read_around(start=axis.start, end=axis.end, device_ids=devices),
     )
     status = status_of(event, now=now)
+    step = of_event(event, now=now)
     return EventPage(
         event=event,
         owner=owner_of(event),
@@ -114,18 +118,23 @@ def read_event(
         facts=tuple(_facts(event, ledger=ledger, status=status, now=now)),
         lanes=lanes,
         ledger=ledger,
-        ready=_ready(event) if status == EventStatus.SCHEDULED else None,
+        ready=_ready(event, step=step) if status == EventStatus.SCHEDULED else None,
         reasons=read_reasons(event, device_ids=devices, at=at),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
         doubts=read_doubts(event.pk, zone=zone),
         levels=read_both_levels(event),
+        step=step,
+        members_then=members_then(event),
     )
 
 
-def _ready(event: DispatchEvent) -> Ready:
+def _ready(event: DispatchEvent, *, step: Panel | None) -> Ready:
     found = read_readiness(event)
-    return Ready(found=found, causes=causes_of(found, event_id=event.pk), set_points=set_point_words(found))
+    causes = causes_of(found, event_id=event.pk)
+    if step and step.kind == "warn":
+        causes += (Cause("groups", "warn", "Group out of step with Leap", "See", "#out-of-step"),)
+    return Ready(found=found, causes=causes, set_points=set_point_words(found))
 
 
 def read_would(event: DispatchEvent, *, now: datetime) -> Would | None:

@@ -14,11 +14,13 @@ from django.http import QueryDict
 from devices.models import Device
 from dispatch.domain.standing import BLOCKING, CAUSES, Code
 from dispatch.models import DispatchEvent
-from dispatch.reading.listing import ordering, page_of
+from dispatch.reading.listing import Filter, chosen, drop_down, ordering, page_of
 from dispatch.reading.meters import CauseCount, NamingEvent, cause_counts, latest_events
+from dispatch.reading.out_of_step import Panel, groups_that_differ, of_group
 from dispatch.reading.standing import Present, count_causes, dispatchable_kw, read_present, with_cause
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
+STEPS = {"out": "Out of step with Leap", "unknown": "Called, no members held"}
 SORTS = {"name": "name", "program": "program", "zone": "zone"}
 
 
@@ -38,6 +40,7 @@ class Row:
     next_at: datetime | None
     is_live: bool
     is_from_calls: bool
+    is_out_of_step: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class GroupList:
     """The list."""
 
     search: str
+    filters: tuple[Filter, ...]
     page: Page[Any]
     rows: tuple[Row, ...]
 
@@ -62,6 +66,9 @@ def _with_events(groups: QuerySet[MarketGroup], *, now: datetime) -> QuerySet[An
     return groups.annotate(
         next_at=Subquery(earliest, output_field=DateTimeField()),
         is_live=Exists(events.filter(starts_at__lte=now, ends_at__gt=now)),
+        is_out_of_step=Exists(
+            groups_that_differ("out", now=now).filter(event__market_group_id=OuterRef("market_group_id"))
+        ),
     )
 
 
@@ -76,12 +83,19 @@ def read_list(query: QueryDict, *, now: datetime) -> GroupList:
             | Q(zone__icontains=search)
             | Q(market_group_id__istartswith=search)
         )
+    if step := chosen(query, "step", allowed=STEPS):
+        found = found.filter(market_group_id__in=groups_that_differ(step, now=now))
     order = ordering(query, offered=SORTS, default="name")
     page = page_of(_with_events(found, now=now).order_by(*order), number=query.get("page", ""))
     ids = [group.pk for group in page]
     meters, devices = _meters_of(ids, present=read_present(now=now)), _devices_of(ids, now=now)
     return GroupList(
         search=search,
+        filters=(
+            drop_down(
+                "step", label="In step with Leap", everything="All groups", options=STEPS, current=step
+            ),
+        ),
         page=page,
         rows=tuple(_row(group, meters.get(group.pk, {}), devices.get(group.pk, {})) for group in page),
     )
@@ -126,6 +140,7 @@ def _row(group: Any, meters: dict[str, Any], devices: dict[str, Any]) -> Row:
         next_at=group.next_at,
         is_live=group.is_live,
         is_from_calls=group.is_from_calls,
+        is_out_of_step=group.is_out_of_step,
     )
 
 
@@ -156,6 +171,7 @@ class GroupDetail:
     page: Page[Any]
     stays: tuple[Stay, ...]
     events: tuple[NamingEvent, ...]
+    step: Panel | None
 
 
 def read_detail(market_group_id: str, *, page_number: str, now: datetime) -> GroupDetail:
@@ -178,6 +194,7 @@ def read_detail(market_group_id: str, *, page_number: str, now: datetime) -> Gro
         page=page,
         stays=tuple(_stay(stay, now=now) for stay in page),
         events=latest_events(now=now, market_group_id=group.market_group_id),
+        step=of_group(group.market_group_id, now=now),
     )
 
 

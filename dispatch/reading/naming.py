@@ -9,13 +9,15 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from dispatch.models import DispatchEvent, Level, RecipientMember
 from dispatch.reading import words
+from dispatch.reading.out_of_step import is_out_of_step
 from meters.models import MarketGroup, Meter
 
 
 def with_names(events: QuerySet[DispatchEvent]) -> QuerySet[Any]:
-    """Add the group's or the only meter's name and zone to events, in the same query.
+    """Add the group's or the only meter's name and zone to events, and if the group is out of step.
 
-    The recipients come without their list: a name needs none, and one list may hold ten thousand ids.
+    All in the same query. The recipients come without their list: a name needs none, and one list may hold
+    ten thousand ids.
     """
     group = MarketGroup.objects.filter(market_group_id=OuterRef("market_group_id"))
     member = RecipientMember.objects.filter(recipients_id=OuterRef(OuterRef("recipients_id")))
@@ -30,6 +32,7 @@ def with_names(events: QuerySet[DispatchEvent]) -> QuerySet[Any]:
             meter_name=Subquery(meter.values("name")[:1]),
             meter_region=Subquery(meter.values("transmission_region")[:1]),
             meter_timezone=Subquery(meter.values("timezone")[:1]),
+            is_out_of_step=is_out_of_step(),
         )
     )
 

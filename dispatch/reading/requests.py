@@ -27,7 +27,8 @@ GOES_ON = (*LIVE_STATES, State.COMMITTED, State.VOLUNTARY, State.DONE)
 class Request:
     """One thing asked of one owner in one window: an event, or several that say the same and touch.
 
-    `is_dropped`: where it meets others, some device does not serve it.
+    `is_dropped`: where it meets others, some device does not serve it. `is_out_of_step`: Leap calls others
+    for its group than are in it here.
     """
 
     event_ids: tuple[int, ...]
@@ -47,6 +48,7 @@ class Request:
     is_voluntary: bool
     lead_id: int
     is_dropped: bool = False
+    is_out_of_step: bool = False
 
     @property
     def href(self) -> str:
@@ -144,6 +146,7 @@ def _request(event: Any, *, now: datetime, zone: tzinfo, refused: str, covered: 
         is_test=bool(event.test),
         is_voluntary=event.is_voluntary,
         lead_id=event.pk,
+        is_out_of_step=event.is_out_of_step and look.state not in (State.CANCELLED, State.DONE),
     )
 
 
@@ -159,6 +162,8 @@ def _trouble(event: Any, *, look: Look, refused: str) -> str:
         return f"{words.counted(event.unmapped_meters, one='meter')} without a device."
     if event.shortfall_kw:
         return f"{words.power(event.shortfall_kw)} short of the request."
+    if event.is_out_of_step:
+        return "Its group is out of step with Leap."
     return ""
 
 
@@ -254,4 +259,5 @@ def _joined(before: Request, after: Request) -> Request:
         start=before.start,
         end=after.end,
         recipients_id=after.recipients_id,
+        is_out_of_step=before.is_out_of_step or after.is_out_of_step,
     )

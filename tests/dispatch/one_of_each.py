@@ -22,6 +22,7 @@ from dispatch.models import (
 )
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
 from dispatch.replay_models import PolicyReplay
+from dispatch.step_models import GroupDifference, OutOfStep
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 
@@ -86,6 +87,10 @@ def grow(number: int) -> dict[str, object]:
     undone = UnservedSet.objects.create(digest=f"{number:064d}")
     Unserved.objects.create(unserved_set=undone, event=asked, starts_at=now, ends_at=later, reason="Held.")
     DeviceUnserved.objects.create(device=battery, unserved_set=undone, since=now)
+    differs = GroupDifference.objects.create(
+        digest=f"{number:064d}", called=2, held=1, called_not_ours=["x", "y"], called_not_ours_count=2
+    )
+    OutOfStep.objects.create(event=asked, difference=differs, found_at=now)
     Override.objects.create(
         scope="METER",
         target=one.meter_id,

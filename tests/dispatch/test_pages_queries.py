@@ -16,6 +16,7 @@ LISTS = [
     "/notifications/",
     "/meters/?q=m&ready=no&program=CCA&sort=-nomination",
     "/groups/?sort=-name",
+    "/groups/?step=out",
     "/devices/?kind=load&sort=-rated",
     "/commands/?q=b&sort=due",
     "/commands/?event={event}&kind=schedule&driver=simulator&due=day",
