@@ -25,7 +25,7 @@ class LackOut(serializers.Serializer):
     holds_back = serializers.BooleanField(source="is_grave", help_text="Such meters do not count as ready.")
 
 
-class DeadlineOut(serializers.Serializer):
+class SeasonDeadlineOut(serializers.Serializer):
     """A deadline of enrollment that is still to come."""
 
     deadline_at = serializers.DateTimeField(source="at", help_text="When all must be done.")
@@ -51,7 +51,7 @@ class SeasonOut(serializers.Serializer):
     statuses = serializers.SerializerMethodField(help_text="Meters by Leap's word for the period.")
     market_groups = serializers.IntegerField(source="groups")
     lacks = LackOut(source="items", many=True)
-    deadlines = DeadlineOut(many=True)
+    deadlines = SeasonDeadlineOut(many=True)
 
     def get_is_ready(self, season: Season) -> bool:
         """Say whether nothing holds any of its meters back."""

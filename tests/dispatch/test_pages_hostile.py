@@ -24,6 +24,8 @@ WITH_NUL = [
     "/groups/%00/",
     "/programs/%00/",
     "/seasons/export/?program=%00",
+    "/participation/?show=%00",
+    "/participation/new/?meter=%00",
     "/meters/%00/",
     "/api/v1/events/?program=%00",
     "/api/v1/meters/%00/",
