@@ -20,6 +20,7 @@ WITH_NUL = [
     "/meters/?q=a%00b",
     "/devices/?q=%00",
     "/alerts/?q=%00",
+    "/actions/?q=%00",
     "/onboarding/connections/?q=%00",
     "/groups/%00/",
     "/programs/%00/",
