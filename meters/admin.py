@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from meters.connection_models import LeapAct
-from meters.enrollment_models import Enrollment, RequiredAction
+from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.grouping import request_comparison
 from meters.mapping_models import MappingBatch
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
@@ -144,6 +144,30 @@ class MarketGroupAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: MarketGroup, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         """Write what was changed alone: what asks for a comparison may have been set in the meantime."""
         save_changes(obj, form=form, is_new=not change)
+
+
+@admin.register(Program)
+class ProgramAdmin(admin.ModelAdmin):
+    """Leap's programs. What an admin writes of one stays at every upgrade; its code is Leap's."""
+
+    list_display = [
+        "code",
+        "name",
+        "region",
+        "transmission_region",
+        "meter_kind",
+        "interval_source",
+        "onboard_method",
+        "first_heard_at",
+    ]
+    list_filter = ["region", "meter_kind", "interval_source"]
+    search_fields = ["code", "name"]
+    ordering = ["code"]
+    readonly_fields = ["first_heard_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Program | None = None) -> list[str]:
+        """Keep the code of a program that exists: meters and events name it."""
+        return ["code", *self.readonly_fields] if obj else [*self.readonly_fields]
 
 
 @admin.register(PlatformEvent)

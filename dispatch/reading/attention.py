@@ -26,6 +26,7 @@ from dispatch.reading.connections import to_remind
 from dispatch.reading.leap_connection import grievance
 from dispatch.reading.out_of_step import difference_words, differing_groups
 from dispatch.reading.participation import LOOK_AT
+from dispatch.reading.seasons import unready
 from meters.connection_models import LeapCheck
 from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
@@ -55,7 +56,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Fifteen queries, whatever there is."""
+    """Collect everything that waits for a person. Sixteen queries, three more while a period is near."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -65,6 +66,7 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_groups(now=now),
         *_search(now=now),
         *_notifications(now=now),
+        *_seasons(now=now),
         *_connection(),
         *_actions(now=now),
         *_participation(now=now),
@@ -419,6 +421,22 @@ def _notifications(*, now: datetime) -> list[Need]:
             )
         )
     return found
+
+
+def _seasons(*, now: datetime) -> list[Need]:
+    """Delivery periods that begin within two weeks and are not ready. One query, four when one is near."""
+    return [
+        Need(
+            icon="calendar",
+            kind="warn",
+            title=f"{one.period.program or 'A delivery period'} begins in {one.days} days",
+            text=f"{one.line}. {', '.join(item.text for item in one.items if item.is_grave)}.",
+            verb="Check",
+            href="/seasons/",
+            due_at=one.period.starts_at,
+        )
+        for one in unready(now=now)
+    ]
 
 
 def _customers(*, now: datetime) -> list[Need]:
