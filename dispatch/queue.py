@@ -14,6 +14,7 @@ RECORD_WAITING: Final = "dispatch.tasks.record_waiting"
 PLAN_WAITING: Final = "dispatch.tasks.plan_waiting"
 RECONCILE: Final = "dispatch.tasks.reconcile"
 SEND_TESTS: Final = "dispatch.tasks.send_tests"
+TEND_LEAP: Final = "dispatch.tasks.tend_leap_connection"
 REPLAY_POLICIES: Final = "dispatch.tasks.replay_policies"
 COMPARE_GROUPS: Final = "dispatch.tasks.compare_groups"
 """Woken by the dispatcher alone: half a second does not matter, and recording has no time to lose."""
@@ -44,3 +45,8 @@ def wake_test_sending() -> None:
 def wake_replaying() -> None:
     """Have a worker go on with the replays that people asked for."""
     async_task(REPLAY_POLICIES, task_name="replay past days")
+
+
+def wake_leap_connection() -> None:
+    """Have a worker do at Leap what admins asked for, and see what Leap holds for us."""
+    async_task(TEND_LEAP, task_name="tend the connection to Leap")

@@ -88,7 +88,7 @@ def count_refusal(cause: str, *, at: datetime) -> None:
 
     Raises `django.db.OperationalError` when it does; the count is lost then.
     """
-    with _impatient_transaction():
+    with impatient_transaction():
         counted = RejectedDelivery.objects.filter(day=at.date(), cause=cause).update(
             count=F("count") + 1, latest_at=at
         )
@@ -145,8 +145,8 @@ def _count_repeat(source: Source, digest: str, *, at: datetime) -> Receipt:
 
 
 @contextmanager
-def _impatient_transaction() -> Iterator[None]:
-    """Begin a transaction that waits for others no longer than a refusal's count is worth."""
+def impatient_transaction() -> Iterator[None]:
+    """Begin a transaction that waits for others no longer than a count beside a delivery is worth."""
     if connection.vendor == "postgresql":
         with transaction.atomic():
             _execute(f"SET LOCAL lock_timeout = {_PATIENCE_TO_COUNT_MS}")

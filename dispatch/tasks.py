@@ -8,7 +8,17 @@ from time import monotonic
 from django.db import OperationalError
 from django.utils import timezone
 
-from dispatch import comparing_groups, planning, reconciling, recording, replaying, sending_tests, weighing
+from dispatch import (
+    changing_leap,
+    checking_leap,
+    comparing_groups,
+    planning,
+    reconciling,
+    recording,
+    replaying,
+    sending_tests,
+    weighing,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,3 +71,10 @@ def replay_policies() -> str:
 def compare_groups() -> str:
     """Lay the groups that ask for it beside whom Leap calls for them."""
     return f"{comparing_groups.compare_waiting(now=timezone.now())} groups compared"
+
+
+def tend_leap_connection() -> str:
+    """Do at Leap what admins asked for, then see what Leap holds for us, if that is due."""
+    sent = changing_leap.send_waiting(now=timezone.now())
+    is_checked = checking_leap.check_if_due(now=timezone.now())
+    return f"{sent} done at Leap, {'checked' if is_checked else 'not checked'}"

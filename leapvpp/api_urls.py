@@ -10,6 +10,7 @@ from devices.api.alerts import AlertViewSet
 from devices.api.mapping import MappingViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
+from dispatch.api.leap_connection import LeapConnectionView
 from dispatch.api.replays import ReplayViewSet
 from dispatch.api.views import (
     ROW_ID,
@@ -24,6 +25,7 @@ from dispatch.api.views import (
 )
 from leapvpp.access import RolePermission
 from meters.api.enrollments import EnrollmentViewSet, RequiredActionViewSet
+from meters.api.onboarding import ConnectionViewSet, MeterJobViewSet
 from meters.api.syncs import MeterSyncViewSet
 from meters.api.views import MarketGroupViewSet, MeterViewSet
 
@@ -46,6 +48,8 @@ router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
 router.register("meters/mapping", MappingViewSet, basename="mapping")
 router.register("meters", MeterViewSet, basename="meter")
+router.register("meter-jobs", MeterJobViewSet, basename="meter-job")
+router.register("connections", ConnectionViewSet, basename="connection")
 router.register("enrollments", EnrollmentViewSet, basename="enrollment")
 router.register("required-actions", RequiredActionViewSet, basename="required-action")
 router.register("meter-syncs", MeterSyncViewSet, basename="meter-sync")
@@ -54,6 +58,7 @@ router.register("market-groups", MarketGroupViewSet, basename="market-group")
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/preview/", PreviewView.as_view(), name="plan-preview"),
+    path("leap-connection/", LeapConnectionView.as_view(), name="leap-connection"),
     path("telemetry/", TelemetryView.as_view(), name="telemetry"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=READERS), name="schema"),
     path(

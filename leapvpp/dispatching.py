@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 import devices.mapping_batches
 import devices.queries
 import devices.watching
+import dispatch.changing_leap
 import dispatch.queries
 import leapvpp.certification.queries
+import meters.onboarding
 import meters.participating
 import meters.queries
 from devices.queue import RUN_DUE_COMMANDS
@@ -34,7 +36,9 @@ SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.mapping_batches.waiting,
     devices.watching.waiting,
     dispatch.queries.waiting,
+    dispatch.changing_leap.waiting,
     leapvpp.certification.queries.waiting,
+    meters.onboarding.waiting,
     meters.participating.waiting,
     meters.queries.waiting,
 )

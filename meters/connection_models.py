@@ -86,7 +86,7 @@ class LeapAct(models.Model):
         return f"{self.kind} {self.target}"
 
 
-class Door(models.TextChoices):
+class DoorName(models.TextChoices):
     """Where Leap posts."""
 
     DISPATCH = "DISPATCH", "Dispatches"
@@ -97,7 +97,7 @@ class WebhookKeyUse(models.Model):
     """When a key last opened a door, to the minute. Written by `dispatch.intake.key_uses`."""
 
     fingerprint = models.CharField(max_length=16)
-    door = models.CharField(max_length=16, choices=Door.choices)
+    door = models.CharField(max_length=16, choices=DoorName.choices)
     first_at = models.DateTimeField()
     latest_at = models.DateTimeField()
 

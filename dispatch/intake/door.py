@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 from dispatch.intake.authentication import WebhookKeyAuthentication
 from dispatch.intake.body import BodyRefused, TooLarge, inflate, read_body
 from dispatch.intake.document import NotADocument, read_document
+from dispatch.intake.key_uses import note_use
 from dispatch.receiving import Answer, count_refusal
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Door(APIView):
     renderer_classes = [JSONRenderer]
     http_method_names = ["post"]
     schema = None
+    door: str
 
     def store(
         self, document: dict[str, Any], *, body: bytes, headers: Mapping[str, str], now: datetime
@@ -68,11 +70,13 @@ class Door(APIView):
     def post(self, request: Request) -> Response:
         now = timezone.now()
         try:
-            return self._take(request._request, now=now)
+            answer = self._take(request._request, now=now)
         except (DatabaseError, InterfaceError):
             logger.exception("A delivery could not be stored")
             headers = {"Retry-After": _RETRY_AFTER_SECONDS}
             return Response({"status": "unavailable"}, status=503, headers=headers)
+        note_use(str(request.auth), door=self.door, now=now)
+        return answer
 
     def handle_exception(self, exc: Exception) -> Response:
         """Answer a wrong key with 401 and count it; nothing else of the delivery is kept."""

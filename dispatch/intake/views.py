@@ -16,6 +16,7 @@ from dispatch.intake.payloads import is_anything_usable, level_of, problem_of, r
 from dispatch.models import ItemOutcome, NotificationItem, NotificationStatus, Source
 from dispatch.receiving import Answer, Receipt, receive
 from meters import platform_events
+from meters.connection_models import DoorName
 from meters.models import PlatformEventStatus
 
 # Of a larger body the items are left to recording: the answer must not wait for them.
@@ -24,6 +25,8 @@ _MOST_ITEMS_AT_THE_DOOR = 500
 
 class DispatchWebhook(Door):
     """Takes a dispatch notification, group or meter level."""
+
+    door = DoorName.DISPATCH
 
     def store(
         self, document: dict[str, Any], *, body: bytes, headers: Mapping[str, str], now: datetime
@@ -77,6 +80,8 @@ class PlatformWebhook(Door):
 
     Source: Leap, "Webhook Setup": an event may come again; it is known by its `webhook_event_id`.
     """
+
+    door = DoorName.EVENTS
 
     def store(
         self, document: dict[str, Any], *, body: bytes, headers: Mapping[str, str], now: datetime

@@ -22,7 +22,9 @@ from dispatch.models import (
     RejectedDelivery,
 )
 from dispatch.reading import words
+from dispatch.reading.leap_connection import grievance
 from dispatch.reading.out_of_step import difference_words, differing_groups
+from meters.connection_models import LeapCheck
 from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
 
@@ -48,7 +50,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Eleven queries, whatever there is."""
+    """Collect everything that waits for a person. Twelve queries, whatever there is."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -58,6 +60,7 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_groups(now=now),
         *_search(now=now),
         *_notifications(now=now),
+        *_connection(),
         *_actions(now=now),
     ]
     order = {"bad": 0, "warn": 1, "quiet": 2}
@@ -291,6 +294,25 @@ def _search(*, now: datetime) -> list[Need]:
                 )
             )
     return found
+
+
+def _connection() -> list[Need]:
+    """What Leap holds for us and should not, as it last said. One query, the stored check."""
+    check = LeapCheck.objects.first() if settings.LEAP_API_KEY else None
+    found = grievance(check)
+    if check is None or found is None:
+        return []
+    return [
+        Need(
+            icon="no-signal" if found.kind == "bad" else "warn",
+            kind=found.kind,
+            title="The connection to Leap needs mending",
+            text=found.text,
+            verb="Mend",
+            href="/leap/",
+            since=check.tried_at if check.error else check.answered_at,
+        )
+    ]
 
 
 def _actions(*, now: datetime) -> list[Need]:

@@ -168,7 +168,11 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/policies/", "Policies", "clock"),
             ("/tests/", "Tests", "flask"),
         ),
-        (("/actions/", "Required actions", "actions"),),
+        (
+            ("/actions/", "Required actions", "actions"),
+            ("/onboarding/", "Onboarding", "plus"),
+            ("/leap/", "Leap", "link"),
+        ),
         (
             ("/certification/", "Certification", "signal"),
             *((("/scenarios/", "Strategies", "eye"),) if settings.IS_DEMO else ()),

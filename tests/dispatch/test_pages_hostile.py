@@ -20,6 +20,7 @@ WITH_NUL = [
     "/meters/?q=a%00b",
     "/devices/?q=%00",
     "/alerts/?q=%00",
+    "/onboarding/connections/?q=%00",
     "/groups/%00/",
     "/meters/%00/",
     "/api/v1/events/?program=%00",
