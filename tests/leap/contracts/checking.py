@@ -125,9 +125,9 @@ def checked(leap: LeapSimulator) -> Iterator[set[str]]:
         known = operation(method, path)
         statuses: list[int] = []
 
-        def noting(line: str, headers: Any) -> Any:
+        def noting(line: str, *more: Any) -> Any:
             statuses.append(int(line.split()[0]))
-            return start_response(line, headers)
+            return start_response(line, *more)
 
         answer = b"".join(answering(environ, noting))
         if known is None and not NOT_IN_ANY_FILE.fullmatch(path):

@@ -48,7 +48,7 @@ GOOD = {
 
 
 def _dispatches(client: LeapClient, level: Level) -> None:
-    window = {"window_start": START, "window_end": START + timedelta(days=1)}
+    window: dict[str, Any] = {"window_start": START, "window_end": START + timedelta(days=1)}
     page = next(client.search_dispatches(level=level, **window))
     slots = [slot for dispatch in page.dispatches() for slot in dispatch.timeslots]
     assert slots and not [slot.problem for slot in slots if slot.problem]

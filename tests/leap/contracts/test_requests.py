@@ -123,7 +123,7 @@ class Asking:
         )
 
     def test_subscription(self) -> None:
-        payload = {
+        payload: dict[str, object] = {
             "webhook_event_type": "meter.created",
             "meter_id": self.meter_ids[0],
             "transmission_region": "CAISO",
@@ -221,7 +221,7 @@ def test_dispatches_of_all_scenarios_are_posted_as_leap_documents_them(
 def test_acts_leave_meters_that_leap_could_have() -> None:
     book = MeterBook()
     meter_ids = book.fill(600, now=NOW)
-    for word, fields in (
+    acts: tuple[tuple[Any, dict[str, Any]], ...] = (
         ("require", {}),
         ("idle", {"lasts": "3d"}),
         ("regroup", {"group": "A new group"}),
@@ -229,7 +229,8 @@ def test_acts_leave_meters_that_leap_could_have() -> None:
         ("disenroll", {}),
         ("clear_actions", {}),
         ("archive", {}),
-    ):
+    )
+    for word, fields in acts:
         perform(book, word, Act(do=word, meters=meter_ids[:60], **fields), now=NOW)
     for meter in map(book.get, meter_ids):
         assert problems_of("MeterEnrollmentResponse", meter, of="meter-enrollment") == []
