@@ -12,6 +12,7 @@ import pytest
 
 from leapvpp.leap.client import LeapClient
 from leapvpp.leap.errors import LeapRefused
+from leapvpp.leap.jobs import LeapJobs
 from leapvpp.leap.meters import MeterDetails, MeterEnrollment, MeterPage, read_page
 from leapvpp.leap.values import CommunicationTest, Header, Level
 from meters.models import PlatformEvent
@@ -153,3 +154,24 @@ def test_a_subscription_is_read_with_its_headers_hidden(scripted: ScriptedServer
     (found,) = scripted.client().list_subscriptions()
     assert found.headers == (Header(name="customer-1", value="customer-1"),)
     assert "value='customer-1'" not in repr(found)
+
+
+def test_examples_of_jobs_are_read(scripted: ScriptedServer) -> None:
+    jobs = LeapJobs(base_url=scripted.url, api_key="k", attempts=1)
+    values = {
+        f"{each['method']} {each['path']}": each["value"]
+        for each in reversed(ASKED.values())
+        if each["status"][0] == "2" and each["path"].startswith("/v1.1/jobs/")
+    }
+    created, listed, one = (
+        values[name]
+        for name in ("post /v1.1/jobs/meters", "get /v1.1/jobs/meters", "get /v1.1/jobs/meters/{job_id}")
+    )
+    scripted.answers = [(201, created), (200, {**listed, "next_page_token": None}), (200, one)]
+    assert jobs.create_job([], update_existing=False, file_name="a.csv") == created["job_id"]
+    named = listed["jobs"][0]["file_name"]
+    found = jobs.find_job(file_name=named)
+    assert found is not None and found.file_name == named
+    job = jobs.get_job("j")
+    assert (job.job_id, job.status) == (one["job_id"], one["status"])
+    assert [asset.meter_id for asset in job.assets] == [asset["meter_id"] for asset in one["assets"]]

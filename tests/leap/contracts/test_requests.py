@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -15,6 +14,7 @@ import pytest
 from leapvpp.leap.client import LeapClient
 from leapvpp.leap.errors import LeapRefused
 from leapvpp.leap.simulator.acts import Act, perform
+from leapvpp.leap.simulator.fleet import made
 from leapvpp.leap.simulator.meters import MeterBook
 from leapvpp.leap.simulator.platform import EVENT_TYPES
 from leapvpp.leap.simulator.scenario import find_scenario, scenario_paths
@@ -150,7 +150,7 @@ def _public(kind: type) -> set[str]:
 def test_whatever_the_client_says_and_hears_is_as_leap_documents_it(
     leap: LeapSimulator, scripted: ScriptedServer
 ) -> None:
-    meter_ids = leap.meters.fill(130, now=NOW)
+    meter_ids = leap.meters.fill(101, now=NOW)
     assert _public(Asking) == _public(LeapClient) - {"close"}, (
         "a new method of the client is to be tried here"
     )
@@ -220,7 +220,7 @@ def test_dispatches_of_all_scenarios_are_posted_as_leap_documents_them(
 
 def test_acts_leave_meters_that_leap_could_have() -> None:
     book = MeterBook()
-    meter_ids = book.fill(600, now=NOW)
+    meter_ids = book.fill(110, now=NOW)
     acts: tuple[tuple[Any, dict[str, Any]], ...] = (
         ("require", {}),
         ("idle", {"lasts": "3d"}),
@@ -231,8 +231,7 @@ def test_acts_leave_meters_that_leap_could_have() -> None:
         ("archive", {}),
     )
     for word, fields in acts:
-        perform(book, word, Act(do=word, meters=meter_ids[:60], **fields), now=NOW)
-    for meter in map(book.get, meter_ids):
+        perform(book, word, Act(do=word, meters=meter_ids[:20], **fields), now=NOW)
+    kinds = [made(number * 50, now=NOW) for number in range(6)]
+    for meter in (*kinds, *map(book.get, meter_ids)):
         assert problems_of("MeterEnrollmentResponse", meter, of="meter-enrollment") == []
-    numbers = [int(book.get(one)["partner_reference"][-6:]) for one in meter_ids]
-    assert all(later - earlier == 1 for earlier, later in pairwise(numbers))
