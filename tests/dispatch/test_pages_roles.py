@@ -10,10 +10,12 @@ from django.utils import timezone
 
 from devices.models import Command, DeviceSchedule
 from dispatch.models import DispatchNotification, Override
+from meters.enrollment_models import RequiredAction
 from tests.bodies import NOW, body
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 from tests.dispatch.onboarded import customers, job
+from tests.dispatch.one_of_each import participation
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +27,10 @@ WRITES = [
     ("/devices/{device}/override/", "operator"),
     ("/overrides/add/", "operator"),
     ("/overrides/{override}/end/", "operator"),
+    ("/actions/assign/", "operator"),
+    ("/actions/{action}/", "operator"),
+    ("/participation/new/", "operator"),
+    ("/participation/{participation}/withdraw/", "operator"),
     ("/meters/{meter}/arm/", "operator"),
     ("/meters/{meter}/disarm/", "operator"),
     ("/meters/{meter}/devices/", "admin"),
@@ -40,6 +46,8 @@ WRITES = [
     ("/devices/import/", "admin"),
 ]
 PAGES = [
+    "/actions/",
+    "/actions/group/?party=PARTNER&type=ADDRESS",
     "/notifications/",
     "/notifications/{notification}/",
     "/meters/",
@@ -51,6 +59,8 @@ PAGES = [
     "/commands/",
     "/overrides/",
     "/overrides/{override}/",
+    "/participation/",
+    "/participation/{participation}/",
     "/onboarding/",
     "/onboarding/jobs/{job}/",
     "/onboarding/connections/",
@@ -86,13 +96,16 @@ def rows() -> dict[str, object]:
         created_by="otto",
     )
     notification = DispatchNotification.objects.create(received_at=NOW, body=body(), sha256="0" * 64)
+    action = RequiredAction.objects.create(meter=one, party="PARTNER", action_type="ADDRESS", appeared_at=now)
     return {
+        "action": action.pk,
         "meter": one.meter_id,
         "group": group(one).market_group_id,
         "device": row.pk,
         "command": command.pk,
         "override": override.pk,
         "notification": notification.pk,
+        "participation": participation(one).pk,
         "job": job().pk,
         "connection": customers().pk,
     }
@@ -105,7 +118,7 @@ def test_a_write_is_refused_below_its_role_and_never_a_get(client, rows, address
         client.force_login(person(role, name=f"p-{role}"))
         status = client.post(path).status_code
         assert (status == 403) == (RANKS.index(role) < RANKS.index(least)), role
-    if not address.endswith(("add/", "add/meter/", "import/")):
+    if not address.endswith(("add/", "add/meter/", "new/", "import/")):
         assert client.get(path).status_code == 405
 
 
