@@ -18,6 +18,7 @@ from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.grouping import request_comparison
 from meters.mapping_models import MappingBatch
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
+from meters.participation_models import IdlePeriod, ParticipationRequest
 from meters.readiness import reason_not_dispatchable
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync
 
@@ -349,3 +350,23 @@ class LeapActAdmin(ReadOnly):
     list_display = ["id", "kind", "target", "state", "asked_at", "asked_by", "detail"]
     list_filter = ["state", "kind"]
     ordering = ["-id"]
+
+
+@admin.register(ParticipationRequest)
+class ParticipationRequestAdmin(ReadOnly):
+    """What was asked of Leap about who takes part; operators ask on the page Participation."""
+
+    list_display = ["__str__", "kind", "starts_on", "ends_on", "state", "requested_by", "requested_at"]
+    list_filter = ["kind", "state"]
+    search_fields = ["items__meter__meter_id", "reason"]
+    ordering = ["-pk"]
+
+
+@admin.register(IdlePeriod)
+class IdlePeriodAdmin(ReadOnly):
+    """Idle periods as Leap lists them."""
+
+    list_display = ["meter", "starts_on", "ends_on"]
+    list_select_related = ["meter"]
+    search_fields = ["meter__meter_id", "meter__name", "meter__partner_reference"]
+    ordering = ["starts_on", "pk"]
