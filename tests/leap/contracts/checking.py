@@ -20,8 +20,8 @@ from leapvpp.leap.simulator.server import LeapSimulator
 
 HERE = Path(__file__).parent
 DOCUMENTS = ("dispatch", "meter-details", "meter-enrollment", "webhooks", "create-meters")
-NOT_IN_ANY_FILE = re.compile(r"/v1\.1/enrollment/meters/.*|/simulator/.*|/v1\.1/(connect|onboarding).*")
-"""Participation, which Leap documents in its guides alone, and doors of the simulator's own."""
+NOT_IN_ANY_FILE = re.compile(r"/v1\.1/enrollment/meters/.*|(?!/v\d).*")
+"""Participation, which Leap documents in its guides alone, and what is none of Leap's API."""
 MAY_BE_NULL = ("energy_kw", "nomination_kw")
 """Of requests: in Leap's own examples one is null, though no schema says that it may."""
 Json = dict[str, Any]
