@@ -18,6 +18,7 @@ from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.grouping import request_comparison
 from meters.mapping_models import MappingBatch
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
+from meters.onboarding_models import Connection, MeterJob, MeterJobBatch
 from meters.participation_models import IdlePeriod, ParticipationRequest
 from meters.readiness import reason_not_dispatchable
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync
@@ -350,6 +351,37 @@ class LeapActAdmin(ReadOnly):
     list_display = ["id", "kind", "target", "state", "asked_at", "asked_by", "detail"]
     list_filter = ["state", "kind"]
     ordering = ["-id"]
+
+
+@admin.register(MeterJob)
+class MeterJobAdmin(ReadOnly):
+    """Jobs that create meters; their page shows the rows."""
+
+    list_display = ["__str__", "state", "rows_count", "update_existing", "made_by", "requested_by", "made_at"]
+    list_filter = ["state"]
+    search_fields = ["file_name"]
+    ordering = ["-pk"]
+
+
+@admin.register(MeterJobBatch)
+class MeterJobBatchAdmin(ReadOnly):
+    """What is one job at Leap, with Leap's id of it and who holds it."""
+
+    list_display = ["file_name", "state", "leap_job_id", "sent_at", "look_at", "tries", "detail"]
+    list_filter = ["state"]
+    list_select_related = ["job"]
+    search_fields = ["file_name", "=leap_job_id"]
+    ordering = ["-pk"]
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ReadOnly):
+    """Customers in Leap Connect; their page tells the story."""
+
+    list_display = ["__str__", "partner_reference", "standing", "utility_name", "heard_at", "made_by"]
+    list_filter = ["standing", "transmission_region"]
+    search_fields = ["=partner_reference", "customer_name"]
+    ordering = ["-pk"]
 
 
 @admin.register(ParticipationRequest)
