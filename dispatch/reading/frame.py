@@ -170,9 +170,9 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
             ("/policies/", "Policies", "clock"),
             ("/tests/", "Tests", "flask"),
         ),
-        (("/programs/", "Programs", "layers"),),
         (
             ("/actions/", "Required actions", "actions"),
+            ("/programs/", "Programs", "layers"),
             ("/participation/", "Participation", "repeat"),
             ("/onboarding/", "Onboarding", "plus"),
             ("/leap/", "Leap", "link"),

@@ -14,6 +14,7 @@ from leapvpp.leap.simulator.server import LeapSimulator
 from meters.enrolling import note_programs
 from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.models import MarketGroup, MarketGroupMembership
+from tests.leap.contracts.checking import checked
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ ACTION = {
 @pytest.fixture
 def leap(settings) -> Iterator[LeapSimulator]:
     """A Leap known to the portal."""
-    with LeapSimulator(api_key=KEY) as simulator:
+    with LeapSimulator(api_key=KEY) as simulator, checked(simulator, answers=False):
         settings.LEAP_API_BASE_URL, settings.LEAP_API_KEY = simulator.url, KEY
         yield simulator
 
