@@ -103,8 +103,8 @@ def _meters_of(ids: list[int], *, present: Present) -> dict[int, dict[str, Any]]
     stays = MarketGroupMembership.objects.filter(in_effect(present.now), group_id__in=ids)
     members = with_cause(Meter.objects.filter(pk__in=stays.values("meter_id")), present=present)
     ready = members.exclude(cause__in=BLOCKING).values("pk")
-    twin = stays.filter(group=OuterRef("group"), meter=OuterRef("meter"), pk__lt=OuterRef("pk"))
-    rows = stays.filter(~Exists(twin)).values("group_id").order_by()  # a meter counts once
+    once = stays.order_by().values("group_id", "meter_id").annotate(first=Min("pk")).values("first")
+    rows = MarketGroupMembership.objects.filter(pk__in=once).values("group_id").order_by()
     counted = rows.annotate(
         meters=Count("id"),
         ready=Count("id", filter=Q(meter__in=ready)),

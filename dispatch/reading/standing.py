@@ -29,6 +29,7 @@ from django.db.models import (
 )
 
 from devices.models import Device, MeterDevice
+from dispatch.domain.events import Window
 from dispatch.domain.standing import Code, Facts, How
 from dispatch.models import Override, OverrideAction, OverrideScope
 from dispatch.reading.blackouts import NOTHING, Blackouts, read_blackouts, zone_of_device
@@ -88,14 +89,20 @@ class Present:
         return reached
 
 
-def read_present(*, now: datetime) -> Present:
-    """Read what bears on every meter now. Three to six queries, whatever the fleet."""
+def read_present(*, now: datetime, during: Window | None = None) -> Present:
+    """Read what bears on every meter now, or at any time of a window. Three to six queries."""
     calls = OutOfStep.objects.filter(
         settled_at__isnull=True, event__is_cancelled=False, event__ends_at__gt=now
     )
     lists = calls.values_list("difference__called_not_ours", flat=True)
     out_of_step = frozenset(meter_id for meter_ids in lists for meter_id in meter_ids)
-    return Present(now, tuple(running(now=now)), read_blackouts(now=now), out_of_step)
+    overrides = running(now=now) if during is None else _overrides_in(during)
+    return Present(now, tuple(overrides), read_blackouts(now=now, window=during), out_of_step)
+
+
+def _overrides_in(window: Window) -> list[Override]:
+    rows = Override.objects.filter(starts_at__lt=window.end, ends_at__gt=window.start, ended_at__isnull=True)
+    return list(rows.order_by("-created_at", "-id"))
 
 
 def present_memberships(*, now: datetime) -> QuerySet[MarketGroupMembership]:
