@@ -32,6 +32,8 @@ from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
 from meters.onboarding_models import JobState, MeterJob
 from meters.participation_models import ParticipationRequest, ParticipationState
+from meters.queries import long_syncs
+from meters.sync_models import SyncState
 
 PLANNED_WITHIN = timedelta(seconds=60)
 ANSWER_WITHIN = timedelta(seconds=60)
@@ -56,7 +58,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Sixteen queries, three more while a period is near."""
+    """Collect everything that waits for a person. Seventeen queries, three more while a period is near."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -65,6 +67,7 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_events(now=now),
         *_groups(now=now),
         *_search(now=now),
+        *_sync(),
         *_notifications(now=now),
         *_seasons(now=now),
         *_connection(),
@@ -382,6 +385,24 @@ def _actions(*, now: datetime) -> list[Need]:
             verb="See",
             href="/actions/",
             due_at=first,
+        )
+    ]
+
+
+def _sync() -> list[Need]:
+    """Meters that may be out of date, because the last sync with Leap did not go well. One query."""
+    latest = long_syncs().order_by("-pk").first() if settings.LEAP_API_KEY else None
+    if latest is None or latest.state not in {SyncState.FAILED, SyncState.LOST}:
+        return []
+    return [
+        Need(
+            icon="bad",
+            kind="warn",
+            title="The last sync of meters failed",
+            text=latest.detail[:200] or "What is known of meters may be out of date.",
+            verb="Sync now",
+            href="/meters/#sync",
+            since=latest.finished_at,
         )
     ]
 
