@@ -29,6 +29,13 @@ WRITES = [
     ("/meters/{meter}/devices/", "admin"),
     ("/meters/{meter}/devices/{device}/unmap/", "admin"),
     ("/meters/import/", "admin"),
+    ("/meters/mapping/import/", "admin"),
+    ("/meters/mapping/apply/", "admin"),
+    ("/meters/mapping/undo/", "admin"),
+    ("/meters/mapping/keep/", "admin"),
+    ("/leap/check/", "operator"),
+    ("/leap/act/", "admin"),
+    ("/leap/key/", "admin"),
     ("/devices/import/", "admin"),
 ]
 PAGES = [
@@ -36,6 +43,8 @@ PAGES = [
     "/notifications/{notification}/",
     "/meters/",
     "/meters/{meter}/",
+    "/meters/mapping/",
+    "/leap/",
     "/groups/",
     "/groups/{group}/",
     "/devices/",
