@@ -25,6 +25,7 @@ from dispatch.api.views import (
 )
 from leapvpp.access import RolePermission
 from meters.api.enrollments import EnrollmentViewSet, RequiredActionViewSet
+from meters.api.onboarding import ConnectionViewSet, MeterJobViewSet
 from meters.api.syncs import MeterSyncViewSet
 from meters.api.views import MarketGroupViewSet, MeterViewSet
 
@@ -47,6 +48,8 @@ router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
 router.register("meters/mapping", MappingViewSet, basename="mapping")
 router.register("meters", MeterViewSet, basename="meter")
+router.register("meter-jobs", MeterJobViewSet, basename="meter-job")
+router.register("connections", ConnectionViewSet, basename="connection")
 router.register("enrollments", EnrollmentViewSet, basename="enrollment")
 router.register("required-actions", RequiredActionViewSet, basename="required-action")
 router.register("meter-syncs", MeterSyncViewSet, basename="meter-sync")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -12,6 +13,7 @@ from django.db import connection
 from leapvpp.queue import CLUSTERS, COMMANDS, LONG_TASKS, PORTAL, TAKES_TURNS, Cluster, cluster_of
 
 GOOD_KEY_LENGTH = 16
+CONNECT_HOSTS = ("leap.energy", "addleap.com")
 
 
 @register(Tags.security)
@@ -38,6 +40,21 @@ def check_webhook_keys(**_: Any) -> list[CheckMessage]:
     if any(len(key) < GOOD_KEY_LENGTH for key in keys) and not settings.DEBUG:
         hint = f"Use {GOOD_KEY_LENGTH} random characters or more."
         found.append(Warning("A key of LEAP_WEBHOOK_KEYS is short.", hint=hint, id="leapvpp.W001"))
+    return found
+
+
+@register()
+def check_connect_url(**_: Any) -> list[CheckMessage]:
+    """Customers are sent to Leap and nowhere else; what a link adds does not stand in the address already."""
+    parts = urlsplit(settings.LEAP_CONNECT_URL)
+    host = parts.hostname or ""
+    found: list[CheckMessage] = []
+    if host and not any(host == each or host.endswith(f".{each}") for each in CONNECT_HOSTS):
+        hint = f"Addresses of Leap Connect end in {' or '.join(CONNECT_HOSTS)}."
+        found.append(Warning(f"LEAP_CONNECT_URL sends customers to {host}.", hint=hint, id="leapvpp.W002"))
+    if "refId" in parse_qs(parts.query, keep_blank_values=True):
+        hint = "Take refId out of LEAP_CONNECT_URL; each customer's link gets its own."
+        found.append(Warning("LEAP_CONNECT_URL names a refId.", hint=hint, id="leapvpp.W003"))
     return found
 
 

@@ -16,6 +16,7 @@ import devices.watching
 import dispatch.changing_leap
 import dispatch.queries
 import leapvpp.certification.queries
+import meters.onboarding
 import meters.participating
 import meters.queries
 from devices.queue import RUN_DUE_COMMANDS
@@ -37,6 +38,7 @@ SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     dispatch.queries.waiting,
     dispatch.changing_leap.waiting,
     leapvpp.certification.queries.waiting,
+    meters.onboarding.waiting,
     meters.participating.waiting,
     meters.queries.waiting,
 )

@@ -165,6 +165,19 @@ def leap_api_key() -> str:
     return key
 
 
+def leap_connect_url() -> str:
+    """Return the partner's address of Leap Connect, "" for none. Raises ImproperlyConfigured on nonsense."""
+    url = text("LEAP_CONNECT_URL")
+    if not url:
+        return url
+    if not url.isascii() or not url.isprintable() or not _is_server(url, schemes=("https",)):
+        raise ImproperlyConfigured(
+            "LEAP_CONNECT_URL is not understood. Set it to the address that Leap gave you for customers, for"
+            " example https://connect.leap.energy?account=yours&variant=homes, without refId."
+        )
+    return url
+
+
 def server_url(name: str, *, schemes: tuple[str, ...]) -> str:
     """Return a helping server's address, or "" for none. Raises ImproperlyConfigured on another scheme."""
     url = text(name)

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
 
 from meters.among import Ids
 from meters.domain.connecting import REFERENCE, REFERENCE_RULE, Step, Story, follow
@@ -151,11 +150,17 @@ def keep_references(bodies: Mapping[int, Mapping[str, object]]) -> None:
     )
 
 
-def meters_of(references: Iterable[str]) -> QuerySet[Meter]:
-    """Find the meters that came of refIds: named after one, or authorized under one."""
+def meters_by_refid(references: Iterable[str]) -> defaultdict[str, list[Meter]]:
+    """Find the meters that came of refIds: named after one, or authorized under one. Two queries."""
     wanted = Ids(references)
-    authorized = MeterReference.objects.filter(reference__among=wanted).values("meter_id")
-    return Meter.objects.filter(Q(partner_reference__among=wanted) | Q(pk__in=authorized))
+    found: defaultdict[str, list[Meter]] = defaultdict(list)
+    for meter in Meter.objects.filter(partner_reference__among=wanted).order_by("pk"):
+        found[meter.partner_reference].append(meter)
+    authorized = MeterReference.objects.filter(reference__among=wanted).select_related("meter")
+    for one in authorized.order_by("meter_id"):
+        if one.meter not in found[one.reference]:
+            found[one.reference].append(one.meter)
+    return found
 
 
 class LinkRefused(ValueError):

@@ -5,6 +5,8 @@ Leap's services answer errors in four shapes (dispatch, meters, revenue, platfor
 from every text before it gets here.
 """
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 LONGEST_MESSAGE = 500
@@ -37,14 +39,18 @@ class UnreadableAnswer(LeapError):
 class LeapRefused(LeapError):
     """Leap answered with an error status.
 
-    ``code`` is Leap's own word for it (``DISPATCH_INVALID_INPUT``, ``Forbidden``, ...) or empty.
+    ``code`` is Leap's own word for it (``DISPATCH_INVALID_INPUT``, ``Forbidden``, ...) or empty; ``details``:
+    what the body lists, where it lists anything.
     """
 
-    def __init__(self, *, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, *, status: int, code: str, message: str, details: Sequence[Mapping[str, object]] = ()
+    ) -> None:
         super().__init__(f"Leap answered {status} {code or 'without a code'}: {message}")
         self.status = status
         self.code = code
         self.message = message
+        self.details = tuple(details)
 
     @property
     def is_permanent(self) -> bool:
@@ -59,6 +65,20 @@ def describe_error(body: bytes) -> tuple[str, str]:
     """
     code, message = _read_error(body)
     return storable(code), storable(message)
+
+
+def listed_details(body: bytes) -> tuple[Mapping[str, object], ...]:
+    """Return the details of an error body that lists them, each as Leap wrote it.
+
+    >>> listed_details(b'{"title": "Not valid", "details": [{"json_index": 1, "message": "Missing"}]}')
+    ({'json_index': 1, 'message': 'Missing'},)
+    """
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return ()
+    details = found.get("details") if isinstance(found, dict) else None
+    return tuple(each for each in details if isinstance(each, dict)) if isinstance(details, list) else ()
 
 
 def storable(text: str) -> str:

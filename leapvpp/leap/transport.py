@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 import httpx
 import stamina
 
-from leapvpp.leap.errors import LeapError, LeapRefused, LeapUnreachable, UnreadableAnswer, describe_error
+from leapvpp.leap.errors import (
+    LeapError,
+    LeapRefused,
+    LeapUnreachable,
+    UnreadableAnswer,
+    describe_error,
+    listed_details,
+)
 from leapvpp.leap.values import encode_request
 
 CONNECT_SECONDS = 3.0
@@ -104,11 +111,13 @@ class LeapTransport:
             name = type(error).__name__
             raise LeapUnreachable(f"no answer to {method} {path}: {name} {error}") from error
         if not response.is_success:
+            answer = answer.replace(self._api_key.encode(), b"***")
             code, message = describe_error(answer)
             raise LeapRefused(
                 status=response.status_code,
                 code=code.replace(self._api_key, "***"),
                 message=message.replace(self._api_key, "***"),
+                details=listed_details(answer),
             )
         return answer
 

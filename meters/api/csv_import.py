@@ -95,7 +95,7 @@ def read_rows(request: Request, *, row_serializer: type[serializers.Serializer])
 
     Raises: serializers.ValidationError when the file is too large, no UTF-8, no CSV, or has unknown columns.
     """
-    return rows_of(_text_of(request), row_serializer=row_serializer)
+    return rows_of(text_of(request), row_serializer=row_serializer)
 
 
 def rows_of(text: str, *, row_serializer: type[serializers.Serializer]) -> list[Values]:
@@ -118,7 +118,8 @@ def rows_of(text: str, *, row_serializer: type[serializers.Serializer]) -> list[
     return [_values(row, fields=fields) for row in rows]
 
 
-def _text_of(request: Request) -> str:
+def text_of(request: Request) -> str:
+    """Return the file that a request brings, as text. Raises: serializers.ValidationError."""
     data: Any = request.data
     if isinstance(data, QueryDict):
         upload = request.FILES.get("file")

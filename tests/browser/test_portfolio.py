@@ -21,16 +21,27 @@ LISTS = [
     "/alerts/",
     "/policies/",
     "/tests/",
+    "/onboarding/",
+    "/onboarding/connections/",
     "/preview/",
     "/preview/?way=change",
     "/preview/?way=paste",
 ]
-FORMS = ["/overrides/add/", "/policies/add/?template=smart-thermostat", "/meters/import/"]
+FORMS = [
+    "/onboarding/jobs/add/",
+    "/onboarding/jobs/add/meter/?program=CEC-DSGS",
+    "/onboarding/connections/add/",
+    "/overrides/add/",
+    "/policies/add/?template=smart-thermostat",
+    "/meters/import/",
+]
 DETAILS = [
     "/notifications/{notification}/",
     "/meters/{meter}/",
     "/groups/{group}/",
     "/devices/{device}/",
+    "/onboarding/jobs/{job}/",
+    "/onboarding/connections/{connection}/",
     "/policies/{policy}/",
     "/policies/{policy}/replays/add/",
     "/policies/{policy}/replays/{replay}/",

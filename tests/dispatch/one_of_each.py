@@ -25,6 +25,7 @@ from dispatch.replay_models import PolicyReplay
 from dispatch.step_models import GroupDifference, OutOfStep
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+from tests.dispatch.onboarded import customers, job
 
 
 def _result(*, event_id: int, device_id: int, starts_at: datetime, ends_at: datetime) -> dict[str, Any]:
@@ -140,7 +141,10 @@ def grow(number: int) -> dict[str, object]:
         result=_result(event_id=asked.pk, device_id=battery.pk, starts_at=now, ends_at=later),
     )
     Alert.objects.create(device=battery, kind="FAILED", text="No answer.", raised_at=now)
+    done, customer = job(number), customers(number)
     return {
+        "job": done.pk,
+        "connection": customer.pk,
         "meter": one.meter_id,
         "group": south.market_group_id,
         "device": battery.pk,

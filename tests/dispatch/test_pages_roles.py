@@ -13,6 +13,7 @@ from dispatch.models import DispatchNotification, Override
 from tests.bodies import NOW, body
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+from tests.dispatch.onboarded import customers, job
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,13 @@ WRITES = [
     ("/leap/check/", "operator"),
     ("/leap/act/", "admin"),
     ("/leap/key/", "admin"),
+    ("/onboarding/jobs/add/", "operator"),
+    ("/onboarding/jobs/add/meter/", "operator"),
+    ("/onboarding/jobs/{job}/check/", "operator"),
+    ("/onboarding/jobs/{job}/discard/", "operator"),
+    ("/onboarding/jobs/{job}/send/", "admin"),
+    ("/onboarding/jobs/{job}/again/", "admin"),
+    ("/onboarding/connections/add/", "operator"),
     ("/devices/import/", "admin"),
 ]
 PAGES = [
@@ -52,6 +60,10 @@ PAGES = [
     "/commands/",
     "/overrides/",
     "/overrides/{override}/",
+    "/onboarding/",
+    "/onboarding/jobs/{job}/",
+    "/onboarding/connections/",
+    "/onboarding/connections/{connection}/",
 ]
 RANKS = ["", "viewer", "operator", "admin"]
 
@@ -90,6 +102,8 @@ def rows() -> dict[str, object]:
         "command": command.pk,
         "override": override.pk,
         "notification": notification.pk,
+        "job": job().pk,
+        "connection": customers().pk,
     }
 
 
@@ -100,7 +114,7 @@ def test_a_write_is_refused_below_its_role_and_never_a_get(client, rows, address
         client.force_login(person(role, name=f"p-{role}"))
         status = client.post(path).status_code
         assert (status == 403) == (RANKS.index(role) < RANKS.index(least)), role
-    if not address.endswith(("add/", "import/")):
+    if not address.endswith(("add/", "add/meter/", "import/")):
         assert client.get(path).status_code == 405
 
 

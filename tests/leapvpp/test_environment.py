@@ -54,6 +54,11 @@ REFUSED = {
     "base without a scheme": ({"LEAP_API_BASE_URL": "api.leap.energy"}, "Set it to scheme and host"),
     "base that shows the key": ({"LEAP_API_BASE_URL": "http://api.leap.energy"}, "Set it to https://."),
     "API key beyond ASCII": ({"LEAP_API_KEY": "schlüssel"}, "LEAP_API_KEY cannot travel in a header. Set it"),
+    "Connect over http": (
+        {"LEAP_CONNECT_URL": "http://connect.leap.energy"},
+        "LEAP_CONNECT_URL is not understood",
+    ),
+    "Connect in words": ({"LEAP_CONNECT_URL": "leap connect"}, "LEAP_CONNECT_URL is not understood. Set it"),
     "patience in words": (
         {"DATABASE_URL": "postgres://me@localhost/x", "DATABASE_PATIENCE_MS": "5 s"},
         "DATABASE_PATIENCE_MS is '5 s'. Set it to a whole number of milliseconds",

@@ -31,6 +31,8 @@ ADMINS_ONLY = {
     "api:meter-list",
     "api:meter-detail",
     "api:meter-import",
+    "api:meter-job-import",
+    "api:meter-job-list",
     "dispatch:device-dismiss",
     "dispatch:device-import",
     "dispatch:leap-act",
@@ -40,6 +42,8 @@ ADMINS_ONLY = {
     "dispatch:mapping-keep",
     "dispatch:mapping-undo",
     "dispatch:meter-import",
+    "dispatch:meter-job-again",
+    "dispatch:meter-job-send",
     "dispatch:meter-map",
     "dispatch:meter-unmap",
     "dispatch:policy-add",
@@ -52,9 +56,12 @@ ADMINS_ONLY = {
 }
 """Unsafe methods are the admin's: what is mapped to what."""
 NOT_FOR_VIEWERS = {
+    "dispatch:connection-add",
     "dispatch:device-import",
     "dispatch:mapping-import",
     "dispatch:meter-import",
+    "dispatch:meter-job-add",
+    "dispatch:meter-job-add-meter",
     "dispatch:notification-body",
     "dispatch:override-add",
     "dispatch:policy-add",

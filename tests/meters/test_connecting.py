@@ -12,7 +12,7 @@ from meters.connecting import (
     Wish,
     keep_references,
     make_links,
-    meters_of,
+    meters_by_refid,
     note_connect_event,
     note_connect_events,
 )
@@ -75,9 +75,9 @@ def test_meters_are_found_by_every_refid_whichever_was_known_first():
     keep_references(bodies)
     keep_references(bodies)
 
-    assert set(meters_of(["home-1"])) == {named, authorized}
+    assert meters_by_refid(["home-1"])["home-1"] == [named, authorized]
     keep_references({authorized.pk: {"connection_references": ["home-2"]}})
-    assert set(meters_of(["home-1"])) == {named}
+    assert meters_by_refid(["home-1"])["home-1"] == [named]
     assert list(MeterReference.objects.values_list("reference", flat=True)) == ["home-2"]
 
 

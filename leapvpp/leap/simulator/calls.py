@@ -12,10 +12,15 @@ Answer = tuple[int, object]
 class Refusal(Exception):
     """A request that is answered with an error, worded as the service of its path does."""
 
-    def __init__(self, status: int, message: str, details: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        details: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.details = dict(details or {})
+        self.details = details or {}
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from leapvpp.leap.simulator.acts import perform
 from leapvpp.leap.simulator.api import PAGE_SIZE, LeapApi
+from leapvpp.leap.simulator.connect import ConnectDesk
 from leapvpp.leap.simulator.control import Control
+from leapvpp.leap.simulator.jobs import TAKES, MeterJobs
 from leapvpp.leap.simulator.ledger import Ledger, LedgerEvent
 from leapvpp.leap.simulator.listing import Listing
 from leapvpp.leap.simulator.meters import MeterBook
@@ -47,6 +49,8 @@ class LeapSimulator:
         self.pusher = Pusher(faults=faults or Faults(), seed=seed, speed=speed)
         self.platform = Platform(self.pusher)
         self.meters = MeterBook(tell=self.platform.follow)
+        self.jobs = MeterJobs(meters=self.meters, takes=TAKES / speed)
+        self.connect = ConnectDesk(platform=self.platform, meters=self.meters)
         self.speed = speed
         self._is_stopping = threading.Event()
         self._server = _Server(("127.0.0.1", port), _QuietHandler)
@@ -60,6 +64,8 @@ class LeapSimulator:
                     Listing(self.meters, page_size=page_size),
                     Participation(self.meters),
                     Subscriptions(self.pusher),
+                    self.jobs,
+                    self.connect,
                     Control(self.meters),
                 ),
             )
