@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -23,6 +24,7 @@ from dispatch.models import (
 )
 from dispatch.queries import known_programs
 from dispatch.rulings import devices_reached
+from meters.among import Ids
 from meters.models import MarketGroup, Meter
 
 MOST_KW: Final = Decimal(100_000)
@@ -76,12 +78,73 @@ def add_override(
         plan_requested_at=now,
     )
     with transaction.atomic():
-        _check_commitments(override, now=now)
+        _check_commitments([override], now=now)
         override.save(force_insert=True)
         if action != OverrideAction.FORCE:
             withhold(device_ids=devices_reached([override], now=now), now=now)
         queue.wake_planning()
     return override
+
+
+def opt_out_meters(
+    *,
+    windows: Mapping[str, tuple[datetime, datetime]],
+    reason: str,
+    created_by: str,
+    confirm_commitment: bool,
+    now: datetime,
+) -> dict[str, int]:
+    """Opt meters out, by Leap's id, each in a window of UTC that is not over; return the overrides' numbers.
+
+    A constant number of statements for any number of meters.
+
+    Raises:
+        OverrideRefused: a commitment would be broken without `confirm_commitment` and a reason.
+    """
+    overrides = [
+        Override(
+            scope=OverrideScope.METER,
+            target=meter_id,
+            action=OverrideAction.OPT_OUT,
+            starts_at=max(starts_at, now),
+            ends_at=ends_at,
+            reason=reason.strip(),
+            created_by=created_by,
+            created_at=now,
+            is_commitment_confirmed=confirm_commitment,
+            plan_requested_at=now,
+        )
+        for meter_id, (starts_at, ends_at) in windows.items()
+    ]
+    if not overrides:
+        return {}
+    with transaction.atomic():
+        _check_commitments(overrides, now=now)
+        Override.objects.bulk_create(overrides, batch_size=1000)
+        withhold(device_ids=devices_reached(overrides, now=now), now=now)
+        queue.wake_planning()
+    return {override.target: override.pk for override in overrides}
+
+
+def end_overrides(*, until: Mapping[datetime, Collection[int]], now: datetime, by: str) -> int:
+    """Let overrides end at a time, or now where that is past; return how many did.
+
+    The devices are planned anew. One that is over stays as it is; one that would begin only after its new end
+    ends now.
+    """
+    ended = 0
+    with transaction.atomic():
+        for end, numbers in until.items():
+            standing = Override.objects.filter(
+                pk__among=Ids(numbers), ended_at__isnull=True, ends_at__gt=max(end, now)
+            )
+            if end > now:
+                ended += standing.filter(starts_at__lt=end).update(ends_at=end, plan_requested_at=now)
+                standing = standing.filter(starts_at__gte=end)
+            ended += standing.update(ended_at=now, ended_by=by, plan_requested_at=now)
+        if ended:
+            queue.wake_planning()
+    return ended
 
 
 def end_override(*, override_id: int, now: datetime, by: str) -> Override:
@@ -128,18 +191,19 @@ def _program_called(target: str) -> str:
     return next((program for program in known_programs() if program.lower() == target.lower()), "")
 
 
-def _check_commitments(override: Override, *, now: datetime) -> None:
+def _check_commitments(overrides: Sequence[Override], *, now: datetime) -> None:
     """Refuse to break a commitment unless its maker says why, and of an opt-out that it may be broken.
 
-    A force at the rated power breaks none; a lower one may.
+    A force at the rated power breaks none; a lower one may. Several overrides differ in whom and when alone.
     """
+    override = overrides[0]
     action = OverrideAction(override.action)
     is_confirmed = override.is_commitment_confirmed or action != OverrideAction.OPT_OUT
     if action == OverrideAction.FORCE and override.target_kw is None:
         return
     if override.reason and is_confirmed:
         return
-    broken = _commitments(override, now=now)
+    broken = _commitments(overrides, now=now)
     if not broken:
         return
     names = ", ".join(map(short, broken[:3])) + (" and others" if len(broken) > 3 else "")
@@ -147,33 +211,34 @@ def _check_commitments(override: Override, *, now: datetime) -> None:
     raise OverrideRefused(f"This {BREAKS[action]} a commitment ({names}); it needs {missing}.")
 
 
-def _commitments(override: Override, *, now: datetime) -> list[str]:
-    """Return Leap's ids of the commitments that the override's devices serve in its window."""
+def _commitments(overrides: Sequence[Override], *, now: datetime) -> list[str]:
+    """Return Leap's ids of the commitments that the overrides' devices serve in their windows, as one."""
+    programs = {each.target for each in overrides if each.scope == OverrideScope.PROGRAM}
     events = DispatchEvent.objects.filter(
         is_cancelled=False,
         is_voluntary=False,
-        starts_at__lt=override.ends_at,
-        ends_at__gt=max(override.starts_at, now),
+        starts_at__lt=max(each.ends_at for each in overrides),
+        ends_at__gt=max(min(each.starts_at for each in overrides), now),
     ).exclude(test=TestKind.INTEGRATION)
     columns = ("leap_event_id", "recipients_id", "programs")
     rows = [
         (leap_event_id, recipients)
-        for leap_event_id, recipients, programs in events.order_by("starts_at", "leap_event_id").values_list(
+        for leap_event_id, recipients, called in events.order_by("starts_at", "leap_event_id").values_list(
             *columns
         )
-        if override.scope != OverrideScope.PROGRAM or override.target in programs
+        if not programs or not programs.isdisjoint(called)
     ]
-    if override.scope == OverrideScope.FLEET or not rows:
+    if not rows or any(each.scope == OverrideScope.FLEET for each in overrides):
         return [leap_event_id for leap_event_id, _ in rows]
-    meter_ids = _meters_behind(override, now=now)
+    meter_ids = _meters_behind(overrides, now=now)
     sets = RecipientSet.objects.filter(pk__in={recipients for _, recipients in rows})
     reached = {pk for pk, named in sets.values_list("pk", "meter_ids") if not meter_ids.isdisjoint(named)}
     return [leap_event_id for leap_event_id, recipients in rows if recipients in reached]
 
 
-def _meters_behind(override: Override, *, now: datetime) -> set[str]:
-    """Return every meter through which the override's devices may be asked for something."""
-    reached = devices_reached([override], now=now)
+def _meters_behind(overrides: Sequence[Override], *, now: datetime) -> set[str]:
+    """Return every meter through which the overrides' devices may be asked for something."""
+    reached = devices_reached(overrides, now=now)
     return {meter_id for meter_id, _ in links_of(device_ids=reached)}
 
 

@@ -11,6 +11,7 @@ from devices.api.mapping import MappingViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.leap_connection import LeapConnectionView
+from dispatch.api.participation import ParticipationViewSet
 from dispatch.api.replays import ReplayViewSet
 from dispatch.api.views import (
     ROW_ID,
@@ -38,6 +39,7 @@ router.register("doubts", DoubtViewSet, basename="doubt")
 router.register("notifications", NotificationViewSet, basename="notification")
 router.register("overlaps", OverlapViewSet, basename="overlap")
 router.register("overrides", OverrideViewSet, basename="override")
+router.register("participation-requests", ParticipationViewSet, basename="participation-request")
 router.register("policies", PolicyViewSet, basename="policy")
 router.register("program-prices", ProgramPriceViewSet, basename="program-price")
 router.register(f"policies/(?P<policy_id>{ROW_ID})/replays", ReplayViewSet, basename="replay")

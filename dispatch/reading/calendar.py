@@ -12,6 +12,7 @@ from dispatch.reading.final import peak, read_around, read_final
 from dispatch.reading.grids import MonthDay, Seen, Week, day_of, month_of, week_of
 from dispatch.reading.lanes import Lanes
 from dispatch.reading.looks import State
+from dispatch.reading.participation import IdleSpan, idle_spans
 from dispatch.reading.requests import Request, events_between, read_requests
 
 DAY = timedelta(days=1)
@@ -51,6 +52,7 @@ class Calendar:
     week: Week | None = None
     day: Lanes | None = None
     note: str = ""
+    idle: tuple[IdleSpan, ...] = ()
 
 
 def read_calendar(*, asked: Asked, zone: tzinfo, now: datetime) -> Calendar:
@@ -74,6 +76,7 @@ def read_calendar(*, asked: Asked, zone: tzinfo, now: datetime) -> Calendar:
         week=week_of(seen) if asked.view == "week" else None,
         day=day_of(seen) if asked.view == "day" else None,
         note=clock_note(asked.day, zone=zone) if asked.view == "day" else "",
+        idle=idle_spans(first=first, days=days),
     )
 
 

@@ -170,6 +170,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
         ),
         (
             ("/actions/", "Required actions", "actions"),
+            ("/participation/", "Participation", "repeat"),
             ("/onboarding/", "Onboarding", "plus"),
             ("/leap/", "Leap", "link"),
         ),

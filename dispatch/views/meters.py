@@ -21,6 +21,7 @@ from dispatch.reading import meter_syncs, words
 from dispatch.reading import meters as reading
 from dispatch.reading.actions import NOBODY
 from dispatch.reading.meter_enrollment import read_meter_enrollment
+from dispatch.reading.participation import read_of_meter
 from dispatch.reading.shapes import shape_of_meter
 from dispatch.reading.zones import page_zone
 from meters import arming
@@ -94,6 +95,7 @@ def _show(request: HttpRequest, meter_id: str, *, map_form: MapForm) -> HttpResp
     context |= {
         "enrollment": read_meter_enrollment(detail.meter, now=timezone.now()),
         "shape": shape_of_meter(detail.meter),
+        "participation": read_of_meter(detail.meter, now=timezone.now()),
         "longest_note": LONGEST_NOTE,
         "nobody": NOBODY,
     }

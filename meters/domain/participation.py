@@ -168,7 +168,8 @@ def check_meter(asked: Asked, meter: Standing, *, now: datetime) -> Finding:
         )
     window = window_of(asked.days, zone)
     problem = _unreachable(meter) or _untimely(asked, today=now.astimezone(zone).date(), meter=meter)
-    problem = problem or _PROBLEMS[asked.kind](asked, meter, window, now)
+    if not problem and (check := _PROBLEMS.get(asked.kind)):
+        problem = check(asked, meter, window)
     if problem:
         return Finding(meter.meter_id, problem, window=window)
     return Finding(meter.meter_id, warnings=tuple(_warnings(asked, meter, window)), window=window)
@@ -195,7 +196,7 @@ def _untimely(asked: Asked, *, today: date, meter: Standing) -> str:
     return f"The first day is over: {clock}." if first < today else ""
 
 
-def _idle_problem(asked: Asked, meter: Standing, window: Window, now: datetime) -> str:
+def _idle_problem(asked: Asked, meter: Standing, window: Window) -> str:
     if _holds(meter.preferences, Kind.DISENROLL, window):
         return "It is disenrolled then, and an idle period might take that back. Let it participate first."
     if meter.idle is not None and asked.days in meter.idle:
@@ -203,7 +204,7 @@ def _idle_problem(asked: Asked, meter: Standing, window: Window, now: datetime) 
     return ""
 
 
-def _end_idle_problem(asked: Asked, meter: Standing, window: Window, now: datetime) -> str:
+def _end_idle_problem(asked: Asked, meter: Standing, window: Window) -> str:
     if meter.idle is None:
         return ""
     if asked.days in meter.idle:
@@ -212,15 +213,7 @@ def _end_idle_problem(asked: Asked, meter: Standing, window: Window, now: dateti
     return f"Leap lists no idle period of exactly these days{f'; it lists {listed}' if listed else ''}."
 
 
-def _participate_problem(asked: Asked, meter: Standing, window: Window, now: datetime) -> str:
-    since = max(window.starts_at, now)
-    held = stretches(meter.preferences, since=since)
-    if held and all(each.kind == Kind.PARTICIPATE for each in held):
-        return "It participates already from that day on."
-    return ""
-
-
-def _disenroll_problem(asked: Asked, meter: Standing, window: Window, now: datetime) -> str:
+def _disenroll_problem(asked: Asked, meter: Standing, window: Window) -> str:
     if preference_at(meter.preferences, at=window.starts_at) == Kind.DISENROLL:
         return "It is disenrolled by then already."
     return ""
@@ -229,7 +222,6 @@ def _disenroll_problem(asked: Asked, meter: Standing, window: Window, now: datet
 _PROBLEMS: Final = {
     Kind.IDLE: _idle_problem,
     Kind.END_IDLE: _end_idle_problem,
-    Kind.PARTICIPATE: _participate_problem,
     Kind.DISENROLL: _disenroll_problem,
 }
 
@@ -241,6 +233,11 @@ def _warnings(asked: Asked, meter: Standing, window: Window) -> list[str]:
         found.append("No sync has named it yet; if Leap does not know it, Leap leaves it out without a word.")
     if meter.timezone == "UTC":
         found.append("Its clock is UTC here; where it is on another, its days begin at another hour.")
+    held = stretches(meter.preferences, since=window.starts_at)
+    if asked.kind is Kind.PARTICIPATE and all(each.kind == Kind.PARTICIPATE for each in held):
+        found.append(
+            "The last sync says that it participates from that day on anyway; asking changes nothing."
+        )
     if asked.kind is Kind.IDLE:
         crossing = [each for each in sorted(meter.idle or ()) if _cross(each, asked.days)]
         found += [f"Overlaps the idle period {each}, which Leap replaces." for each in crossing]

@@ -23,6 +23,8 @@ from dispatch.models import (
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
 from dispatch.replay_models import PolicyReplay
 from dispatch.step_models import GroupDifference, OutOfStep
+from meters.models import Meter
+from meters.participation_models import IdlePeriod, ParticipationItem, ParticipationRequest
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 from tests.dispatch.onboarded import customers, job
@@ -60,6 +62,20 @@ def _result(*, event_id: int, device_id: int, starts_at: datetime, ends_at: date
             {"reason": because["reason"], "before_device_hours": 0.0, "after_device_hours": 1.0},
         ],
     }
+
+
+def participation(one: Meter) -> ParticipationRequest:
+    """A request that a meter rest, not yet told to Leap, beside another period that Leap lists."""
+    now = timezone.now()
+    days = {"starts_on": now.date(), "ends_on": now.date() + timedelta(days=3)}
+    asked = ParticipationRequest.objects.create(
+        kind="IDLE", requested_by="otto", requested_at=now, next_attempt_at=now, **days
+    )
+    ParticipationItem.objects.create(
+        request=asked, meter=one, timezone="UTC", starts_at=now, expires_at=now + timedelta(days=1)
+    )
+    IdlePeriod.objects.create(meter=one, **days)
+    return asked
 
 
 def grow(number: int) -> dict[str, object]:
@@ -140,6 +156,7 @@ def grow(number: int) -> dict[str, object]:
         state="DONE",
         result=_result(event_id=asked.pk, device_id=battery.pk, starts_at=now, ends_at=later),
     )
+    asked_leap = participation(one)
     Alert.objects.create(device=battery, kind="FAILED", text="No answer.", raised_at=now)
     done, customer = job(number), customers(number)
     return {
@@ -152,4 +169,5 @@ def grow(number: int) -> dict[str, object]:
         "notification": told.pk,
         "policy": policy.pk,
         "replay": replay.pk,
+        "participation": asked_leap.pk,
     }

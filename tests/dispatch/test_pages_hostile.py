@@ -23,6 +23,8 @@ WITH_NUL = [
     "/alerts/?q=%00",
     "/onboarding/connections/?q=%00",
     "/groups/%00/",
+    "/participation/?show=%00",
+    "/participation/new/?meter=%00",
     "/meters/%00/",
     "/api/v1/events/?program=%00",
     "/api/v1/meters/%00/",

@@ -14,6 +14,7 @@ from tests.bodies import NOW, body
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 from tests.dispatch.onboarded import customers, job
+from tests.dispatch.one_of_each import participation
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +26,8 @@ WRITES = [
     ("/devices/{device}/override/", "operator"),
     ("/overrides/add/", "operator"),
     ("/overrides/{override}/end/", "operator"),
+    ("/participation/new/", "operator"),
+    ("/participation/{participation}/withdraw/", "operator"),
     ("/meters/{meter}/arm/", "operator"),
     ("/meters/{meter}/disarm/", "operator"),
     ("/meters/{meter}/devices/", "admin"),
@@ -60,6 +63,8 @@ PAGES = [
     "/commands/",
     "/overrides/",
     "/overrides/{override}/",
+    "/participation/",
+    "/participation/{participation}/",
     "/onboarding/",
     "/onboarding/jobs/{job}/",
     "/onboarding/connections/",
@@ -102,6 +107,7 @@ def rows() -> dict[str, object]:
         "command": command.pk,
         "override": override.pk,
         "notification": notification.pk,
+        "participation": participation(one).pk,
         "job": job().pk,
         "connection": customers().pk,
     }
@@ -114,7 +120,7 @@ def test_a_write_is_refused_below_its_role_and_never_a_get(client, rows, address
         client.force_login(person(role, name=f"p-{role}"))
         status = client.post(path).status_code
         assert (status == 403) == (RANKS.index(role) < RANKS.index(least)), role
-    if not address.endswith(("add/", "add/meter/", "import/")):
+    if not address.endswith(("add/", "add/meter/", "new/", "import/")):
         assert client.get(path).status_code == 405
 
 

@@ -64,6 +64,7 @@ NOT_FOR_VIEWERS = {
     "dispatch:meter-job-add-meter",
     "dispatch:notification-body",
     "dispatch:override-add",
+    "dispatch:participation-add",
     "dispatch:policy-add",
     "dispatch:policy-edit",
     "dispatch:policy-replay-add",
