@@ -62,16 +62,23 @@ class Channel(models.TextChoices):
     WEBHOOK = "WEBHOOK", "Webhook"
 
 
+REQUIRED_ACTIONS = "REQUIRED_ACTIONS"
+"""The kind of a message that reminds of required actions, which are no alert."""
+
+
 class AlertMessage(models.Model):
     """One message about alerts of a kind that were raised together, until it is sent or given up.
 
-    Written by `devices.alerting`, moved by `devices.alert_sending`. `message_id` stays the same however often
-    it is tried. `next_attempt_at` null: nothing more is tried.
+    Or one that reminds of required actions. Written by `devices.alerting` and `devices.reminding`, moved by
+    `devices.alert_sending`. `message_id` stays the same however often it is tried. `next_attempt_at` null:
+    nothing more is tried.
     """
 
     message_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     channel = models.CharField(max_length=16, choices=Channel.choices)
-    kind = models.CharField(max_length=24, choices=AlertKind.choices)
+    kind = models.CharField(
+        max_length=24, choices=[*AlertKind.choices, (REQUIRED_ACTIONS, "Required actions due")]
+    )
     subject = models.CharField(max_length=200)
     text = models.TextField()
     payload = models.JSONField(default=dict)
@@ -95,3 +102,25 @@ class AlertMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_channel_display()} {self.message_id}"
+
+
+class ReminderSent(models.Model):
+    """That people were reminded of a group of required actions within so many days of its deadline.
+
+    `digest` is of `meters.domain.actions.digest_of`. Written by `devices.reminding` with the message, and
+    taken away some days after the deadline.
+    """
+
+    digest = models.CharField(max_length=64)
+    days = models.PositiveSmallIntegerField()
+    deadline_at = models.DateTimeField()
+    written_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "reminders sent"
+        constraints = [
+            models.UniqueConstraint(fields=["digest", "days"], name="reminder_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.digest[:8]} within {self.days} days"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from devices import alert_sending, alerting, commanding, mapping_batches, proving, pruning, simulating
+from devices import (
+    alert_sending,
+    alerting,
+    commanding,
+    mapping_batches,
+    proving,
+    pruning,
+    reminding,
+    simulating,
+)
 
 
 def run_due_commands() -> str:
@@ -41,3 +50,8 @@ def send_alerts() -> str:
 def map_new_meters() -> str:
     """Put devices behind meters that a sync brought, by the kept rule."""
     return f"{mapping_batches.map_new_meters(now=timezone.now())} pairs added"
+
+
+def remind() -> str:
+    """Write today's reminder of required actions, if that is due."""
+    return f"reminded of {reminding.remind(now=timezone.now())} groups"

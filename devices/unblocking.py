@@ -6,7 +6,7 @@ sums over a window are beyond the ORM; one statement each, whatever there is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -19,6 +19,7 @@ from meters.domain.actions import Group, Key
 from meters.enrollment_models import ActionParty, RequiredAction
 from meters.models import Meter
 
+GROUPED_BY: Final = tuple(field.name for field in fields(Key))
 MOST_GROUPS: Final = 2000
 """How many groups are ranked, those with the nearest deadlines first; Leap knows some dozens of them."""
 MOST_DEADLINES: Final = 6
@@ -139,14 +140,7 @@ def sum_up(actions: QuerySet[RequiredAction]) -> tuple[int, Decimal]:
 def _figures(row: Any) -> Figures:
     return Figures(
         group=Group(
-            key=Key(
-                party=row.party,
-                action_type=row.action_type,
-                action_code=row.action_code,
-                program=row.program,
-                delivery_period=row.delivery_period,
-                deadline_at=row.deadline_at,
-            ),
+            key=Key(**{name: getattr(row, name) for name in GROUPED_BY}),
             meters=row.meters,
             alone_meters=row.alone_meters,
             alone_kw=_kw(row.alone_kw),

@@ -17,6 +17,7 @@ from devices.proof_models import Proof, Watch
 
 RUNS: Final = "runs"
 ALERTS: Final = "alerts"
+REMINDERS: Final = "reminders"
 
 
 def claim_look(name: str, *, again_at: datetime, now: datetime) -> bool:
@@ -46,6 +47,8 @@ def waiting(*, now: datetime) -> tuple[str, ...]:
         names.append("devices.tasks.prune")
     if _is_look_due(ALERTS, now=now):
         names.append("devices.tasks.watch_alerts")
+    if _is_reminding_due(now=now):
+        names.append("devices.tasks.remind")
     if _is_anything_to_send(now=now):
         names.append("devices.tasks.send_alerts")
     return tuple(names)
@@ -61,6 +64,13 @@ def _is_anything_to_send(*, now: datetime) -> bool:
     due = AlertMessage.objects.filter(next_attempt_at__lte=now).values_list("channel", flat=True).distinct()
     names = [sending_look(channel) for channel in due.order_by()]
     return bool(names) and Watch.objects.filter(name__in=names, next_look_at__gt=now).count() < len(names)
+
+
+def _is_reminding_due(*, now: datetime) -> bool:
+    """Say whether a look for reminders is due; where messages go nowhere there is none."""
+    if not (settings.ALERT_EMAILS or settings.ALERT_WEBHOOK_URL):
+        return False
+    return not Watch.objects.filter(name=REMINDERS, next_look_at__gt=now).exists()
 
 
 def _is_look_due(name: str, *, now: datetime) -> bool:

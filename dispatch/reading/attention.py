@@ -22,11 +22,13 @@ from dispatch.models import (
     RejectedDelivery,
 )
 from dispatch.reading import words
+from dispatch.reading.connections import to_remind
 from dispatch.reading.leap_connection import grievance
 from dispatch.reading.out_of_step import difference_words, differing_groups
 from meters.connection_models import LeapCheck
 from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
+from meters.onboarding_models import JobState, MeterJob
 
 PLANNED_WITHIN = timedelta(seconds=60)
 ANSWER_WITHIN = timedelta(seconds=60)
@@ -50,7 +52,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Twelve queries, whatever there is."""
+    """Collect everything that waits for a person. Fourteen queries, whatever there is."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -62,6 +64,8 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_notifications(now=now),
         *_connection(),
         *_actions(now=now),
+        *_customers(now=now),
+        *_jobs(now=now),
     ]
     order = {"bad": 0, "warn": 1, "quiet": 2}
     latest = datetime.max.replace(tzinfo=now.tzinfo)
@@ -377,3 +381,42 @@ def _notifications(*, now: datetime) -> list[Need]:
             )
         )
     return found
+
+
+def _customers(*, now: datetime) -> list[Need]:
+    """Customers who left Leap Connect or failed there, while a reminder is worth it."""
+    count, latest = to_remind(now=now)
+    if not count:
+        return []
+    return [
+        Need(
+            icon="link",
+            kind="quiet",
+            title=f"{words.counted(count, one='customer')} left Leap Connect early",
+            text="Without an authorization their meters join no program. Send them their link once more.",
+            verb="Remind",
+            href="/onboarding/connections/?show=remind",
+            since=latest,
+        )
+    ]
+
+
+def _jobs(*, now: datetime) -> list[Need]:
+    """Meters that Leap did not create, of jobs that ended lately."""
+    ended = MeterJob.objects.filter(
+        state__in=(JobState.FAILED, JobState.COMPLETED_WITH_ERRORS), finished_at__gt=now - STAYS_NEWS_FOR
+    )
+    row = ended.aggregate(count=Count("pk"), latest=Max("finished_at"), newest=Max("pk"))
+    if not row["count"]:
+        return []
+    return [
+        Need(
+            icon="warn",
+            kind="warn",
+            title=f"{words.counted(row['count'], one='job')} left meters out",
+            text="Leap did not create all of them. Each row says why; correct them and send them again.",
+            verb="Correct",
+            href=f"/onboarding/jobs/{row['newest']}/?rows=failed" if row["count"] == 1 else "/onboarding/",
+            since=row["latest"],
+        )
+    ]

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.paginator import Page
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Value, When
 from django.http import QueryDict
 
 from dispatch.reading.listing import Tab, chosen, page_of, tabs
 from meters.connecting import meters_by_refid
 from meters.domain.connecting import (
     AUTHORIZATION,
+    BANDS,
     SESSION_ENDS_AFTER,
     Standing,
     link_of,
@@ -52,6 +53,8 @@ LOOKS: Final = {
 }
 METER_USUALLY_WITHIN: Final = timedelta(days=3)
 """Leap has the data of a utility in one or two days, it says, and then makes the meter."""
+TRIES_FOR: Final = BANDS[0][0]
+REMIND_WITHIN: Final = BANDS[-1][0]
 METERS_SHOWN: Final = 3
 STEP_WORDS: Final = {
     "CREATED": "Opened the link",
@@ -153,6 +156,14 @@ def _found(query: QueryDict, *, now: datetime) -> QuerySet[Any]:
     if not search:
         return found
     return found.filter(Q(partner_reference__icontains=search) | Q(customer_name__icontains=search))
+
+
+def to_remind(*, now: datetime) -> tuple[int, datetime | None]:
+    """Count those who left or failed in the last three days, and say when the latest did. One query."""
+    lately = Connection.objects.filter(heard_at__gt=now - REMIND_WITHIN, heard_at__lte=now - TRIES_FOR)
+    row = with_stands(lately, now=now).filter(stands__in=IN_TABS["remind"])
+    found = row.aggregate(count=Count("pk"), latest=Max("heard_at"))
+    return found["count"], found["latest"]
 
 
 def read_connection(connection_id: int, *, now: datetime) -> ConnectionPage:

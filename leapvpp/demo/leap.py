@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -15,6 +16,9 @@ from django.core.management.base import CommandError
 
 from leapvpp.demo.accounts import demo_folder
 from leapvpp.models import Role
+
+CONNECT_URL: Final = "https://connect.leap.energy?account=demo&variant=demo"
+"""To show what links look like; Leap knows no such account."""
 
 
 def have_a_leap() -> None:
@@ -26,6 +30,7 @@ def have_a_leap() -> None:
         port = probe.getsockname()[1]
     url, key = f"http://127.0.0.1:{port}", secrets.token_urlsafe(16)
     os.environ["LEAP_API_BASE_URL"], os.environ["LEAP_API_KEY"] = url, key
+    os.environ.setdefault("LEAP_CONNECT_URL", CONNECT_URL)
     path = _address_path()
     path.touch(mode=0o600)
     path.write_text(json.dumps({"url": url, "key": key}))

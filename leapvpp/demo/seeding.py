@@ -14,6 +14,7 @@ from django.utils.text import slugify
 
 from devices.models import Device, MeterDevice, SimulatedDevice
 from leapvpp.demo.at_leap import PLANS, hear_of, known_meter
+from leapvpp.demo.onboarding import seed_onboarding
 from leapvpp.demo.places import BUSINESSES, CATALOGUE, GROUPS, HOME_STREETS, REGIONS, Business, leap_id
 from leapvpp.leap.simulator.seasons import Period, periods
 from meters.models import MarketGroup, MarketGroupMembership, Meter, Site
@@ -80,6 +81,7 @@ def seed_demo(*, now: datetime) -> None:
         _add_home(rows, number, region="ISONE", groups=("cs", "cps"))
     with transaction.atomic():
         _store(rows)
+        seed_onboarding(now=now)
 
 
 def _store(rows: Rows) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -23,11 +23,15 @@ from dispatch.models import (
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ResponsePolicy
 from dispatch.replay_models import PolicyReplay
 from dispatch.step_models import GroupDifference, OutOfStep
+from meters.enrollment_models import Enrollment, RequiredAction
 from meters.models import Meter
 from meters.participation_models import IdlePeriod, ParticipationItem, ParticipationRequest
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
 from tests.dispatch.onboarded import customers, job
+
+MISSED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+"""One deadline for all, so that they are one group."""
 
 
 def _result(*, event_id: int, device_id: int, starts_at: datetime, ends_at: datetime) -> dict[str, Any]:
@@ -155,6 +159,16 @@ def grow(number: int) -> dict[str, object]:
         touched_at=now,
         state="DONE",
         result=_result(event_id=asked.pk, device_id=battery.pk, starts_at=now, ends_at=later),
+    )
+    period = {"meter": one, "program": "CCA", "delivery_period": "CCA_DEC"}
+    RequiredAction.objects.create(
+        party="PARTNER", action_type=f"K{number}", deadline_at=later, appeared_at=now, **period
+    )
+    RequiredAction.objects.create(
+        party="PARTNER", action_type="ADDRESS", deadline_at=MISSED_AT, appeared_at=now, **period
+    )
+    Enrollment.objects.create(
+        status="PENDING", starts_at=now, market_group_id=south.market_group_id, **period
     )
     asked_leap = participation(one)
     Alert.objects.create(device=battery, kind="FAILED", text="No answer.", raised_at=now)

@@ -5,19 +5,27 @@ from __future__ import annotations
 import csv
 import io
 from datetime import datetime, timedelta
+from io import StringIO
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
+from devices.unblocking import due_actions
+from leapvpp.leap.simulator.server import LeapSimulator
+from meters import hinting, syncing
 from meters.enrollment_models import Enrollment, RequiredAction
 from meters.models import Meter
-from meters.sync_models import MeterSync
+from meters.sync_models import MeterAtLeap, MeterSync
 from tests.builders import device, meter
 from tests.dispatch.rows import NOW
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
+KEY = "key-of-the-simulator"
 
 
 def action(one: Meter, kind: str = "IS_AUTHORIZED", *, days: float | None = 3, **fields) -> RequiredAction:
@@ -235,3 +243,130 @@ def test_the_file_holds_what_is_shown_and_no_formula(client, now):
     assert datetime.fromisoformat(line["deadline_utc"]) == one.deadline_at
     of_group = client.get(group_page(one).replace("/group/", "/export/")).content.decode()
     assert len(of_group.splitlines()) == 2
+
+
+def test_an_action_that_leap_no_longer_asks_for_is_resolved_and_stands_so(client, settings):
+    """Over real HTTP: Leap asks, a person takes it, Leap asks no more, a platform event says so."""
+    client.force_login(person("operator"))
+    with LeapSimulator(api_key=KEY) as leap:
+        settings.LEAP_API_BASE_URL, settings.LEAP_API_KEY = leap.url, KEY
+        one, _ = leap.meters.fill(2, now=timezone.now() - timedelta(days=1))
+        deadline = timezone.now() + timedelta(days=3)
+        asked = {
+            "program_identifier": "CCA",
+            "delivery_period": "CCA_DEC",
+            "enrollment_deadline_date_time": deadline.isoformat(),
+            "action_type": "NO_MISSING_FIELDS",
+            "action_description": "There are missing fields: customer_name",
+            "action_code": "SERV_0005",
+        }
+        leap.meters.change(one, required_actions={"partner": [asked], "leap": []}, now=timezone.now())
+        call_command("sync_meters", stdout=StringIO())
+        assert [row[:3] for row in rows(client.get("/actions/").context["list"])] == [
+            ("Due within 7 days", "NO_MISSING_FIELDS", 1)
+        ]
+        action_id = RequiredAction.objects.get().pk
+        client.post(f"/actions/{action_id}/", {"owner": "a-operator", "note": "Asked the customer."})
+
+        leap.meters.change(one, required_actions={"partner": [], "leap": []}, now=timezone.now())
+        event = {"webhook_event_type": "meter.enrollment.required-actions.updated", "meter_id": one}
+        event |= {
+            "transmission_region": "CAISO",
+            "global_enrollment_status": "ACTIVE",
+            "required_actions": {},
+        }
+        answer = client.post(
+            "/webhooks/leap/events/",
+            {"webhook_event_id": str(uuid4()), "payload": event},
+            content_type="application/json",
+            headers={settings.LEAP_WEBHOOK_HEADER: settings.LEAP_WEBHOOK_KEYS[0]},
+        )
+        assert answer.status_code < 300
+        hinting.follow_waiting(now=timezone.now())
+        syncing.sync_if_due(now=timezone.now())
+
+    assert rows(client.get("/actions/").context["list"]) == []
+    resolved = client.get("/actions/?show=resolved")
+    assert [row[1:3] for row in rows(resolved.context["list"])] == [("NO_MISSING_FIELDS", 1)]
+    kept = RequiredAction.objects.get()
+    assert (kept.pk, kept.note, kept.owner.username) == (action_id, "Asked the customer.", "a-operator")
+    assert "Resolved: Fill in the missing fields for CCA" in client.get(f"/meters/{one}/").content.decode()
+
+
+def test_a_meters_page_says_how_it_stands_and_before_any_sync_how_to_know(client, now, settings):
+    client.force_login(person("operator"))
+    settings.LEAP_API_KEY = "k"
+    one = meter(enrollment_status="ELIGIBLE")
+    address = f"/meters/{one.meter_id}/"
+    assert "Leap has said nothing of it yet" in client.get(address).content.decode()
+    periods = [
+        ("SCR_NOV", -40, -10, "ACTIVE"),
+        ("SCR_DEC", -1, 30, "PENDING"),
+        ("SCR_JAN", 30, 60, "WORD_OF_LEAPS"),
+    ]
+    for period, start, end, status in periods:
+        Enrollment.objects.create(
+            meter=one,
+            program="NYISO-SCR",
+            delivery_period=period,
+            starts_at=NOW + timedelta(days=start),
+            ends_at=NOW + timedelta(days=end),
+            status=status,
+            deadlines=[["2026-09-15T00:00:00Z", "2026-10-01T00:00:00Z"], ["no time", None]],
+        )
+    idle = {
+        "participation_preference": "IDLE",
+        "start_time": "2026-09-01T00:00:00Z",
+        "end_time": "9000-01-01T00:00:00Z",
+    }
+    always = idle | {"participation_preference": "PARTICIPATE", "start_time": "2026-01-01T00:00:00Z"}
+    MeterAtLeap.objects.create(
+        meter=one, heard_at=NOW, seen_in=1, enrollment={"participation_preferences": [always, idle]}
+    )
+    action(one, deadline_at=NOW - timedelta(days=1))
+    action(one, "ADDRESS")
+    detail = client.get(address).context["enrollment"]
+    assert [(row.delivery_period, row.status.text, row.open_actions) for row in detail.periods] == [
+        ("SCR_DEC", "Pending", 2),
+        ("SCR_JAN", "WORD_OF_LEAPS", 0),
+    ]
+    assert detail.periods[0].chance.deadline_at.isoformat() == "2026-09-15T00:00:00+00:00"
+    assert [(asked.action_type, asked.is_missed) for asked in detail.asked] == [
+        ("IS_AUTHORIZED", True),
+        ("ADDRESS", False),
+    ]
+    assert [(one.text, one.is_now) for one in detail.preferences] == [
+        ("Participating", True),
+        ("Idle", False),
+    ]
+
+
+def test_the_control_room_names_the_nearest_deadline_alone(client, now):
+    client.force_login(person("viewer"))
+
+    def needs() -> list[tuple[str, str]]:
+        return [(need.kind, need.title) for need in client.get("/").context["room"].needs]
+
+    action(meter(nomination_kw=3), days=15)
+    action(meter(nomination_kw=3), days=-1)
+    action(meter(nomination_kw=3), days=1, party="LEAP")
+    assert needs() == []
+    soon = NOW + timedelta(days=9)
+    both = meter(nomination_kw=300)
+    for kind in ("IS_AUTHORIZED", "ADDRESS"):
+        action(both, kind, deadline_at=soon)
+    action(meter(nomination_kw=10), deadline_at=soon)
+    action(meter(nomination_kw=5), deadline_at=soon + timedelta(seconds=1))
+    assert needs() == [("warn", "2 meters, 310 kW: action due by Fri 4 Sep")]
+    action(meter(), days=1)
+    assert needs() == [("bad", "1 meter: action due by Thu 27 Aug")]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite explains otherwise")
+def test_what_is_due_is_found_by_the_index_of_open_actions(now):
+    due = due_actions(until=NOW + timedelta(days=14), now=NOW).order_by("deadline_at")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        sql, params = due.values("deadline_at").query.sql_with_params()
+        cursor.execute(f"EXPLAIN {sql}", params)
+        assert "required_action_open" in "\n".join(line for (line,) in cursor.fetchall())

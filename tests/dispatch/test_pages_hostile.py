@@ -21,6 +21,7 @@ WITH_NUL = [
     "/meters/mapping/?separator=%00",
     "/devices/?q=%00",
     "/alerts/?q=%00",
+    "/actions/?q=%00",
     "/onboarding/connections/?q=%00",
     "/groups/%00/",
     "/participation/?show=%00",

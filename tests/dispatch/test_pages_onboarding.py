@@ -229,3 +229,12 @@ def test_an_interrupted_visit_counts_as_left_after_a_day(client):
     client.force_login(person("viewer"))
     rows = client.get("/onboarding/connections/?show=remind").context["list"].rows
     assert "At login household 0" in {row.name for row in rows}
+
+
+def test_the_control_room_says_whom_to_remind_and_which_meters_were_left_out(client):
+    customers()
+    done = job()
+    client.force_login(person("viewer"))
+    page = shown(client.get("/"))
+    assert "3 customers left Leap Connect early" in page
+    assert "1 job left meters out" in page and f"/onboarding/jobs/{done.pk}/?rows=failed" in page

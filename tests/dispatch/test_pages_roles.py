@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from devices.models import Command, DeviceSchedule
 from dispatch.models import DispatchNotification, Override
+from meters.enrollment_models import RequiredAction
 from tests.bodies import NOW, body
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
@@ -26,6 +27,8 @@ WRITES = [
     ("/devices/{device}/override/", "operator"),
     ("/overrides/add/", "operator"),
     ("/overrides/{override}/end/", "operator"),
+    ("/actions/assign/", "operator"),
+    ("/actions/{action}/", "operator"),
     ("/participation/new/", "operator"),
     ("/participation/{participation}/withdraw/", "operator"),
     ("/meters/{meter}/arm/", "operator"),
@@ -50,6 +53,8 @@ WRITES = [
     ("/devices/import/", "admin"),
 ]
 PAGES = [
+    "/actions/",
+    "/actions/group/?party=PARTNER&type=ADDRESS",
     "/notifications/",
     "/notifications/{notification}/",
     "/meters/",
@@ -100,7 +105,9 @@ def rows() -> dict[str, object]:
         created_by="otto",
     )
     notification = DispatchNotification.objects.create(received_at=NOW, body=body(), sha256="0" * 64)
+    action = RequiredAction.objects.create(meter=one, party="PARTNER", action_type="ADDRESS", appeared_at=now)
     return {
+        "action": action.pk,
         "meter": one.meter_id,
         "group": group(one).market_group_id,
         "device": row.pk,

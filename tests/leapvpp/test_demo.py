@@ -19,8 +19,10 @@ from leapvpp.demo.feeding import read_recipients
 from leapvpp.demo.seeding import seed_demo
 from leapvpp.leap.simulator.meters import MeterBook, MeterQuery
 from leapvpp.leap.simulator.server import LeapSimulator
+from meters.domain.connecting import Standing
 from meters.enrollment_models import Enrollment, RequiredAction
 from meters.models import MarketGroup, Meter
+from meters.onboarding_models import Connection, MeterJob
 from meters.sync_models import MeterSync
 
 NOW = datetime(2026, 7, 14, 20, 17, tzinfo=UTC)
@@ -52,6 +54,8 @@ def test_the_portfolio_is_what_it_says_and_made_once(environment):
     assert Device.objects.filter(meters__transmission_region="ERCOT").exists()
     assert SimulatedDevice.objects.exclude(fault="").count() == 11
     assert User.objects.get(username=user).check_password(password)
+    assert set(Connection.objects.values_list("standing", flat=True)) == {*Standing} - {"OPENED", "COMPLETED"}
+    assert MeterJob.objects.get().problems_count == 0
 
     assert prepare(now=NOW) == (user, password)
     assert Meter.objects.count() == 132

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -14,7 +16,8 @@ from django.utils import timezone
 from leapvpp.dispatching import SOURCES
 from leapvpp.leap.errors import LeapUnreachable
 from leapvpp.leap.simulator.server import LeapSimulator
-from meters import onboarding
+from meters import hinting, onboarding
+from meters.connecting import meters_by_refid
 from meters.onboarding import (
     FOLLOW_JOBS,
     JobRefused,
@@ -28,7 +31,7 @@ from meters.onboarding import (
     sum_of,
     waiting,
 )
-from meters.onboarding_models import JobState, MeterJob, MeterJobBatch, MeterJobRow
+from meters.onboarding_models import Connection, JobState, MeterJob, MeterJobBatch, MeterJobRow
 from meters.sync_models import MeterToRead
 from tests.builders import meter
 from tests.domain.test_onboarding import HOME
@@ -251,3 +254,26 @@ def test_many_rows_go_in_batches_and_cost_few_statements(leap):
 )
 def test_a_job_is_what_its_batches_are(states, sum_):
     assert sum_of(states) == JobState(sum_)
+
+
+def test_a_visit_is_told_by_leaps_platform_and_followed_to_the_meter(leap, settings, client):
+    leap.tell(url=f"{leap.url}/nobody", header="x-api-key", key="k")
+    leap.connect.visit("home-1", "created updated PGE:initiated PGE:completed completed")
+    meter_id = leap.connect.receive("home-1", "home-1-partner", utility="PGE")
+    key = {settings.LEAP_WEBHOOK_HEADER: settings.LEAP_WEBHOOK_KEYS[0]}
+    bodies = [each.body for each in leap.pusher.platform_deliveries]
+    for body in [*reversed(bodies), bodies[0]]:  # Leap keeps no order, and repeats itself
+        assert client.post("/webhooks/leap/events/", body, "application/json", headers=key).status_code in {
+            200,
+            202,
+        }
+
+    hinting.follow_waiting(now=timezone.now())
+    found = Connection.objects.get()
+    assert (found.standing, found.utility_name, found.steps.count()) == ("AUTHORIZED", "PGE", 5)
+    assert MeterToRead.objects.get().meter_id == meter_id
+
+    call_command("sync_meters", stdout=StringIO())
+    by_refid = meters_by_refid(["home-1", "home-1-partner"])
+    assert [one.meter_id for one in by_refid["home-1"]] == [meter_id]
+    assert [one.meter_id for one in by_refid["home-1-partner"]] == [meter_id]
