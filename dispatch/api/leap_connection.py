@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from dispatch.reading.leap_connection import Connection, KeyRow, read_connection
 
 
-class FindingOut(serializers.Serializer):
+class HookFindingOut(serializers.Serializer):
     """One sentence about where Leap posts."""
 
     kind = serializers.ChoiceField(choices=["ok", "warn", "bad", "plain"])
@@ -34,7 +34,7 @@ class HookOut(serializers.Serializer):
         source="hook.event_types", child=serializers.CharField(), default=list
     )
     is_ours = serializers.BooleanField(help_text="It leads to this portal.")
-    findings = FindingOut(many=True)
+    findings = HookFindingOut(many=True)
 
 
 class WebhookKeyOut(serializers.Serializer):
