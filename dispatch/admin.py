@@ -40,6 +40,7 @@ from dispatch.models import (
 from dispatch.policy_models import PolicyAssignment, PolicyVersion, ProgramPrice, ResponsePolicy
 from dispatch.reading.notifications import pretty
 from dispatch.reading.words import counted, power
+from dispatch.step_models import GroupDifference, OutOfStep
 from dispatch.views.policy_forms import PolicyForm, PriceForm
 from meters.admin import FactInline, ReadOnly
 
@@ -506,3 +507,76 @@ class RejectedDeliveryAdmin(ReadOnly):
     list_display = ["day", "cause", "count", "latest_at"]
     list_filter = ["cause"]
     ordering = ["-day", "cause"]
+
+
+class SettledFilter(admin.SimpleListFilter):
+    title = "settled"
+    parameter_name = "settled"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Lookup:
+        return [("no", "Standing"), ("yes", "Settled")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(settled_at__isnull=self.value() == "no")
+
+
+@admin.register(OutOfStep)
+class OutOfStepAdmin(ReadOnly):
+    """Events for which Leap calls others than are in the group here."""
+
+    list_display = ["event", "group", "found_at", "settled_at", "called", "held", "extra", "missing"]
+    list_filter = [SettledFilter]
+    list_select_related = ["event", "difference"]
+    search_fields = ["=event__leap_event_id", "=event__market_group_id"]
+    ordering = ["-found_at", "-id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutOfStep]:
+        """Leave the lists of meters where they are; the page of a difference shows them."""
+        lists = ("difference__called_not_ours", "difference__ours_not_called")
+        return super().get_queryset(request).defer(*lists)
+
+    @admin.display(description="Group")
+    def group(self, row: OutOfStep) -> SafeString:
+        """Show the beginning of the group's id."""
+        return _short(row.event.market_group_id)
+
+    @admin.display(description="Called")
+    def called(self, row: OutOfStep) -> int:
+        """Show how many Leap calls."""
+        return row.difference.called
+
+    @admin.display(description="Held")
+    def held(self, row: OutOfStep) -> int:
+        """Show how many members were held."""
+        return row.difference.held
+
+    @admin.display(description="Called, not ours")
+    def extra(self, row: OutOfStep) -> int:
+        """Show how many are called and no members."""
+        return row.difference.called_not_ours_count
+
+    @admin.display(description="Ours, not called")
+    def missing(self, row: OutOfStep) -> int:
+        """Show how many are members and not called."""
+        return row.difference.ours_not_called_count
+
+
+@admin.register(GroupDifference)
+class GroupDifferenceAdmin(ReadOnly):
+    """How calls and groups differ; events that differ alike share one."""
+
+    list_display = [
+        "id",
+        "called",
+        "held",
+        "called_not_ours_count",
+        "ours_not_called_count",
+        "is_group_unknown",
+    ]
+    ordering = ["-id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[GroupDifference]:
+        """Leave the lists of meters where they are; its page shows them."""
+        return super().get_queryset(request).defer("called_not_ours", "ours_not_called")

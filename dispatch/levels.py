@@ -18,6 +18,7 @@ from dispatch.domain.levels import Arrival, Decision, Policy, decide
 from dispatch.locking import Stage, take_turn
 from dispatch.lookups import batches
 from dispatch.models import DispatchEvent, ProgramLevel
+from meters.enrolling import note_programs
 
 FIRST: Final = "first"
 """The setting under which each program is acted upon at the level that arrived first."""
@@ -47,6 +48,8 @@ def note_arrivals(arrivals: Sequence[Arrival], *, now: datetime) -> None:
         if len(program) <= _LONGEST_PROGRAM  # longer ones are no codes; undecided, both levels act
     }
     _write(new, now=now)
+    if appeared := new.keys() - held.keys():  # asked only for the first dispatch of a program
+        note_programs(appeared, now=now)
     _plan_again([name for name in new if name in held and held[name].level != new[name].level], now=now)
 
 

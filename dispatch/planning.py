@@ -25,6 +25,7 @@ from dispatch.locking import Stage, try_turn
 from dispatch.lookups import batches, columns_of
 from dispatch.models import DispatchEvent, Override
 from dispatch.outcomes import save_numbers, save_overlaps
+from dispatch.regrouping import ask_at_turns
 from dispatch.rulings import devices_reached
 from dispatch.unserved import save_unserved
 from dispatch.weighing import note_planned
@@ -113,6 +114,7 @@ def _plan(*, only: Collection[Row] | None = None, now: datetime) -> int:
         numbers = {pk: each for pk, each in plan.numbers.items() if pk in loaded.counted_ids}
         save_numbers(numbers, replanned=loaded.event_ids, now=now)
         _let_go(waiting)
+        ask_at_turns(plan.plans, now=now)
         release([pk for pk, device_id in still.items() if only is None or device_id in plan.plans])
     note_planned({pk: each for pk, each in loaded.fleet.terms.items() if pk in plan.plans})
     reasons = ", ".join(

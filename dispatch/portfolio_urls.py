@@ -26,6 +26,7 @@ from dispatch.views import (
     platform_events,
     policies,
     previews,
+    programs,
     replays,
     test_sends,
 )
@@ -67,6 +68,10 @@ urlpatterns = [
     path("leap/key/", leap_connection.new_key, name="leap-key"),
     path("groups/", groups.group_list, name="groups"),
     path("groups/<str:market_group_id>/", groups.group_detail, name="group-detail"),
+    path("programs/", programs.program_list, name="programs"),
+    path("programs/<path:code>/", programs.program_detail, name="program-detail"),
+    path("seasons/", programs.season_list, name="seasons"),
+    path("seasons/export/", programs.season_export, name="season-export"),
     path("devices/", devices.device_list, name="devices"),
     path("devices/import/", importing.device_import, name="device-import"),
     path("devices/export/", importing.device_export, name="device-export"),

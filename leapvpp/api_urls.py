@@ -11,8 +11,10 @@ from devices.api.mapping import MappingViewSet
 from devices.api.telemetry import IntervalViewSet, TelemetryView
 from devices.api.views import CommandViewSet, DeviceViewSet, ScheduleViewSet
 from dispatch.api.leap_connection import LeapConnectionView
+from dispatch.api.meters import MeterWithCausesViewSet
 from dispatch.api.participation import ParticipationViewSet
 from dispatch.api.replays import ReplayViewSet
+from dispatch.api.seasons import ProgramViewSet, SeasonViewSet
 from dispatch.api.views import (
     ROW_ID,
     DoubtViewSet,
@@ -28,7 +30,7 @@ from leapvpp.access import RolePermission
 from meters.api.enrollments import EnrollmentViewSet, RequiredActionViewSet
 from meters.api.onboarding import ConnectionViewSet, MeterJobViewSet
 from meters.api.syncs import MeterSyncViewSet
-from meters.api.views import MarketGroupViewSet, MeterViewSet
+from meters.api.views import MarketGroupViewSet
 
 READERS = [RolePermission]
 
@@ -49,13 +51,15 @@ router.register("alerts", AlertViewSet, basename="alert")
 router.register("devices", DeviceViewSet, basename="device")
 router.register(f"devices/(?P<device_id>{ROW_ID})/telemetry", IntervalViewSet, basename="interval")
 router.register("meters/mapping", MappingViewSet, basename="mapping")
-router.register("meters", MeterViewSet, basename="meter")
+router.register("meters", MeterWithCausesViewSet, basename="meter")
 router.register("meter-jobs", MeterJobViewSet, basename="meter-job")
 router.register("connections", ConnectionViewSet, basename="connection")
 router.register("enrollments", EnrollmentViewSet, basename="enrollment")
 router.register("required-actions", RequiredActionViewSet, basename="required-action")
 router.register("meter-syncs", MeterSyncViewSet, basename="meter-sync")
 router.register("market-groups", MarketGroupViewSet, basename="market-group")
+router.register("programs", ProgramViewSet, basename="program")
+router.register("seasons", SeasonViewSet, basename="season")
 
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -14,10 +14,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from meters.connection_models import LeapAct
-from meters.enrollment_models import Enrollment, RequiredAction
+from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.grouping import request_comparison
 from meters.mapping_models import MappingBatch
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent, Site
+from meters.onboarding_models import Connection, MeterJob, MeterJobBatch
+from meters.participation_models import IdlePeriod, ParticipationRequest
 from meters.readiness import reason_not_dispatchable
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync
 
@@ -143,6 +145,30 @@ class MarketGroupAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: MarketGroup, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         """Write what was changed alone: what asks for a comparison may have been set in the meantime."""
         save_changes(obj, form=form, is_new=not change)
+
+
+@admin.register(Program)
+class ProgramAdmin(admin.ModelAdmin):
+    """Leap's programs. What an admin writes of one stays at every upgrade; its code is Leap's."""
+
+    list_display = [
+        "code",
+        "name",
+        "region",
+        "transmission_region",
+        "meter_kind",
+        "interval_source",
+        "onboard_method",
+        "first_heard_at",
+    ]
+    list_filter = ["region", "meter_kind", "interval_source"]
+    search_fields = ["code", "name"]
+    ordering = ["code"]
+    readonly_fields = ["first_heard_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Program | None = None) -> list[str]:
+        """Keep the code of a program that exists: meters and events name it."""
+        return ["code", *self.readonly_fields] if obj else [*self.readonly_fields]
 
 
 @admin.register(PlatformEvent)
@@ -325,3 +351,54 @@ class LeapActAdmin(ReadOnly):
     list_display = ["id", "kind", "target", "state", "asked_at", "asked_by", "detail"]
     list_filter = ["state", "kind"]
     ordering = ["-id"]
+
+
+@admin.register(MeterJob)
+class MeterJobAdmin(ReadOnly):
+    """Jobs that create meters; their page shows the rows."""
+
+    list_display = ["__str__", "state", "rows_count", "update_existing", "made_by", "requested_by", "made_at"]
+    list_filter = ["state"]
+    search_fields = ["file_name"]
+    ordering = ["-pk"]
+
+
+@admin.register(MeterJobBatch)
+class MeterJobBatchAdmin(ReadOnly):
+    """What is one job at Leap, with Leap's id of it and who holds it."""
+
+    list_display = ["file_name", "state", "leap_job_id", "sent_at", "look_at", "tries", "detail"]
+    list_filter = ["state"]
+    list_select_related = ["job"]
+    search_fields = ["file_name", "=leap_job_id"]
+    ordering = ["-pk"]
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ReadOnly):
+    """Customers in Leap Connect; their page tells the story."""
+
+    list_display = ["__str__", "partner_reference", "standing", "utility_name", "heard_at", "made_by"]
+    list_filter = ["standing", "transmission_region"]
+    search_fields = ["=partner_reference", "customer_name"]
+    ordering = ["-pk"]
+
+
+@admin.register(ParticipationRequest)
+class ParticipationRequestAdmin(ReadOnly):
+    """What was asked of Leap about who takes part; operators ask on the page Participation."""
+
+    list_display = ["__str__", "kind", "starts_on", "ends_on", "state", "requested_by", "requested_at"]
+    list_filter = ["kind", "state"]
+    search_fields = ["items__meter__meter_id", "reason"]
+    ordering = ["-pk"]
+
+
+@admin.register(IdlePeriod)
+class IdlePeriodAdmin(ReadOnly):
+    """Idle periods as Leap lists them."""
+
+    list_display = ["meter", "starts_on", "ends_on"]
+    list_select_related = ["meter"]
+    search_fields = ["meter__meter_id", "meter__name", "meter__partner_reference"]
+    ordering = ["starts_on", "pk"]

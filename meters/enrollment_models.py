@@ -78,6 +78,8 @@ class Enrollment(models.Model):
         indexes = [
             # Readers: the pages of programs and seasons.
             models.Index(fields=["program", "starts_at"], name="enrollment_of_program"),
+            # Reader: the control room, which periods begin soon.
+            models.Index(fields=["starts_at"], name="enrollment_start"),
         ]
 
     def __str__(self) -> str:

@@ -12,14 +12,22 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
 from meters.among import Ids
 from meters.connecting import ConnectEvent, note_connect_events
-from meters.domain.hints import ConnectHint, GroupHint, Hint, Malformed, MetersHint, Window, read_hint
+from meters.domain.hints import (
+    ConnectHint,
+    GroupHint,
+    Hint,
+    Malformed,
+    MetersHint,
+    Window,
+    read_hint,
+    read_payload,
+)
 from meters.grouping import request_comparison
 from meters.models import MarketGroupMembership, PlatformEvent, PlatformEventStatus
 from meters.queue import wake_syncing
@@ -84,11 +92,8 @@ def _read_oldest() -> tuple[list[PlatformEvent], dict[int, Hint]]:
 def _read(event: PlatformEvent) -> Hint | None:
     """Read what an event hints at; put one aside that does not say what it is about."""
     try:
-        payload = msgspec.json.decode(bytes(event.body), type=dict[str, object]).get("payload")
-        if not isinstance(payload, Mapping):
-            raise Malformed("The payload is not an object.")
-        return read_hint(payload)
-    except (Malformed, msgspec.DecodeError, UnicodeDecodeError) as problem:
+        return read_hint(read_payload(bytes(event.body)))
+    except Malformed as problem:
         event.status = PlatformEventStatus.QUARANTINED
         event.reason = str(problem)
         logger.warning("Platform event %s is put aside: %s", event.pk, problem)
@@ -154,7 +159,7 @@ def _conclude(
         return
     if isinstance(hint, ConnectHint) and hint.partner_reference not in kept:
         event.status = PlatformEventStatus.QUARANTINED
-        event.reason = "The payload's partner_reference is too long to be one."
+        event.reason = "The payload's partner_reference is too long, or holds a null character."
         return
     event.status = PlatformEventStatus.FOLLOWED
     if hint is None:

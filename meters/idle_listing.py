@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from leapvpp.leap.client import LeapClient
-from leapvpp.leap.errors import LeapError, storable
+from leapvpp.leap.errors import LeapError, LeapRefused, storable
 from leapvpp.leap.meters import MeterEnrollment, MeterPage
 from leapvpp.leap.participation import IdlePeriod, LeapParticipation
 from meters.among import Ids
@@ -99,7 +99,7 @@ def read_list_if_due(
 
 def read_list(leap: Connected, *, meter_id: str | None = None, now: datetime) -> Listed:
     """Read Leap's idle periods, of one meter or of all, and keep them. Raises LeapError."""
-    listed = leap.told.list_idle_periods(meter_id)
+    listed = _asked(leap, meter_id)
     with transaction.atomic():
         _store(listed, meter_id=meter_id)
         if meter_id is None:
@@ -107,6 +107,16 @@ def read_list(leap: Connected, *, meter_id: str | None = None, now: datetime) ->
                 number=1, defaults={"tried_at": now, "read_at": now, "error": ""}
             )
     return listed
+
+
+def _asked(leap: Connected, meter_id: str | None) -> Listed:
+    """Ask Leap; a meter that it does not know has no idle period."""
+    try:
+        return leap.told.list_idle_periods(meter_id)
+    except LeapRefused as refusal:
+        if meter_id is None or refusal.status != 404:
+            raise
+        return {}
 
 
 def _store(listed: Listed, *, meter_id: str | None) -> None:

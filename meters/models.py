@@ -5,6 +5,7 @@ Read by planning and the pages, written by people (admin, pages, API) and by the
 
 from __future__ import annotations
 
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -184,6 +185,10 @@ class MarketGroupMembership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.meter_id} in {self.group_id} from {self.starts_at:%Y-%m-%d}"
+
+    def holds_at(self, at: datetime) -> bool:
+        """Say whether the meter is in the group at a time, by this row."""
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
 
 class PlatformEventStatus(models.TextChoices):

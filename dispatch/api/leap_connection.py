@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from dispatch.reading.leap_connection import Connection, KeyRow, read_connection
 
 
-class HookFindingOut(serializers.Serializer):
+class FindingOut(serializers.Serializer):
     """One sentence about where Leap posts."""
 
     kind = serializers.ChoiceField(choices=["ok", "warn", "bad", "plain"])
@@ -34,7 +34,7 @@ class HookOut(serializers.Serializer):
         source="hook.event_types", child=serializers.CharField(), default=list
     )
     is_ours = serializers.BooleanField(help_text="It leads to this portal.")
-    findings = HookFindingOut(many=True)
+    findings = FindingOut(many=True)
 
 
 class WebhookKeyOut(serializers.Serializer):

@@ -100,7 +100,7 @@ class ParticipationDetailOut(ParticipationOut):
     meters = ParticipationItemOut(source="items", many=True)
 
 
-class FindingOut(serializers.Serializer):
+class ParticipationFindingOut(serializers.Serializer):
     """How one meter would fare."""
 
     meter_id = serializers.CharField()
@@ -114,7 +114,7 @@ class ParticipationDryRunOut(serializers.Serializer):
     """What a request would come to."""
 
     dry_run = serializers.BooleanField()
-    meters = FindingOut(many=True)
+    meters = ParticipationFindingOut(many=True)
 
 
 class ParticipationFilter(filters.FilterSet):

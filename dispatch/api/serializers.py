@@ -35,6 +35,7 @@ from dispatch.policy_models import (
 from dispatch.preview import PlanPreview
 from dispatch.queries import EventStatus, status_of
 from dispatch.reading.levels import read_twins
+from dispatch.reading.out_of_step import standing_of
 from dispatch.reading.readiness import causes_of
 from meters.api.fields import CodeField, KilowattField
 
@@ -104,13 +105,51 @@ class EventOut(serializers.Serializer):
         return shown | {"market_group_id": shown["market_group_id"] or None}
 
 
+class OutOfStepOut(serializers.Serializer):
+    """How those called for a group's event differ from who is in the group here as it begins."""
+
+    found_at = serializers.DateTimeField()
+    called = serializers.IntegerField(source="difference.called", help_text="How many meters Leap calls.")
+    held = serializers.IntegerField(
+        source="difference.held", help_text="How many members the portal holds for that time."
+    )
+    group_unknown = serializers.BooleanField(
+        source="difference.is_group_unknown",
+        help_text="No member of the group was ever held; both lists are empty then.",
+    )
+    called_not_ours = serializers.ListField(
+        source="difference.called_not_ours",
+        child=serializers.CharField(),
+        help_text="Leap's ids of those called that are no members here.",
+    )
+    ours_not_called = serializers.ListField(
+        source="difference.ours_not_called",
+        child=serializers.CharField(),
+        help_text="Leap's ids of the members here that are not called.",
+    )
+    unknown = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Those of `called_not_ours` that the portal does not know at all.",
+    )
+
+
 class EventDetailOut(EventOut):
-    """An event by itself: also where Leap asks the same at the other level."""
+    """An event by itself: also where Leap asks the same at the other level, and if its group is in step."""
 
     shadowed_by = serializers.SerializerMethodField(
         help_text="Leap's ids of the events at the other level that are acted upon in its stead, where they "
         "cover it."
     )
+
+    out_of_step = serializers.SerializerMethodField(
+        help_text="Null while its group is in step with Leap, or it has none."
+    )
+
+    @extend_schema_field(OutOfStepOut(allow_null=True))
+    def get_out_of_step(self, event: DispatchEvent) -> dict[str, Any] | None:
+        """Show the difference that stands."""
+        row = standing_of(event.pk)
+        return OutOfStepOut(row).data if row else None
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_shadowed_by(self, event: DispatchEvent) -> list[str]:

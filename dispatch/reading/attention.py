@@ -25,16 +25,22 @@ from dispatch.reading import words
 from dispatch.reading.connections import to_remind
 from dispatch.reading.leap_connection import grievance
 from dispatch.reading.out_of_step import difference_words, differing_groups
+from dispatch.reading.participation import LOOK_AT
+from dispatch.reading.seasons import unready
 from meters.connection_models import LeapCheck
 from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
 from meters.onboarding_models import JobState, MeterJob
+from meters.participation_models import ParticipationRequest, ParticipationState
+from meters.queries import long_syncs
+from meters.sync_models import SyncState
 
 PLANNED_WITHIN = timedelta(seconds=60)
 ANSWER_WITHIN = timedelta(seconds=60)
 POLL_WITHIN = timedelta(seconds=180)
 STAYS_NEWS_FOR = timedelta(days=1)
 STAYS_OPEN_FOR = timedelta(days=7)
+STUCK_AFTER_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Need:
 
 
 def needs(*, now: datetime) -> tuple[Need, ...]:
-    """Collect everything that waits for a person. Fourteen queries, whatever there is."""
+    """Collect everything that waits for a person. Seventeen queries, three more while a period is near."""
     found = [
         *_commands(now=now),
         *_alerts(),
@@ -61,15 +67,52 @@ def needs(*, now: datetime) -> tuple[Need, ...]:
         *_events(now=now),
         *_groups(now=now),
         *_search(now=now),
+        *_sync(),
         *_notifications(now=now),
+        *_seasons(now=now),
         *_connection(),
         *_actions(now=now),
+        *_participation(now=now),
         *_customers(now=now),
         *_jobs(now=now),
     ]
     order = {"bad": 0, "warn": 1, "quiet": 2}
     latest = datetime.max.replace(tzinfo=now.tzinfo)
     return tuple(sorted(found, key=lambda need: (order[need.kind], need.due_at or latest, need.title)))
+
+
+def _participation(*, now: datetime) -> list[Need]:
+    """Requests about participation that Leap did not do as asked, for a day, or cannot be told of."""
+    is_news = Q(state__in=LOOK_AT, finished_at__gt=now - STAYS_NEWS_FOR)
+    is_stuck = Q(state=ParticipationState.WAITING, attempts__gte=STUCK_AFTER_ATTEMPTS)
+    row = ParticipationRequest.objects.filter(is_news | is_stuck).aggregate(
+        news=Count("id", filter=is_news), stuck=Count("id", filter=is_stuck), since=Min("requested_at")
+    )
+    found = []
+    if row["news"]:
+        found.append(
+            Need(
+                icon="warn",
+                kind="warn",
+                title=f"{words.counted(row['news'], one='request')} about participation not done as asked",
+                text="Leap refused, left out or never confirmed some meters; each says why.",
+                verb="See",
+                href="/participation/?show=look",
+            )
+        )
+    if row["stuck"]:
+        found.append(
+            Need(
+                icon="warn",
+                kind="warn",
+                title=f"{words.counted(row['stuck'], one='request')} about participation cannot reach Leap",
+                text="Tried again until the first day makes it too late.",
+                verb="See",
+                href="/participation/?show=open",
+                since=row["since"],
+            )
+        )
+    return found
 
 
 def needs_of(request: HttpRequest, *, now: datetime) -> tuple[Need, ...]:
@@ -346,6 +389,24 @@ def _actions(*, now: datetime) -> list[Need]:
     ]
 
 
+def _sync() -> list[Need]:
+    """Meters that may be out of date, because the last sync with Leap did not go well. One query."""
+    latest = long_syncs().order_by("-pk").first() if settings.LEAP_API_KEY else None
+    if latest is None or latest.state not in {SyncState.FAILED, SyncState.LOST}:
+        return []
+    return [
+        Need(
+            icon="bad",
+            kind="warn",
+            title="The last sync of meters failed",
+            text=latest.detail[:200] or "What is known of meters may be out of date.",
+            verb="Sync now",
+            href="/meters/#sync",
+            since=latest.finished_at,
+        )
+    ]
+
+
 def _notifications(*, now: datetime) -> list[Need]:
     """Bodies that could not be used, and deliveries refused at the door."""
     recent = DispatchNotification.objects.filter(
@@ -381,6 +442,22 @@ def _notifications(*, now: datetime) -> list[Need]:
             )
         )
     return found
+
+
+def _seasons(*, now: datetime) -> list[Need]:
+    """Delivery periods that begin within two weeks and are not ready. One query, four when one is near."""
+    return [
+        Need(
+            icon="calendar",
+            kind="warn",
+            title=f"{one.period.program or 'A delivery period'} begins in {one.days} days",
+            text=f"{one.line}. {', '.join(item.text for item in one.items if item.is_grave)}.",
+            verb="Check",
+            href="/seasons/",
+            due_at=one.period.starts_at,
+        )
+        for one in unready(now=now)
+    ]
 
 
 def _customers(*, now: datetime) -> list[Need]:

@@ -158,7 +158,11 @@ def _overrides(
     device: Device, *, meters: Sequence[Meter], programs: Collection[str], axis: Axis
 ) -> list[Override]:
     """Read the overrides that reach this device in the window; a program's where it is called. One query."""
-    groups = MarketGroup.objects.filter(memberships__meter__in=[meter.pk for meter in meters]).distinct()
+    groups = MarketGroup.objects.filter(
+        Q(memberships__ends_at__isnull=True) | Q(memberships__ends_at__gt=axis.start),
+        memberships__meter__in=[meter.pk for meter in meters],
+        memberships__starts_at__lt=axis.end,
+    ).distinct()
     reached = (
         Q(scope=OverrideScope.FLEET)
         | Q(scope=OverrideScope.DEVICE, target=device.external_id)

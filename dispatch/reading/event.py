@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Any
 
+from dispatch.domain.events import Window
 from dispatch.domain.readiness import Readiness
 from dispatch.models import DispatchEvent, EventRevision, RecipientMember, TestKind
 from dispatch.preview import preview_event
@@ -19,6 +21,7 @@ from dispatch.reading.lanes import Lanes, build_lanes
 from dispatch.reading.ledger import Ledger, Reason, read_ledger, read_reasons
 from dispatch.reading.levels import BothLevels, read_both_levels
 from dispatch.reading.looks import Look, look_of
+from dispatch.reading.meters import CauseCount, cause_counts
 from dispatch.reading.naming import Owner, owner_of, with_names
 from dispatch.reading.out_of_step import Panel, members_then, of_event
 from dispatch.reading.plans import DeviceRow, device_rows
@@ -26,6 +29,8 @@ from dispatch.reading.readiness import Cause, causes_of, read_readiness, set_poi
 from dispatch.reading.recipients import Recipients, read_recipients
 from dispatch.reading.requests import events_between, read_requests
 from dispatch.reading.revisions import Revision, revisions_of
+from dispatch.reading.standing import count_causes, dispatchable_kw, read_present
+from meters.models import Meter
 
 HOUR = timedelta(hours=1)
 WOULD_SHOWN = 50
@@ -50,11 +55,18 @@ class Would:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """How far a coming event is ready, and what stands in the way."""
+    """How far a coming event is ready, and what stands in the way.
+
+    `meters`: the called meters of which nothing would move during the event, by cause; `could_kw`: what the
+    others are rated for; `gap_kw`: what is asked beyond that, None for a maximum.
+    """
 
     found: Readiness
     causes: tuple[Cause, ...]
     set_points: str
+    meters: tuple[CauseCount, ...]
+    could_kw: Decimal
+    gap_kw: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +130,7 @@ def read_event(
         facts=tuple(_facts(event, ledger=ledger, status=status, now=now)),
         lanes=lanes,
         ledger=ledger,
-        ready=_ready(event, step=step) if status == EventStatus.SCHEDULED else None,
+        ready=_ready(event, step=step, now=now) if status == EventStatus.SCHEDULED else None,
         reasons=read_reasons(event, device_ids=devices, at=at),
         revisions=_revisions(event, zone=zone),
         recipients=read_recipients(event, show=show, page=page, at=at, now=now),
@@ -129,12 +141,32 @@ def read_event(
     )
 
 
-def _ready(event: DispatchEvent, *, step: Panel | None) -> Ready:
+def _ready(event: DispatchEvent, *, step: Panel | None, now: datetime) -> Ready:
     found = read_readiness(event)
     causes = causes_of(found, event_id=event.pk)
     if step and step.kind == "warn":
         causes += (Cause("groups", "warn", "Group out of step with Leap", "See", "#out-of-step"),)
-    return Ready(found=found, causes=causes, set_points=set_point_words(found))
+    meters, could_kw = _meters_in_the_way(event, now=now)
+    return Ready(
+        found=found,
+        causes=causes,
+        set_points=set_point_words(found),
+        meters=meters,
+        could_kw=could_kw,
+        gap_kw=None if event.energy_kw is None else max(event.energy_kw - could_kw, Decimal(0)),
+    )
+
+
+def _meters_in_the_way(event: DispatchEvent, *, now: datetime) -> tuple[tuple[CauseCount, ...], Decimal]:
+    """Count the called meters by what stands in their way during the event, and the kW that could move.
+
+    Rated power, each device once. At most eight queries.
+    """
+    present = read_present(now=now, during=Window(event.starts_at, event.ends_at))
+    named = RecipientMember.objects.filter(recipients_id=event.recipients_id).values("meter_id")
+    counted = count_causes(Meter.objects.filter(meter_id__in=named), present=present)
+    could_kw = dispatchable_kw(present=present, meter__meter_id__in=named)
+    return tuple(each for each in cause_counts(counted) if each.is_blocking), could_kw
 
 
 def read_would(event: DispatchEvent, *, now: datetime) -> Would | None:

@@ -6,7 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
-from meters.models import MarketGroup, MarketGroupMembership
+from django.db.models import Exists, OuterRef
+
+from meters.grouping import in_effect
+from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 METERS_SHOWN = 3
 UNKNOWN = "abae2779-e392-4f00-b0cf-32e716204f78"
@@ -14,11 +17,12 @@ UNKNOWN = "abae2779-e392-4f00-b0cf-32e716204f78"
 
 def example_body(*, now: datetime) -> str:
     """Write a body for the first market group and a few of its meters, an hour from now. Two queries."""
-    group = MarketGroup.objects.filter(memberships__ends_at__isnull=True, memberships__isnull=False)
-    first = group.order_by("name", "id").first()
+    present = MarketGroupMembership.objects.filter(in_effect(now))
+    groups = MarketGroup.objects.filter(Exists(present.filter(group=OuterRef("pk"))))
+    first = groups.order_by("name", "id").first()
     key = first.market_group_id if first else UNKNOWN
-    members = MarketGroupMembership.objects.filter(group__market_group_id=key, ends_at__isnull=True)
-    named = members.order_by("meter__name", "id").values_list("meter__meter_id", flat=True)[:METERS_SHOWN]
+    members = Meter.objects.filter(Exists(present.filter(meter=OuterRef("pk"), group__market_group_id=key)))
+    named = members.order_by("name", "id").values_list("meter_id", flat=True)[:METERS_SHOWN]
     start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
     slot = {
         "market_group_event_id": str(uuid5(NAMESPACE_URL, f"example {key} {start:%Y-%m-%dT%H}")),

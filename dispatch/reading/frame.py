@@ -36,6 +36,8 @@ from meters.models import Meter
 
 UNSEEN_BEFORE = timedelta(days=1)
 POWER = DecimalField(max_digits=16, decimal_places=3)
+SAME_LINE = {"/programs/": ("/programs/", "/seasons/")}
+"""Pages that stand behind one line of the rail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
         ),
         (
             ("/actions/", "Required actions", "actions"),
+            ("/programs/", "Programs", "layers"),
             ("/participation/", "Participation", "repeat"),
             ("/onboarding/", "Onboarding", "plus"),
             ("/leap/", "Leap", "link"),
@@ -188,7 +191,7 @@ def _links(counts: dict[str, int], *, path: str, is_admin: bool) -> tuple[tuple[
                 icon=icon,
                 count=counts.get(href, 0),
                 is_urgent=href in {"/", "/alerts/"},
-                is_current=path == href if href == "/" else path.startswith(href),
+                is_current=path == href if href == "/" else path.startswith(SAME_LINE.get(href, (href,))),
             )
             for href, name, icon in group
         )

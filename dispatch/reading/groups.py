@@ -12,10 +12,14 @@ from django.db.models import Count, DateTimeField, Exists, Min, OuterRef, Q, Que
 from django.http import QueryDict
 
 from devices.models import Device
+from dispatch.domain.standing import BLOCKING
 from dispatch.models import DispatchEvent
 from dispatch.reading.listing import Filter, chosen, drop_down, ordering, page_of
-from dispatch.reading.meters import NamingEvent, latest_events, with_standing
+from dispatch.reading.members import History, Member, read_history, read_members
+from dispatch.reading.meters import CauseCount, NamingEvent, cause_counts, latest_events
 from dispatch.reading.out_of_step import Panel, groups_that_differ, of_group
+from dispatch.reading.standing import Present, count_causes, dispatchable_kw, read_present, with_cause
+from meters.grouping import in_effect
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 STEPS = {"out": "Out of step with Leap", "unknown": "Called, no members held"}
@@ -51,11 +55,6 @@ class GroupList:
     rows: tuple[Row, ...]
 
 
-def _present(now: datetime) -> Q:
-    """Memberships in effect at `now`."""
-    return Q(starts_at__lte=now) & (Q(ends_at__isnull=True) | Q(ends_at__gt=now))
-
-
 def _with_events(groups: QuerySet[MarketGroup], *, now: datetime) -> QuerySet[Any]:
     """Add when a group's next event begins and whether one is live."""
     events = DispatchEvent.objects.filter(market_group_id=OuterRef("market_group_id"), is_cancelled=False)
@@ -86,7 +85,7 @@ def read_list(query: QueryDict, *, now: datetime) -> GroupList:
     order = ordering(query, offered=SORTS, default="name")
     page = page_of(_with_events(found, now=now).order_by(*order), number=query.get("page", ""))
     ids = [group.pk for group in page]
-    meters, devices = _meters_of(ids, now=now), _devices_of(ids, now=now)
+    meters, devices = _meters_of(ids, present=read_present(now=now)), _devices_of(ids, now=now)
     return GroupList(
         search=search,
         filters=(
@@ -99,19 +98,26 @@ def read_list(query: QueryDict, *, now: datetime) -> GroupList:
     )
 
 
-def _meters_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
+def _meters_of(ids: list[int], *, present: Present) -> dict[int, dict[str, Any]]:
     """Count each group's present meters, the ready ones, and sum their nominations. One query."""
-    ready = with_standing(Meter.objects.all(), now=now).filter(standing="READY").values("pk")
-    rows = MarketGroupMembership.objects.filter(_present(now), group_id__in=ids).values("group_id").order_by()
+    stays = MarketGroupMembership.objects.filter(in_effect(present.now), group_id__in=ids)
+    members = with_cause(Meter.objects.filter(pk__in=stays.values("meter_id")), present=present)
+    ready = members.exclude(cause__in=BLOCKING).values("pk")
+    once = stays.order_by().values("group_id", "meter_id").annotate(first=Min("pk")).values("first")
+    rows = MarketGroupMembership.objects.filter(pk__in=once).values("group_id").order_by()
     counted = rows.annotate(
-        meters=Count("id"), ready=Count("id", filter=Q(meter__in=ready)), kw=Sum("meter__nomination_kw")
+        meters=Count("id"),
+        ready=Count("id", filter=Q(meter__in=ready)),
+        kw=Sum("meter__nomination_kw"),
     )
     return {row["group_id"]: dict(row) for row in counted}
 
 
 def _devices_of(ids: list[int], *, now: datetime) -> dict[int, dict[str, Any]]:
     """Count the devices behind each group's present meters. One query."""
-    rows = MarketGroupMembership.objects.filter(_present(now), group_id__in=ids).values("group_id").order_by()
+    rows = (
+        MarketGroupMembership.objects.filter(in_effect(now), group_id__in=ids).values("group_id").order_by()
+    )
     online = Q(meter__meter_devices__device__is_online=True)
     counted = rows.annotate(
         devices=Count("meter__meter_devices__device_id", distinct=True),
@@ -139,82 +145,49 @@ def _row(group: Any, meters: dict[str, Any], devices: dict[str, Any]) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
-    """A meter's time in the group, `[starts_at, ends_at)`; open while `ends_at` is null."""
-
-    meter_id: str
-    meter: str
-    standing: str
-    nomination_kw: Decimal | None
-    devices: int
-    starts_at: datetime
-    ends_at: datetime | None
-    is_present: bool
-
-
-@dataclass(frozen=True, slots=True)
 class GroupDetail:
-    """A group with its members, present and past, and its events."""
+    """A group with who is in it at a time, how that came, and its events."""
 
     group: MarketGroup
     row: Row
     rated_kw: Decimal
+    able_kw: Decimal
+    causes: tuple[CauseCount, ...]
     page: Page[Any]
-    stays: tuple[Stay, ...]
+    members: tuple[Member, ...]
+    history: History
     events: tuple[NamingEvent, ...]
     step: Panel | None
 
 
-def read_detail(market_group_id: str, *, page_number: str, now: datetime) -> GroupDetail:
-    """Read everything about a group; seven queries.
+def read_detail(market_group_id: str, *, at: datetime, page_number: str, now: datetime) -> GroupDetail:
+    """Read everything about a group, its members as of `at`. Some twenty queries, whatever is in it.
 
     Raises:
         MarketGroup.DoesNotExist: there is no such group.
     """
     group: Any = _with_events(MarketGroup.objects.filter(market_group_id=market_group_id), now=now).get()
-    page = page_of(_stays(group, now=now), number=page_number)
-    meters, devices = _meters_of([group.pk], now=now), _devices_of([group.pk], now=now)
+    present = read_present(now=now)
+    page, listed = read_members(group, at=at, present=present, page_number=page_number)
+    meters, devices = _meters_of([group.pk], present=present), _devices_of([group.pk], now=now)
+    members = MarketGroupMembership.objects.filter(in_effect(now), group=group).values("meter_id")
+    row = _row(group, meters.get(group.pk, {}), devices.get(group.pk, {}))
     return GroupDetail(
         group=group,
-        row=_row(group, meters.get(group.pk, {}), devices.get(group.pk, {})),
+        row=row,
         rated_kw=_rated(group, now=now),
+        able_kw=dispatchable_kw(present=present, meter__in=members),
+        causes=cause_counts(count_causes(Meter.objects.filter(pk__in=members), present=present)),
         page=page,
-        stays=tuple(_stay(stay, now=now) for stay in page),
+        members=listed,
+        history=read_history(group, members=row.meters, now=now),
         events=latest_events(now=now, market_group_id=group.market_group_id),
         step=of_group(group.market_group_id, now=now),
     )
 
 
-def _stays(group: MarketGroup, *, now: datetime) -> QuerySet[Any]:
-    """Order members: present ones first, by the meter's name, then the past, latest first."""
-    standing = with_standing(Meter.objects.filter(pk=OuterRef("meter_id")), now=now).values("standing")
-    return (
-        MarketGroupMembership.objects.filter(group=group)
-        .select_related("meter")
-        .annotate(
-            standing=Subquery(standing),
-            device_count=Count("meter__meter_devices"),
-            is_past=Exists(MarketGroupMembership.objects.filter(pk=OuterRef("pk")).exclude(_present(now))),
-        )
-        .order_by("is_past", "meter__name", "-starts_at", "id")
-    )
-
-
-def _stay(stay: Any, *, now: datetime) -> Stay:
-    return Stay(
-        meter_id=stay.meter.meter_id,
-        meter=str(stay.meter),
-        standing=stay.standing,
-        nomination_kw=stay.meter.nomination_kw,
-        devices=stay.device_count,
-        starts_at=stay.starts_at,
-        ends_at=stay.ends_at,
-        is_present=stay.starts_at <= now and (stay.ends_at is None or stay.ends_at > now),
-    )
-
-
 def _rated(group: MarketGroup, *, now: datetime) -> Decimal:
     """Sum the rated power behind the group's present meters, each device once."""
-    members = MarketGroupMembership.objects.filter(_present(now), group=group).values("meter_id")
+    members = MarketGroupMembership.objects.filter(in_effect(now), group=group).values("meter_id")
     behind = Device.objects.filter(pk__in=Device.objects.filter(meters__in=members).values("pk"))
     return behind.aggregate(kw=Sum("rated_power_kw"))["kw"] or Decimal(0)

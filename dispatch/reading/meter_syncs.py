@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.paginator import Page
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import QueryDict
 
 from dispatch.reading.listing import Tab, chosen, page_of, tabs
-from meters.sync_models import OPEN_SYNCS, ChangeKind, MeterChange, MeterSync, SyncState
+from meters.queries import long_syncs
+from meters.sync_models import OPEN_SYNCS, ChangeKind, MeterChange, MeterSync, SyncKind, SyncState
 
 KIND_TABS: Final = {
     "": "All",
@@ -107,11 +108,11 @@ class SyncPage:
 
 
 def read_latest() -> Latest:
-    """Read the latest run, and the last good one. Two queries at most."""
-    latest = MeterSync.objects.order_by("-pk").first()
+    """Read the latest run that was not of named meters alone, and the last good one. Two queries at most."""
+    latest = long_syncs().order_by("-pk").first()
     good = None
     if latest is not None and latest.state != SyncState.DONE:
-        good = MeterSync.objects.filter(state=SyncState.DONE).order_by("-pk").first()
+        good = long_syncs().filter(state=SyncState.DONE).order_by("-pk").first()
     return Latest(
         has_key=bool(settings.LEAP_API_KEY),
         row=_row(latest) if latest else None,
@@ -132,8 +133,14 @@ def read_sync(sync: MeterSync, query: QueryDict) -> SyncPage:
         tabs=tabs(KIND_TABS, current=kind, counts={"": sum(counted.values()), **counts}),
         page=page,
         changes=tuple(_change(change) for change in page),
-        others=tuple(_row(each) for each in MeterSync.objects.order_by("-pk")[:RUNS_SHOWN]),
+        others=tuple(_row(each) for each in _worth_showing().order_by("-pk")[:RUNS_SHOWN]),
     )
+
+
+def _worth_showing() -> QuerySet[MeterSync]:
+    """Leave out runs of named meters that changed nothing: there may be many an hour."""
+    told = dict.fromkeys(("appeared", "changed", "archived", "vanished"), 0)
+    return MeterSync.objects.exclude(kind=SyncKind.NAMED, **told)
 
 
 def _row(sync: MeterSync) -> SyncRow:

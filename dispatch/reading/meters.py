@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from django.core.paginator import Page
-from django.db.models import Case, CharField, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import Count, Prefetch, Q, QuerySet, Sum
 from django.http import QueryDict
 from django.urls import reverse
 
-from devices.models import Device, DeviceKind, MeterDevice
+from devices.models import Device, DeviceKind
+from dispatch.domain.standing import BLOCKING, CAUSES, Code, causes_of, is_blocked
 from dispatch.models import DispatchEvent, Override
 from dispatch.reading import words
-from dispatch.reading.holds import hold_over, running
+from dispatch.reading.blackouts import policy_and_end
+from dispatch.reading.holds import hold_over
 from dispatch.reading.listing import Filter, Tab, chosen, drop_down, ordering, page_of, tabs
 from dispatch.reading.looks import Look, look_of
-from meters.models import MarketGroup, MarketGroupMembership, Meter, Participation
-from meters.readiness import reason_not_dispatchable
+from dispatch.reading.standing import (
+    STOPS,
+    Present,
+    able_kw,
+    dispatchable_kw,
+    facts_of,
+    present_memberships,
+    read_present,
+    with_cause,
+    with_facts,
+)
+from meters.enrollment_models import Program
+from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 READY_TABS = {"": "All", "yes": "Ready", "no": "Not ready", "archived": "Archived"}
 SORTS = {"name": "name", "nomination": "nomination_kw", "region": "transmission_region"}
@@ -34,27 +47,9 @@ KIND_NOUNS = {
     DeviceKind.LOAD: ("load", "loads"),
 }
 MAP_PAGE = "dispatch:meter-detail"
-OUT = [Participation.IDLE, Participation.DISENROLL]
 EVENTS_SHOWN = 20
+COMING_LOOKED_AT = 200
 EVENTS_SINCE = timedelta(days=30)
-
-
-def with_standing(meters: QuerySet[Meter], *, now: datetime) -> QuerySet[Any]:
-    """Add `standing`: the first thing that decides whether a meter can be dispatched.
-
-    ARCHIVED, NOT_TAKING_PART, NO_DEVICE, OFFLINE (mapped, but nothing answers) or READY.
-    """
-    mapped = MeterDevice.objects.filter(meter_id=OuterRef("pk"))
-    return meters.annotate(
-        standing=Case(
-            When(archived_at__lte=now, then=Value("ARCHIVED")),
-            When(participation__in=OUT, then=Value("NOT_TAKING_PART")),
-            When(~Exists(mapped), then=Value("NO_DEVICE")),
-            When(~Exists(mapped.filter(device__is_online=True)), then=Value("OFFLINE")),
-            default=Value("READY"),
-            output_field=CharField(),
-        )
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +75,47 @@ class Row:
     devices: str
     nomination_kw: Decimal | None
     verdict: Verdict
+    more: str
     is_armed: bool
 
 
 @dataclass(frozen=True, slots=True)
+class CauseCount:
+    """How many meters have a cause before all others."""
+
+    code: Code
+    text: str
+    count: int
+    is_blocking: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
-    """How many meters stand how, and what the ready ones are nominated for."""
+    """How many meters stand how, what the ready ones are nominated for, and what could move now.
+
+    `able_kw`: the rated power of the devices that could move now, each once.
+    """
 
     total: int
     ready: int
-    without_device: int
-    offline: int
-    not_taking_part: int
+    causes: tuple[CauseCount, ...]
     ready_kw: Decimal
     nominated_kw: Decimal
+    able_kw: Decimal
+
+    def count(self, *codes: Code) -> int:
+        """Count the meters with one of these before all others."""
+        return sum(each.count for each in self.causes if each.code in codes)
+
+    @property
+    def unmapped(self) -> int:
+        """Count those without a device, for the bar."""
+        return self.count(Code.NO_DEVICE)
+
+    @property
+    def silent(self) -> int:
+        """Count those whose devices do not answer, for the bar."""
+        return self.count(Code.OFFLINE, Code.FAILING, Code.NONE_ABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,36 +133,55 @@ class MeterList:
 def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
     """Read one page of meters. A constant number of queries, whatever the page holds."""
     show = chosen(query, "ready", allowed=READY_TABS)
+    present = read_present(now=now)
     filters = _filters(query)
-    found = _found(query, filters, now=now)
-    counted = dict(with_standing(found, now=now).values_list("standing").annotate(count=Count("id")))
-    order = ordering(query, offered=SORTS, default="name")
-    shown = _of_tab(with_standing(found, now=now), show).order_by(*order)
-    page = page_of(_with_relations(shown, now=now), number=query.get("page", ""))
-    overrides = running(now=now)
+    found = with_cause(_found(query, filters, now=now), present=present)
+    counted = dict(found.order_by().values_list("cause").annotate(count=Count("id")))
+    causes = _cause_filter(query, counted)
+    shown = _of_cause(_of_tab(found, show), query).order_by(*ordering(query, offered=SORTS, default="name"))
+    page = page_of(_with_relations(shown, present=present), number=query.get("page", ""))
     return MeterList(
-        fleet=_fleet(now=now),
+        fleet=_fleet(present=present),
         tabs=tabs(READY_TABS, current=show, counts=_tab_counts(counted)),
-        filters=filters,
+        filters=(*filters, causes),
         search=query.get("q", "").strip(),
         page=page,
-        rows=tuple(_row(meter, overrides=overrides, now=now, zone=zone) for meter in page),
+        rows=tuple(_row(meter, present=present, zone=zone) for meter in page),
     )
 
 
 def export_rows(query: QueryDict, *, now: datetime) -> QuerySet[Meter]:
     """Give the meters the list shows, all pages of them, for a file."""
     show = chosen(query, "ready", allowed=READY_TABS)
-    return _of_tab(with_standing(_found(query, _filters(query), now=now), now=now), show).order_by(
-        "name", "id"
-    )
+    found = with_cause(_found(query, _filters(query), now=now), present=read_present(now=now))
+    return _of_cause(_of_tab(found, show), query).order_by("name", "id")
+
+
+def _cause_filter(query: QueryDict, counted: dict[str, int]) -> Filter:
+    """Offer the causes that there are, and the one that is asked for, with how many have it first."""
+    asked = chosen(query, "cause", allowed=list(Code))
+    options = {
+        code.value: f"{told.brief} ({counted.get(code, 0):,})".capitalize()
+        for code, told in CAUSES.items()
+        if counted.get(code) or code == asked
+    }
+    return drop_down("cause", label="Cause", everything="All causes", options=options, current=asked)
+
+
+def _of_cause(meters: QuerySet[Any], query: QueryDict) -> QuerySet[Any]:
+    asked = chosen(query, "cause", allowed=list(Code))
+    return meters.filter(cause=asked) if asked else meters
 
 
 def _filters(query: QueryDict) -> tuple[Filter, ...]:
     """Build the drop-downs from what there is. Three queries."""
     groups = {leap_id: name or leap_id for leap_id, name in _group_names()}
-    programs = _distinct(MarketGroup.objects.values_list("program", flat=True))
-    regions = _distinct(Meter.objects.values_list("transmission_region", flat=True))
+    programs = _distinct(
+        MarketGroup.objects.values_list("program", flat=True).union(
+            Program.objects.filter(first_heard_at__isnull=False).values_list("code", flat=True)
+        )
+    )
+    regions = _distinct(Meter.objects.order_by().values_list("transmission_region", flat=True).distinct())
     options = (
         ("group", "Group", "All groups", groups),
         ("program", "Program", "All programs", programs),
@@ -159,7 +200,7 @@ def _group_names() -> Iterable[tuple[str, str]]:
 
 
 def _distinct(values: QuerySet[Any, str]) -> dict[str, str]:
-    return {value: value for value in sorted(set(values.distinct())) if value}
+    return {value: value for value in sorted(set(values)) if value}
 
 
 def _found(query: QueryDict, filters: Sequence[Filter], *, now: datetime) -> QuerySet[Meter]:
@@ -175,7 +216,7 @@ def _found(query: QueryDict, filters: Sequence[Filter], *, now: datetime) -> Que
         )
     picked = {each.name: choice.key for each in filters for choice in each.choices if choice.is_chosen}
     if "group" in picked:
-        members = _present(now=now).filter(group__market_group_id=picked["group"])
+        members = present_memberships(now=now).filter(group__market_group_id=picked["group"])
         found = found.filter(pk__in=members.values("meter_id"))
     if "program" in picked:
         # The list is JSON; as text it is searched the same way on both databases.
@@ -186,65 +227,72 @@ def _found(query: QueryDict, filters: Sequence[Filter], *, now: datetime) -> Que
 
 
 def _of_tab(meters: QuerySet[Any], show: str) -> QuerySet[Any]:
-    """Keep what a tab shows of meters with their standing; the first tab leaves the archived out."""
+    """Keep what a tab shows of meters with their cause; the first tab leaves the archived out."""
     if show == "yes":
-        return meters.filter(standing="READY")
+        return meters.exclude(cause__in=BLOCKING)
     if show == "archived":
-        return meters.filter(standing="ARCHIVED")
-    meters = meters.exclude(standing="ARCHIVED")
-    return meters.exclude(standing="READY") if show == "no" else meters
+        return meters.filter(cause=Code.ARCHIVED)
+    meters = meters.exclude(cause=Code.ARCHIVED)
+    return meters.filter(cause__in=BLOCKING) if show == "no" else meters
 
 
 def _tab_counts(counted: dict[str, int]) -> dict[str, int]:
-    archived, ready = counted.get("ARCHIVED", 0), counted.get("READY", 0)
+    archived = counted.get(Code.ARCHIVED, 0)
     present = sum(counted.values()) - archived
+    ready = sum(count for code, count in counted.items() if code not in BLOCKING)
     return {"": present, "yes": ready, "no": present - ready, "archived": archived}
 
 
-def _fleet(*, now: datetime) -> Fleet:
-    """Sum up the whole portfolio. One query."""
-    present = with_standing(Meter.objects.all(), now=now).exclude(standing="ARCHIVED")
-    rows = present.values("standing").annotate(count=Count("id"), kw=Sum("nomination_kw")).order_by()
-    count = {row["standing"]: row["count"] for row in rows}
-    power = {row["standing"]: row["kw"] or Decimal(0) for row in rows}
+def _fleet(*, present: Present) -> Fleet:
+    """Sum up the whole portfolio. Two queries."""
+    there = with_cause(Meter.objects.all(), present=present).exclude(cause=Code.ARCHIVED)
+    rows = there.values("cause").annotate(count=Count("id"), kw=Sum("nomination_kw")).order_by()
+    count = {row["cause"]: row["count"] for row in rows}
+    power = {row["cause"]: row["kw"] or Decimal(0) for row in rows}
     return Fleet(
         total=sum(count.values()),
-        ready=count.get("READY", 0),
-        without_device=count.get("NO_DEVICE", 0),
-        offline=count.get("OFFLINE", 0),
-        not_taking_part=count.get("NOT_TAKING_PART", 0),
-        ready_kw=power.get("READY", Decimal(0)),
+        ready=sum(number for code, number in count.items() if code not in BLOCKING),
+        causes=cause_counts(count),
+        ready_kw=sum((kw for code, kw in power.items() if code not in BLOCKING), Decimal(0)),
         nominated_kw=sum(power.values(), Decimal(0)),
+        able_kw=dispatchable_kw(present=present),
     )
 
 
-def _present(*, now: datetime) -> QuerySet[MarketGroupMembership]:
-    is_open = Q(ends_at__isnull=True) | Q(ends_at__gt=now)
-    return MarketGroupMembership.objects.filter(is_open, starts_at__lte=now)
-
-
-def _with_relations(meters: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
-    """Bring devices and present groups along. Two queries for any number of meters."""
-    present = _present(now=now)
-    return meters.select_related("site").prefetch_related(
-        Prefetch("memberships", queryset=present.select_related("group"), to_attr="present_memberships"),
-        Prefetch("devices", queryset=Device.objects.order_by("name", "id"), to_attr="mapped_devices"),
+def cause_counts(counted: Mapping[str, int]) -> tuple[CauseCount, ...]:
+    """Name what stands in meters' way with how many have it first, the gravest first."""
+    return tuple(
+        CauseCount(code, told.brief, count, code in BLOCKING)
+        for code, told in CAUSES.items()
+        if code != Code.READY and (count := counted.get(code.value, 0))
     )
 
 
-def _row(meter: Any, *, overrides: Sequence[Override], now: datetime, zone: tzinfo) -> Row:
-    groups = [membership.group for membership in meter.present_memberships]
+def _with_relations(meters: QuerySet[Any], *, present: Present) -> QuerySet[Any]:
+    """Bring facts, devices and present groups along. Two queries for any number of meters."""
+    groups = present_memberships(now=present.now).select_related("group")
+    return (
+        with_facts(meters, present=present)
+        .select_related("site")
+        .prefetch_related(Prefetch("memberships", queryset=groups, to_attr="present_memberships"))
+    )
+
+
+def _row(meter: Any, *, present: Present, zone: tzinfo) -> Row:
+    groups = {membership.group for membership in meter.present_memberships}
+    first, *others = verdicts(meter, present=present, zone=zone)
     return Row(
         id=meter.pk,
         name=str(meter),
         meter_id=meter.meter_id,
-        groups=", ".join(str(group) for group in groups) or "–",
+        groups=", ".join(sorted(str(group) for group in groups)) or "–",
         programs=meter.programs,
         region=meter.transmission_region,
         devices=device_words(meter.mapped_devices),
         nomination_kw=meter.nomination_kw,
-        verdict=verdicts(meter, overrides=overrides, now=now, zone=zone)[0],
-        is_armed=is_armed(meter, now=now),
+        verdict=first,
+        more=" ".join(each.text for each in others),
+        is_armed=is_armed(meter, now=present.now),
     )
 
 
@@ -264,72 +312,113 @@ def device_words(devices: Sequence[Device]) -> str:
     return ", ".join(parts)
 
 
-def verdicts(
-    meter: Any, *, overrides: Sequence[Override], now: datetime, zone: tzinfo
-) -> tuple[Verdict, ...]:
-    """Give one sentence per cause why a meter cannot be dispatched, or the one that says it can."""
-    found = []
-    reason = reason_not_dispatchable(meter=meter, now=now)
-    if reason:
-        found.append(Verdict("plain" if meter.archived_at else "warn", f"Not ready: {_lower_first(reason)}"))
-    if not meter.mapped_devices:
-        found.append(
-            Verdict(
-                "warn",
-                "Not ready: no device is mapped.",
-                href=f"{reverse(MAP_PAGE, args=[meter.meter_id])}#map",
-                verb="Map a device",
-            )
-        )
-    found.extend(_offline(meter.mapped_devices, now=now, zone=zone))
-    groups = [membership.group.market_group_id for membership in meter.present_memberships]
-    hold = hold_over(
-        overrides,
-        meters=[meter.meter_id],
-        groups=groups,
-        devices=[device.external_id for device in meter.mapped_devices],
-    )
-    if hold:
-        until = words.day_clock(hold.ends_at, now=now, zone=zone)
-        text = f"{hold.get_action_display()} until {until} by {hold.created_by}."
-        found.append(
-            Verdict("hold", text, href=reverse("dispatch:override-detail", args=[hold.pk]), verb="Open")
-        )
-    return tuple(found) or (_ready(meter.mapped_devices),)
+def verdicts(meter: Any, *, present: Present, zone: tzinfo) -> tuple[Verdict, ...]:
+    """Give one sentence per cause why a meter cannot be dispatched; where it can, first how far."""
+    causes = causes_of(facts_of(meter, present=present))
+    told = [_told(code, meter, present=present, zone=zone) for code in causes]
+    if is_blocked(causes):
+        first = told[0]
+        return (replace(first, text=f"Not ready: {_lower_first(first.text)}"), *told[1:])
+    if causes[:1] == (Code.PARTLY_OFFLINE,):
+        return (replace(told[0], kind="ok", text=f"Ready, {_lower_first(told[0].text)}"), *told[1:])
+    return (Verdict("ok", f"Ready, up to {words.power(able_kw(meter))}."), *told)
 
 
 def _lower_first(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _offline(devices: Sequence[Device], *, now: datetime, zone: tzinfo) -> list[Verdict]:
+def _told(code: Code, meter: Any, *, present: Present, zone: tzinfo) -> Verdict:
+    """Say a cause of a meter in one sentence, with where it is mended."""
+    now, plain = present.now, Verdict("warn", CAUSES[code].sentence)
+    match code:
+        case Code.ARCHIVED:
+            return replace(plain, kind="plain")
+        case Code.IDLE if meter.turns_at and meter.turns_at > now:
+            until = words.day(meter.turns_at, zone=zone)
+            return replace(plain, text=f"The meter is idle at Leap until {until}.")
+        case Code.NO_DEVICE:
+            href = f"{reverse(MAP_PAGE, args=[meter.meter_id])}#map"
+            return replace(plain, href=href, verb="Map a device")
+        case Code.HELD | Code.PARTLY_HELD | Code.FORCED:
+            return _overridden(code, meter, present=present, zone=zone)
+        case Code.BLACKOUT | Code.PARTLY_BLACKOUT:
+            return _dark(code, meter, present=present, zone=zone)
+        case Code.OFFLINE | Code.PARTLY_OFFLINE:
+            return _offline(meter.mapped_devices, now=now, zone=zone)
+        case Code.FAILING | Code.PARTLY_FAILING:
+            return replace(plain, kind="bad", href="/commands/?state=failed", verb="See commands")
+        case Code.NONE_ABLE:
+            return replace(plain, kind="bad")
+        case Code.OUT_OF_STEP:
+            return replace(plain, href="/groups/", verb="See groups")
+        case Code.NOT_ACTIVE:
+            text = f"Active in no program now: {_status(meter)} at Leap."
+            return replace(plain, text=text, href=f"{_page(meter)}#enrollment", verb="See enrollment")
+        case Code.ARMED:
+            until = words.day_clock(meter.test_armed_until, now=now, zone=zone)
+            text = f"Armed until {until}: an integration test moves its devices."
+            return replace(plain, text=text, href=f"{_page(meter)}#tests", verb="See")
+        case _:
+            return plain
+
+
+def _page(meter: Any) -> str:
+    return reverse(MAP_PAGE, args=[meter.meter_id])
+
+
+def _status(meter: Any) -> str:
+    return str(meter.enrollment_status).replace("_", " ").lower()
+
+
+def _overridden(code: Code, meter: Any, *, present: Present, zone: tzinfo) -> Verdict:
+    """Name the person's word that holds, opts out or forces, and until when."""
+    is_stop = code is not Code.FORCED
+    found = hold_over(
+        [each for each in present.overrides if (each.action in STOPS) is is_stop],
+        meters=[meter.meter_id],
+        groups=[membership.group.market_group_id for membership in meter.present_memberships],
+        devices=[device.external_id for device in meter.mapped_devices],
+    )
+    if found is None:  # it reaches a device through another meter
+        return Verdict("hold", CAUSES[code].sentence, href="/overrides/", verb="See overrides")
+    until = words.day_clock(found.ends_at, now=present.now, zone=zone)
+    whose = "Some devices: " if code is Code.PARTLY_HELD else ""
+    text = f"{found.get_action_display()} until {until} by {found.created_by}."
+    return Verdict(
+        "hold",
+        f"{whose}{_lower_first(text) if whose else text}",
+        href=reverse("dispatch:override-detail", args=[found.pk]),
+        verb="Open",
+    )
+
+
+def _dark(code: Code, meter: Any, *, present: Present, zone: tzinfo) -> Verdict:
+    """Name the policy that lets devices run nothing now, and until when."""
+    dark = [policy_and_end(present.blackouts, device) for device in meter.mapped_devices if device.is_dark]
+    policy, until = min(dark, key=lambda each: each[1])
+    who = "Its devices" if code is Code.BLACKOUT else words.counted(len(dark), one="device")
+    ends = words.day_clock(until, now=present.now, zone=zone)
+    text = f"{who} in a blackout of the policy “{policy.name}” until {ends}."
+    if code is Code.BLACKOUT:
+        text = text.replace("devices in", "devices are in", 1)
+    href = reverse("dispatch:policy-detail", args=[policy.pk])
+    return Verdict("warn", text, href=href, verb="See policy")
+
+
+def _offline(devices: Sequence[Device], *, now: datetime, zone: tzinfo) -> Verdict:
     """Name the device that does not answer, or say how many do not."""
     silent = [device for device in devices if not device.is_online]
-    if not silent:
-        return []
     first = silent[0]
+    page = reverse("dispatch:device-detail", args=[first.pk])
     if len(devices) == 1:
         seen = words.day_clock(first.last_seen_at, now=now, zone=zone) if first.last_seen_at else ""
-        text = f"Not ready: the device is offline{f' since {seen}' if seen else ''}."
-        return [
-            Verdict("bad", text, href=reverse("dispatch:device-detail", args=[first.pk]), verb="See device")
-        ]
+        text = f"The device is offline{f' since {seen}' if seen else ''}."
+        return Verdict("bad", text, href=page, verb="See device")
     if len(silent) == len(devices):
-        return [Verdict("bad", f"Not ready: all {len(devices)} devices are offline.")]
-    text = f"Ready, {len(devices) - len(silent)} of {len(devices)} devices online."
-    return [
-        Verdict(
-            "ok",
-            text,
-            href=reverse("dispatch:device-detail", args=[first.pk]),
-            verb="See the one offline" if len(silent) == 1 else "",
-        )
-    ]
-
-
-def _ready(devices: Sequence[Device]) -> Verdict:
-    rated_kw = sum((device.rated_power_kw for device in devices), Decimal(0))
-    return Verdict("ok", f"Ready, up to {words.power(rated_kw)}.")
+        return Verdict("bad", f"All {len(devices)} devices are offline.")
+    text = f"{len(devices) - len(silent)} of {len(devices)} devices online."
+    return Verdict("warn", text, href=page, verb="See the one offline" if len(silent) == 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,11 +436,12 @@ class MappedDevice:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A meter's stay in a group, `[starts_at, ends_at)`."""
+    """A meter's stay in a group, `[starts_at, ends_at)`, for a program's delivery period."""
 
     market_group_id: str
     group: str
     program: str
+    delivery_period: str
     starts_at: datetime
     ends_at: datetime | None
     is_present: bool
@@ -377,6 +467,7 @@ class MeterDetail:
     verdicts: tuple[Verdict, ...]
     devices: tuple[MappedDevice, ...]
     rated_kw: Decimal
+    able_kw: Decimal
     memberships: tuple[Membership, ...]
     events: tuple[NamingEvent, ...]
     is_armed: bool
@@ -384,22 +475,42 @@ class MeterDetail:
 
 
 def read_detail(meter_id: str, *, now: datetime, zone: tzinfo) -> MeterDetail:
-    """Read everything about a meter; seven queries.
+    """Read everything about a meter; ten queries, and up to three more where policies have blackouts.
 
     Raises:
         Meter.DoesNotExist: there is no such meter.
     """
-    meter: Any = _with_relations(Meter.objects.filter(meter_id=meter_id), now=now).get()
+    present = read_present(now=now)
+    meter: Any = _with_relations(Meter.objects.filter(meter_id=meter_id), present=present).get()
+    found = verdicts(meter, present=present, zone=zone)
     return MeterDetail(
         meter=meter,
-        verdicts=verdicts(meter, overrides=running(now=now), now=now, zone=zone),
+        verdicts=(*found, *_coming(meter, now=now, zone=zone)),
         devices=tuple(_mapped(device) for device in meter.mapped_devices),
         rated_kw=sum((device.rated_power_kw for device in meter.mapped_devices), Decimal(0)),
+        able_kw=able_kw(meter),
         memberships=_memberships(meter, now=now),
         events=latest_events(now=now, recipients__members__meter_id=meter.meter_id),
         is_armed=is_armed(meter, now=now),
         candidates=_candidates(),
     )
+
+
+def _coming(meter: Any, *, now: datetime, zone: tzinfo) -> list[Verdict]:
+    """Say which hold, opt-out or force begins next. One query."""
+    rows = Override.objects.filter(starts_at__gt=now, ended_at__isnull=True).order_by("starts_at", "id")
+    found = hold_over(
+        list(rows[:COMING_LOOKED_AT]),
+        meters=[meter.meter_id],
+        groups=[membership.group.market_group_id for membership in meter.present_memberships],
+        devices=[device.external_id for device in meter.mapped_devices],
+    )
+    if found is None:
+        return []
+    starts, ends = (words.day_clock(at, now=now, zone=zone) for at in (found.starts_at, found.ends_at))
+    text = f"{found.get_action_display()} from {starts} until {ends} by {found.created_by}."
+    href = reverse("dispatch:override-detail", args=[found.pk])
+    return [Verdict("hold", text, href=href, verb="Open")]
 
 
 def _mapped(device: Device) -> MappedDevice:
@@ -422,7 +533,8 @@ def _memberships(meter: Meter, *, now: datetime) -> tuple[Membership, ...]:
         Membership(
             market_group_id=row.group.market_group_id,
             group=str(row.group),
-            program=row.group.program,
+            program=row.program or row.group.program,
+            delivery_period=row.delivery_period,
             starts_at=row.starts_at,
             ends_at=row.ends_at,
             is_present=row.starts_at <= now and (row.ends_at is None or row.ends_at > now),

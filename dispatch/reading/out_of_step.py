@@ -87,6 +87,17 @@ def standing(*, now: datetime) -> QuerySet[OutOfStep]:
     )
 
 
+def standing_of(event_id: int) -> OutOfStep | None:
+    """Return what is not settled of an event, with `unknown`: whom of those called nobody knows here."""
+    rows = OutOfStep.objects.filter(event_id=event_id, settled_at__isnull=True)
+    row = rows.select_related("difference").first()
+    if row is not None:
+        named = row.difference.called_not_ours
+        known = set(Meter.objects.filter(meter_id__among=Ids(named)).values_list("meter_id", flat=True))
+        row.unknown = [meter_id for meter_id in named if meter_id not in known]  # type: ignore[attr-defined]
+    return row
+
+
 def is_out_of_step() -> Exists:
     """Say of an event whether its group differs in names: a group nobody knows is no news by itself."""
     rows = OutOfStep.objects.filter(event=OuterRef("pk"), settled_at__isnull=True)
@@ -146,14 +157,15 @@ def _text(of: GroupDifference) -> str:
 
 
 def difference_words(called_not_ours: int, ours_not_called: int) -> str:
-    """Write both sides: "Leap calls 3 meters that are no members here, and leaves out 2 that are."."""
+    """Write both sides: "Leap calls 3 meters that are no members here and leaves out 2 that are."."""
     parts = []
     if called_not_ours:
         are = "is no member" if called_not_ours == 1 else "are no members"
         parts.append(f"calls {words.counted(called_not_ours, one='meter')} that {are} here")
     if ours_not_called:
-        are = "member here" if ours_not_called == 1 else "members here"
-        parts.append(f"does not call {ours_not_called:,} {are}")
+        are = "is" if ours_not_called == 1 else "are"
+        whom = "" if called_not_ours else f" {'member' if ours_not_called == 1 else 'members'} here"
+        parts.append(f"leaves out {ours_not_called:,}{whom or f' that {are}'}")
     return f"Leap {' and '.join(parts)}."
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.core.paginator import Page
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import QueryDict
 
 from dispatch.reading.listing import Tab, chosen, page_of, tabs
 from dispatch.reading.notifications import pretty
+from meters.among import Ids
+from meters.domain.hints import named_in
 from meters.models import PlatformEvent, PlatformEventStatus
+from meters.sync_models import MeterSync, MeterToRead
 
+LOOKED_FOR = timedelta(minutes=30)
+"""For so long after an event a change is taken for what it hinted at."""
+SYNCS_SHOWN = 3
 STATUS_TABS = {
     "": "All",
     "received": "Received",
@@ -67,6 +74,33 @@ def read_list(query: QueryDict) -> PlatformEventList:
         search=search,
         page=page,
         rows=tuple(row_of(event) for event in page),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What came of an event: how many meters still wait to be read, and the runs in which some changed."""
+
+    named: int
+    waiting: int
+    syncs: tuple[MeterSync, ...]
+
+
+def read_followed(event: PlatformEvent) -> Followed:
+    """Read what came of an event for the meters that it names. Two queries, none for one not followed."""
+    ids = named_in(bytes(event.body))
+    if event.followed_at is None or not ids:
+        return Followed(named=0, waiting=0, syncs=())
+    # A run that was under way already as the event was followed may have read them, too.
+    syncs = MeterSync.objects.filter(
+        Q(finished_at__isnull=True) | Q(finished_at__gte=event.followed_at),
+        changes__meter__meter_id__among=Ids(ids),
+        started_at__lt=event.followed_at + LOOKED_FOR,
+    )
+    return Followed(
+        named=len(ids),
+        waiting=MeterToRead.objects.filter(meter_id__among=Ids(ids)).count(),
+        syncs=tuple(syncs.distinct().order_by("pk")[:SYNCS_SHOWN]),
     )
 
 

@@ -311,4 +311,4 @@ def meters_of_group(market_group_id: str, *, now: datetime) -> tuple[str, ...]:
     """List the Leap ids of a group's present meters."""
     rows = MarketGroupMembership.objects.filter(group__market_group_id=market_group_id, starts_at__lte=now)
     present = rows.exclude(ends_at__lte=now).order_by("meter__meter_id")
-    return tuple(present.values_list("meter__meter_id", flat=True))
+    return tuple(present.values_list("meter__meter_id", flat=True).distinct())

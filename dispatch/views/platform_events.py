@@ -23,5 +23,11 @@ def platform_event_detail(request: HttpRequest, platform_event_id: int) -> HttpR
     """Show one platform event."""
     event = get_object_or_404(PlatformEvent, pk=platform_event_id)
     body, is_cut = reading.body_of(event)
-    context = {"row": reading.row_of(event), "body": body, "is_cut": is_cut, "zone": page_zone(request)}
+    context = {
+        "row": reading.row_of(event),
+        "followed": reading.read_followed(event),
+        "body": body,
+        "is_cut": is_cut,
+        "zone": page_zone(request),
+    }
     return render(request, "dispatch/platform_event.html", context)

@@ -42,11 +42,8 @@ class MeterOut(serializers.Serializer):
     def get_market_groups(self, meter: Meter) -> list[str]:
         """List Leap's ids of the groups whose membership holds now."""
         now = self.context["now"]
-        return [
-            membership.group.market_group_id
-            for membership in meter.memberships.all()
-            if membership.starts_at <= now and (membership.ends_at is None or now < membership.ends_at)
-        ]
+        held = (row.group.market_group_id for row in meter.memberships.all() if row.holds_at(now))
+        return list(dict.fromkeys(held))
 
     def get_devices(self, meter: Meter) -> list[str]:
         """List the external ids of the devices behind the meter."""
@@ -109,6 +106,16 @@ class MeterIn(serializers.Serializer):
         return value
 
 
+class MembershipOut(serializers.Serializer):
+    """A meter in a group during `[starts_at, ends_at)`, for one program's delivery period."""
+
+    meter_id = serializers.CharField(source="meter.meter_id")
+    program = serializers.CharField(help_text="As Leap writes it; empty where a person put the meter there.")
+    delivery_period = serializers.CharField(help_text="As Leap writes it.")
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField(allow_null=True, help_text="Null is open.")
+
+
 class MarketGroupOut(serializers.Serializer):
     """One of Leap's sets of meters dispatched together, in effect during `[starts_at, ends_at)`."""
 
@@ -119,13 +126,13 @@ class MarketGroupOut(serializers.Serializer):
     timezone = serializers.CharField()
     starts_at = serializers.DateTimeField(allow_null=True)
     ends_at = serializers.DateTimeField(allow_null=True)
-    meter_ids = serializers.SerializerMethodField(help_text="Leap's ids of the meters in it now.")
+    meter_ids = serializers.SerializerMethodField(
+        help_text="Leap's ids of the meters in it, each once: now, or at the time asked for by `at`."
+    )
+    memberships = MembershipOut(
+        many=True, help_text="The same by program and delivery period: a meter may stand here several times."
+    )
 
     def get_meter_ids(self, group: MarketGroup) -> list[str]:
-        """List Leap's ids of the meters whose membership holds now."""
-        now = self.context["now"]
-        return sorted(
-            membership.meter.meter_id
-            for membership in group.memberships.all()
-            if membership.starts_at <= now and (membership.ends_at is None or now < membership.ends_at)
-        )
+        """List Leap's ids of the meters whose membership holds at the time asked for."""
+        return sorted({row.meter.meter_id for row in group.memberships.all()})

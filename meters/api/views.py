@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -25,8 +26,9 @@ from meters.api.csv_import import (
     run_import,
     store_or_count,
 )
-from meters.api.filters import LeapIdFilter, MeterIdFilter, stored_leap_id
+from meters.api.filters import LeapIdFilter, MeterIdFilter, moment_asked, stored_leap_id
 from meters.api.serializers import MarketGroupOut, MeterIn, MeterOut
+from meters.grouping import in_effect
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 from meters.registering import register_meters
 
@@ -141,9 +143,14 @@ class MarketGroupFilter(filters.FilterSet):
     meter_id = MeterIdFilter(field_name="meters__meter_id", distinct=True)
 
 
+AT = OpenApiParameter(
+    "at", datetime, description="Who was, or is to be, in it at a time; now where none is given."
+)
+
+
 @extend_schema_view(
-    list=extend_schema(summary="List market groups"),
-    retrieve=extend_schema(summary="Show a market group"),
+    list=extend_schema(summary="List market groups", parameters=[AT]),
+    retrieve=extend_schema(summary="Show a market group", parameters=[AT]),
 )
 class MarketGroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
     """Leap's sets of meters dispatched together. A dispatch's own list of meters wins over them."""
@@ -152,16 +159,22 @@ class MarketGroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Gener
     filterset_class = MarketGroupFilter
     lookup_field = "market_group_id"
     lookup_value_regex = LEAP_ID
-    queryset = MarketGroup.objects.prefetch_related(
-        Prefetch("memberships", MarketGroupMembership.objects.select_related("meter"))
-    ).order_by("pk")
+    queryset = MarketGroup.objects.order_by("pk")
+
+    def get_queryset(self) -> QuerySet[MarketGroup]:
+        """Bring along who is in each group at the time asked for. 400 for what is no time."""
+        at = moment_asked(self.request, name="at") or timezone.now()
+        held = MarketGroupMembership.objects.filter(in_effect(at)).select_related("meter")
+        return (
+            super()
+            .get_queryset()
+            .prefetch_related(
+                Prefetch("memberships", held.order_by("meter__meter_id", "program", "starts_at", "pk"))
+            )
+        )
 
     def get_object(self) -> MarketGroup:
         """Find the group by Leap's id; a UUID in any case."""
         self.kwargs["market_group_id"] = stored_leap_id(self.kwargs["market_group_id"])
         group: MarketGroup = super().get_object()
         return group
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """Read the clock once a request."""
-        return {**super().get_serializer_context(), "now": timezone.now()}

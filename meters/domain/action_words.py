@@ -18,6 +18,11 @@ class Advice:
     step: str
     path: str = ""
 
+    @property
+    def page(self) -> str:
+        """Name the page as the rail does."""
+        return self.path.strip("/").capitalize()
+
 
 _ONLY_DESCRIBED: Final = (
     "Leap's description says what is asked; its public guides say no more. Ask Leap where it is unclear."

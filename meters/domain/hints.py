@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from leapvpp.leap.meters import read_moment
 from meters.domain.connecting import AUTHORIZATION, SESSION
 
@@ -92,6 +94,26 @@ def read_hint(payload: Mapping[str, object]) -> Hint | None:
             utility_name=_text(payload, "utility_name") if OF_CONNECT[kind] == AUTHORIZATION else "",
         )
     return None
+
+
+def named_in(body: bytes) -> frozenset[str]:
+    """Return the meters that an event's body names; none where it cannot be read."""
+    try:
+        hint = read_hint(read_payload(body))
+    except Malformed:
+        return frozenset()
+    return frozenset() if hint is None or isinstance(hint, ConnectHint) else hint.meter_ids
+
+
+def read_payload(body: bytes) -> Mapping[str, object]:
+    """Return the payload of an event as it was sent. Raises Malformed."""
+    try:
+        payload = msgspec.json.decode(body, type=dict[str, object]).get("payload")
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Malformed(f"The body cannot be read: {problem}.") from None
+    if not isinstance(payload, Mapping):
+        raise Malformed("The payload is not an object.")
+    return payload
 
 
 def _group(payload: Mapping[str, object]) -> GroupHint:

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices.models import DeviceSchedule, ScheduleSegment
+from dispatch.comparing_groups import compare_waiting
 from dispatch.models import (
     DispatchNotification,
     EventRevision,
@@ -20,7 +21,8 @@ from dispatch.models import (
     RevisionKind,
     Source,
 )
-from tests.builders import device, meter
+from meters.grouping import request_comparison
+from tests.builders import device, group, meter
 from tests.rows import event
 
 HOUR = timedelta(hours=1)
@@ -49,6 +51,27 @@ def test_a_page_of_events_is_never_longer_than_a_hundred(viewer):
     for number in range(101):
         event(f"e{number}", starts_at=start, ends_at=start + HOUR)
     assert len(viewer.get("/api/v1/events/", {"page_size": 1000}).json()["results"]) == 100
+
+
+def test_an_event_says_how_its_group_is_out_of_step(viewer):
+    ours, theirs = meter(), meter()
+    south = group(ours)
+    row = event("e1", market_group_id=south.market_group_id, meter_ids=[theirs.meter_id, "nobody"])
+    assert viewer.get(f"/api/v1/events/{row.pk}/").json()["out_of_step"] is None
+
+    request_comparison([south.market_group_id], now=timezone.now())
+    compare_waiting(now=timezone.now())
+
+    shown = viewer.get(f"/api/v1/events/{row.pk}/").json()["out_of_step"]
+    assert shown.pop("found_at")
+    assert shown == {
+        "called": 2,
+        "held": 1,
+        "group_unknown": False,
+        "called_not_ours": sorted([theirs.meter_id, "nobody"]),
+        "ours_not_called": [ours.meter_id],
+        "unknown": ["nobody"],
+    }
 
 
 CONTRACT = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from devices.models import Device
-from meters.models import Meter
+from meters.models import MarketGroupMembership, Meter
 from tests.builders import device, group, meter
 
 NEW = {
@@ -143,3 +145,34 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_sentence(admin, text):
     assert answer.status_code == 400, answer.content
     assert answer.json()["errors"]
     assert not Meter.objects.exists()
+
+
+def test_a_group_says_who_is_in_it_at_a_time_by_period_and_counts_a_meter_once(viewer):
+    one, two = meter(meter_id="m1"), meter(meter_id="m2")
+    south = group(one, market_group_id="g1", since=datetime(2026, 6, 1, tzinfo=UTC))
+    for program in ("CCA", "ELRP"):
+        MarketGroupMembership.objects.create(
+            group=south,
+            meter=two,
+            program=program,
+            delivery_period="CCA_2026_AUG",
+            starts_at=datetime(2026, 8, 1, tzinfo=UTC),
+            ends_at=datetime(2026, 9, 1, tzinfo=UTC),
+        )
+
+    def shown(at: str) -> dict:
+        return viewer.get("/api/v1/market-groups/g1/", {"at": at}).json()
+
+    assert shown("2026-07-31T23:59:59Z")["meter_ids"] == ["m1"]
+    august = shown("2026-08-01T00:00:00Z")
+    assert august["meter_ids"] == ["m1", "m2"]
+    assert august["memberships"][1] == {
+        "meter_id": "m2",
+        "program": "CCA",
+        "delivery_period": "CCA_2026_AUG",
+        "starts_at": "2026-08-01T00:00:00Z",
+        "ends_at": "2026-09-01T00:00:00Z",
+    }
+    assert shown("2026-09-01T00:00:00Z")["meter_ids"] == ["m1"]
+    assert viewer.get("/api/v1/market-groups/", {"at": "2026-05-01"}).json()["results"][0]["meter_ids"] == []
+    assert viewer.get("/api/v1/market-groups/", {"at": "soon"}).status_code == 400

@@ -7,6 +7,7 @@ import pytest
 from dispatch.comparing_groups import compare_waiting
 from meters.grouping import request_comparison
 from meters.models import MarketGroup, MarketGroupMembership, Meter
+from meters.sync_models import MeterChange, MeterSync
 from tests.dispatch.rows import NOW, at, device, event, group, meter, recipients
 
 
@@ -40,7 +41,7 @@ def test_a_group_out_of_step_needs_someone_and_says_who_differs(page, differing)
     south, called = differing
     room = page("/")
     assert "1 group out of step with Leap" in room
-    assert "Leap calls 1 meter that is no member here and does not call 1 member here." in room
+    assert "Leap calls 1 meter that is no member here and leaves out 1 that is." in room
     assert f'href="/groups/{south.market_group_id}/"' in room
 
     for address in (f"/events/{called.pk}/", f"/groups/{south.market_group_id}/"):
@@ -80,3 +81,62 @@ def test_a_group_nobody_knows_is_told_quietly_without_names(page, now):
     shown = page(f"/events/{called.pk}/")
     assert "We hold no members of this group" in shown
     assert "Called, not in the group here" not in shown
+
+
+@pytest.fixture
+def south(now, db):
+    """Ann stays over two delivery periods, Ben leaves after the first, Cas and Dan come with the second."""
+    made = group("South Bay")
+    ann, ben, cas, dan = (meter(name) for name in ("Ann", "Ben", "Cas", "Dan"))
+    for each in (ann, ben):
+        member(made, each, since=-100, until=48, program="CCA", delivery_period="AUG")
+        member(made, each, since=-50, until=48, program="ELRP", delivery_period="AUG")
+    for each in (ann, cas, dan):
+        member(made, each, since=48, until=900, program="CCA", delivery_period="SEP")
+    return made
+
+
+def test_a_group_shows_who_is_in_it_now_each_meter_once_and_what_comes_next(page, south):
+    shown = page(f"/groups/{south.market_group_id}/")
+    members = shown[shown.index('id="members"') : shown.index('id="over-time"')]
+    assert (members.count("Ann"), members.count("Ben"), "Cas" in members) == (1, 1, False)
+    assert "2 now" in members
+    assert "+2, −1" in shown
+    assert "0 of 2" in shown
+
+
+@pytest.mark.parametrize(
+    ("hours", "names"),
+    [(-101, []), (47.5, ["Ann", "Ben"]), (48, ["Ann", "Cas", "Dan"]), (900, [])],
+    ids=["before", "to the end of a period", "from the next one on", "after all"],
+)
+def test_a_group_shows_who_was_or_will_be_in_it(page, south, hours, names):
+    asked = at(hours).strftime("%Y-%m-%dT%H:%M:%SZ")
+    shown = page(f"/groups/{south.market_group_id}/?as_of={asked}")
+    members = shown[shown.index('id="members"') : shown.index('id="over-time"')]
+    assert [name for name in ("Ann", "Ben", "Cas", "Dan") if name in members] == names
+    assert ("Nobody was in it then" in members) == (not names)
+
+
+def test_a_group_tells_who_joined_and_left_when_and_which_run_brought_it(page, south):
+    run = MeterSync.objects.create(kind="CHANGES", state="DONE", turn=None, requested_at=at(-1))
+    for name in ("Ann", "Ben"):
+        MeterChange.objects.create(
+            sync=run,
+            meter=Meter.objects.get(name=name),
+            kind="CHANGED",
+            fields={"market_groups": [[], [south.market_group_id]]},
+        )
+    shown = page(f"/groups/{south.market_group_id}/")
+    history = shown[shown.index('id="over-time"') :]
+    first, second = history.index("coming"), history.index("2 meters</span>")
+    assert first < history.index("Cas</a>") < history.index("−1") < history.index("3 meters") < second
+    assert f"/meters/syncs/{run.pk}/" in history
+    assert "2 meters)" in history
+    for period in ("AUG", "SEP"):
+        assert period in history
+
+
+@pytest.mark.parametrize("asked", ["yesterday", "2026-13-01", "9999-99-99T00:00", "%27--"])
+def test_a_time_that_is_none_shows_the_present_and_says_so(page, south, asked):
+    assert "That is no time" in page(f"/groups/{south.market_group_id}/?as_of={asked}")

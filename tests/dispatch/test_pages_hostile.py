@@ -24,11 +24,14 @@ WITH_NUL = [
     "/actions/?q=%00",
     "/onboarding/connections/?q=%00",
     "/groups/%00/",
+    "/programs/%00/",
+    "/seasons/export/?program=%00",
     "/participation/?show=%00",
     "/participation/new/?meter=%00",
     "/meters/%00/",
     "/api/v1/events/?program=%00",
     "/api/v1/meters/%00/",
+    "/api/v1/programs/%00/",
 ]
 
 

@@ -53,6 +53,8 @@ def test_a_sync_is_asked_for_followed_and_read_in_words(client, settings):
     assert "<dt>tags</dt><dd><ins>&lt;b&gt;</ins>" in diff
     (row,) = client.get("/api/v1/meter-syncs/?state=done", headers=bearer("viewer")).json()["results"]
     assert (row["kind"], row["meters"], row["changed"], row["detail"]) == ("full", 300, 2, "")
+    answer = client.get(f"/api/v1/meter-syncs/{run.pk}/changes/", headers=bearer("viewer"))
+    assert answer.json()["results"] == [{"meter_id": one.meter_id, "kind": "changed", "changes": fields}]
 
 
 def test_a_sync_that_failed_says_why_and_when_the_last_one_went_well(client, settings):
@@ -69,4 +71,23 @@ def test_a_sync_that_failed_says_why_and_when_the_last_one_went_well(client, set
 
     assert "Leap answered 403 Forbidden: &lt;not yours&gt;" in shown
     assert "The last good sync ended 3 h ago" in shown
-    assert "Sync now" not in shown
+    assert "Sync now</" not in shown
+    need = page(client, "/")
+    assert "The last sync of meters failed" in need and 'href="/meters/#sync"' in need
+
+
+def test_runs_of_named_meters_stand_for_nothing_and_are_listed_where_they_changed_something(client):
+    client.force_login(person("viewer"))
+    now = timezone.now()
+    rows = [("FULL", 3), ("NAMED", 0), ("NAMED", 1)]
+    full, quiet, telling = (
+        MeterSync.objects.create(
+            kind=kind, state="DONE", turn=None, requested_at=now, finished_at=now, meters=9, changed=changed
+        )
+        for kind, changed in rows
+    )
+
+    assert "9 meters read: 3 changed." in page(client)
+    listed = page(client, f"/meters/syncs/{telling.pk}/")
+    assert "Meters read again" in listed
+    assert f"/meters/syncs/{full.pk}/" in listed and f"/meters/syncs/{quiet.pk}/" not in listed

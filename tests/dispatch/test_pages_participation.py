@@ -230,3 +230,13 @@ def test_a_request_that_waits_is_withdrawn_and_without_a_key_none_is_made(leap, 
     settings.LEAP_API_KEY = ""
     assert "LEAP_API_KEY is not set" in press(operator, filled(one)).content.decode()
     assert ParticipationRequest.objects.count() == 1
+
+
+def test_the_control_room_names_what_was_not_done_as_asked(leap, operator):
+    one, *_ = Meter.objects.order_by("pk")
+    press(operator, filled(one, meter(timezone="America/Los_Angeles")))
+    participating.send_waiting()
+    assert "1 request about participation not done as asked" in operator.get("/").content.decode()
+
+    ParticipationRequest.objects.update(state="WAITING", attempts=3)
+    assert "1 request about participation cannot reach Leap" in operator.get("/").content.decode()

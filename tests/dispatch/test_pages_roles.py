@@ -63,6 +63,9 @@ PAGES = [
     "/leap/",
     "/groups/",
     "/groups/{group}/",
+    "/programs/",
+    "/programs/CCA/",
+    "/seasons/",
     "/devices/",
     "/devices/{device}/",
     "/commands/",
@@ -140,7 +143,9 @@ def test_a_viewer_sees_every_page_and_no_dead_button(client, rows, address):
     assert set(actions) <= {"/sign-out/"}
 
 
-@pytest.mark.parametrize("address", [*PAGES, "/preview/", "/meters/export/", "/devices/export/"])
+@pytest.mark.parametrize(
+    "address", [*PAGES, "/preview/", "/meters/export/", "/devices/export/", "/seasons/export/"]
+)
 def test_a_page_needs_someone_signed_in(client, rows, address):
     assert client.get(address.format(**rows))["Location"].startswith("/sign-in/")
 

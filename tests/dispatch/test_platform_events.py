@@ -6,9 +6,14 @@ import gzip
 import json
 
 import pytest
+from django.utils import timezone
 
 from dispatch.models import RejectedDelivery
+from meters.hinting import follow_waiting
 from meters.models import PlatformEvent
+from meters.sync_models import MeterChange, MeterSync, MeterToRead, SyncKind
+from meters.sync_turns import request_sync
+from tests.builders import meter
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -124,3 +129,24 @@ def test_they_are_listed_with_what_they_said_and_in_the_admin(client):
     assert "connect_session.updated" in client.get("/admin/meters/platformevent/").text
     assert client.get(f"/admin/meters/platformevent/{stored}/change/").status_code == 200
     assert client.post(f"/admin/meters/platformevent/{stored}/delete/").status_code == 403
+
+
+def test_an_event_says_what_was_done_and_where_what_came_of_it_stands(client, settings):
+    settings.LEAP_API_KEY = "key-of-the-account"
+    one = meter()
+    created = {"webhook_event_type": "meter.created", "meter_id": one.meter_id}
+    stored = post(client, sent(created)).json()["id"]
+    client.force_login(person("viewer"))
+    shown = f"/notifications/platform/{stored}/"
+    assert "Not followed yet" in client.get(shown).text
+    follow_waiting(now=timezone.now())
+    assert "1 meter is read again." in client.get(shown).text
+    assert "1 of 1 meter named" in client.get(shown).text
+    assert "1 meter is read again." in client.get("/notifications/platform/?status=followed").text
+    run, _ = request_sync(kind=SyncKind.NAMED, by="", now=timezone.now())
+    MeterSync.objects.update(started_at=timezone.now())
+    MeterChange.objects.create(sync=run, meter=one, kind="CHANGED", fields={})
+    MeterToRead.objects.all().delete()
+    assert f'href="/meters/syncs/{run.pk}/"' in client.get(shown).text
+    MeterChange.objects.all().delete()
+    assert "nothing that was not known already" in client.get(shown).text

@@ -15,6 +15,8 @@ from dispatch.models import DeviceUnserved, Unserved, UnservedSet
 from dispatch.policies import assign_policy, save_policy, unassign_policy
 from dispatch.policy_models import PolicyVersion, ResponsePolicy
 from dispatch.preview import preview_event
+from dispatch.queries import waiting
+from dispatch.queue import PLAN_WAITING
 from dispatch.terms import load_terms, nearest_policies
 from dispatch.unserved import undone_by
 from meters.models import Site
@@ -51,6 +53,25 @@ def test_nearest_policy_wins_and_the_name_breaks_ties():
         told.append(str(nearest_policies([battery], now=NOW)[battery.pk]))
     assert told == ["fleet v1", "group v1", "meter z v1", "meter a v1", "device v1"]
     assert battery.policy == "device"
+
+
+def test_a_groups_policy_follows_as_a_meter_leaves_it():
+    one = meter()
+    battery = device(one)
+    market = group(one)
+    market.memberships.update(ends_at=at(30))
+    give(policy(), "MARKET_GROUP", market.market_group_id)
+    event("a", one, start=60, end=240)
+    plan()
+    assert lanes(battery) == ["60-120 8 a"]
+    battery.refresh_from_db()
+    assert battery.plan_requested_at == at(30)
+    assert (PLAN_WAITING in waiting(now=at(29)), PLAN_WAITING in waiting(now=at(30))) == (False, True)
+
+    assert plan(30) == 1
+    assert lanes(battery) == ["60-240 8 a"]
+    battery.refresh_from_db()
+    assert battery.plan_requested_at is None
 
 
 def test_what_is_assigned_is_planned_and_the_schedule_says_under_which_version():

@@ -20,6 +20,7 @@ from leapvpp.leap.simulator.server import LeapSimulator
 from leapvpp.leap.values import IntegrationTestResult
 from tests.builders import device, group, meter
 from tests.dispatch.decided import event
+from tests.leap.contracts.checking import checked
 from tests.people import person
 
 KEY = "a-key-of-the-simulator"
@@ -51,7 +52,7 @@ def asked(*meters, **fields) -> TestSend:
 @pytest.fixture
 def leap(settings):
     """A Leap of our own, with the key that the portal has."""
-    with LeapSimulator(api_key=KEY) as simulator:
+    with LeapSimulator(api_key=KEY) as simulator, checked(simulator):
         settings.LEAP_API_KEY, settings.LEAP_API_BASE_URL = KEY, simulator.url
         yield simulator
 

@@ -46,6 +46,10 @@ ORDERS = {
         "big small",
         [group("small", days=3), group("big", days=6, total="11")],
     ),
+    "what leads to more power before what unblocks more alone": (
+        "chain alone",
+        [group("alone", days=1, total="100"), group("chain", days=1, total="500", alone="0")],
+    ),
     "among equals what is unblocked by itself": (
         "alone together",
         [group("together", days=1, alone="0"), group("alone", days=1)],

@@ -210,9 +210,9 @@ def test_a_row_becomes_what_leap_is_sent():
         "device.battery_power_capacity_kw": "5.00",
         "device.is_connected_to_solar": "Yes",
         "site.number_of_devices": "2",
-        "site.site_devices.2.device_type": "EV",
-        "site.site_devices.1.device_type": "BATTERY",
-        "site.site_devices.1.power_capacity_kw": "7.5",
+        "site.site_devices.10.device_type": "EV",
+        "site.site_devices.2.device_type": "BATTERY",
+        "site.site_devices.2.power_capacity_kw": "7.5",
     }
     assert check_row(cells).asset == {
         "partner_reference": "home-1",

@@ -14,6 +14,7 @@ from leapvpp.leap.simulator.server import LeapSimulator
 from meters.enrolling import note_programs
 from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.models import MarketGroup, MarketGroupMembership
+from tests.leap.contracts.checking import checked
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ ACTION = {
 @pytest.fixture
 def leap(settings) -> Iterator[LeapSimulator]:
     """A Leap known to the portal."""
-    with LeapSimulator(api_key=KEY) as simulator:
+    with LeapSimulator(api_key=KEY) as simulator, checked(simulator, answers=False):
         settings.LEAP_API_BASE_URL, settings.LEAP_API_KEY = simulator.url, KEY
         yield simulator
 
@@ -110,8 +111,15 @@ def test_what_was_stored_before_rows_were_kept_gets_its_rows_with_the_next_full_
 
 def test_a_program_appears_once_and_what_is_no_code_does_not():
     first = timezone.now()
-    Program.objects.create(code="CCA", name="Community choice")
-    note_programs({"CCA", "", "X" * 65}, now=first)
-    note_programs({"CCA", "NEW"}, now=first + timedelta(hours=1))
-    rows = Program.objects.order_by("code").values_list("code", "name", "first_heard_at")
-    assert list(rows) == [("CCA", "Community choice", first), ("NEW", "", first + timedelta(hours=1))]
+    Program.objects.create(code="OURS", name="Community choice")
+    note_programs({"OURS", "", "X" * 65}, now=first)
+    note_programs({"OURS", "NEW"}, now=first + timedelta(hours=1))
+    rows = (
+        Program.objects.filter(first_heard_at__isnull=False)
+        .order_by("code")
+        .values_list("code", "name", "first_heard_at")
+    )
+    assert list(rows) == [
+        ("NEW", "", first + timedelta(hours=1)),
+        ("OURS", "Community choice", first),
+    ]

@@ -23,6 +23,7 @@ from meters.queries import FOLLOW_HINTS, SYNC_METERS, waiting
 from meters.rereading import read_again
 from meters.sync_models import MeterSync, MeterToRead, SyncKind, SyncState
 from meters.sync_turns import request_sync, start
+from tests.leap.contracts.checking import checked
 
 pytestmark = pytest.mark.django_db
 KEY = "key-of-the-simulator"
@@ -32,7 +33,7 @@ NOBODY = "11111111-1111-1111-1111-111111111111"
 @pytest.fixture
 def leap(settings) -> Iterator[LeapSimulator]:
     """A Leap with six meters, which the portal has read."""
-    with LeapSimulator(api_key=KEY, page_size=4) as simulator:
+    with LeapSimulator(api_key=KEY, page_size=4) as simulator, checked(simulator):
         settings.LEAP_API_BASE_URL, settings.LEAP_API_KEY = simulator.url, KEY
         simulator.meters.fill(6, now=timezone.now() - timedelta(days=1))
         call_command("sync_meters", stdout=StringIO())

@@ -35,6 +35,7 @@ from meters.onboarding_models import Connection, JobState, MeterJob, MeterJobBat
 from meters.sync_models import MeterToRead
 from tests.builders import meter
 from tests.domain.test_onboarding import HOME
+from tests.leap.contracts.checking import checked
 
 pytestmark = pytest.mark.django_db
 KEY = "key-of-the-simulator"
@@ -43,7 +44,7 @@ KEY = "key-of-the-simulator"
 @pytest.fixture
 def leap(settings) -> Iterator[LeapSimulator]:
     """A Leap that does a job in two milliseconds."""
-    with LeapSimulator(api_key=KEY, speed=1000) as simulator:
+    with LeapSimulator(api_key=KEY, speed=1000) as simulator, checked(simulator):
         settings.LEAP_API_BASE_URL, settings.LEAP_API_KEY = simulator.url, KEY
         yield simulator
 

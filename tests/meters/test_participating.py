@@ -226,6 +226,15 @@ def test_while_leap_is_away_a_request_waits_and_ends_once_its_day_is_over(leap):
     assert participating.withdraw(request_id=late.pk, now=now) is False  # Leap may have heard of it
 
 
+def test_a_single_meter_that_leap_does_not_know_is_dropped_also_after_a_doubt(leap):
+    request = ask(fleet(leap, 0, unknown=1))
+    ParticipationRequest.objects.update(state="SENDING", may_have_arrived=True, claimed_until=timezone.now())
+
+    send()
+
+    assert state(request) == ("FAILED", ["DROPPED"])
+
+
 def test_taking_part_again_takes_meters_one_by_one(leap):
     one, two, unknown = fleet(leap, 2, unknown=1)
     ask([one, two])

@@ -22,6 +22,7 @@ from meters.readiness import reason_not_dispatchable
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, SyncKind, SyncState
 from meters.sync_turns import LEASE, TurnLost, request_sync, start
 from tests.builders import device, meter
+from tests.leap.contracts.checking import checked
 
 pytestmark = pytest.mark.django_db
 KEY = "key-of-the-simulator"
@@ -30,7 +31,7 @@ KEY = "key-of-the-simulator"
 @pytest.fixture
 def leap(settings) -> Iterator[LeapSimulator]:
     """A Leap that pages by seven, known to the portal."""
-    with LeapSimulator(api_key=KEY, page_size=7) as simulator:
+    with LeapSimulator(api_key=KEY, page_size=7) as simulator, checked(simulator, answers=False):
         settings.LEAP_API_BASE_URL, settings.LEAP_API_KEY = simulator.url, KEY
         yield simulator
 
