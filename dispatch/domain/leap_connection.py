@@ -75,6 +75,11 @@ class Ours:
     keys: tuple[str, ...]
 
 
+BOTH_LEVELS: Final = (
+    "Both levels are registered: what Leap asks at both comes twice, and one of them is acted upon."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One sentence about a hook. `kind`: ok, warn, bad or plain. `is_mended`: to set it anew mends it."""
@@ -176,7 +181,7 @@ def look_at_webhooks(held: Held, *, ours: Ours) -> tuple[Look, ...]:
         if hook:
             findings = look_at(hook, ours=ours, url=ours.dispatch_url)
             if len(ours_at) == len(LEVELS):
-                findings += (Finding("warn", "Both levels are registered: every event comes twice."),)
+                findings += (Finding("plain", BOTH_LEVELS),)
         elif refusal := (held.refused or {}).get(level):
             findings = (Finding("bad", refusal),)
         elif ours_at or by_level:
