@@ -26,6 +26,7 @@ from leapvpp.leap.meters import MeterDetails, MeterEnrollment, MeterPage, Receiv
 from meters import connecting, enrolling
 from meters.among import Ids
 from meters.domain.hints import is_id
+from meters.domain.memberships import Membership, memberships_of
 from meters.domain.syncing import (
     DETAILS,
     ENROLLMENT,
@@ -33,14 +34,11 @@ from meters.domain.syncing import (
     Heard,
     Kind,
     Known,
-    Membership,
     compare,
-    compare_memberships,
     hear,
-    memberships_of,
 )
-from meters.grouping import request_comparison
-from meters.models import MarketGroup, MarketGroupMembership, Meter
+from meters.grouping import Grouped, store_groups
+from meters.models import Meter
 from meters.queries import named_due
 from meters.rereading import settle
 from meters.sync_models import MeterAtLeap, MeterChange, MeterSync, MeterToRead, SyncKind, SyncState
@@ -99,7 +97,20 @@ class _Decided:
     heard: Heard
     change: Change
     before: frozenset[Membership]
+    was_heard: bool
     is_without_rows: bool = False
+
+    @property
+    def grouped(self) -> Grouped:
+        """What of it bears on its groups."""
+        return Grouped(
+            meter_pk=self.row.pk,
+            groups=self.heard.groups,
+            before=self.before,
+            heard=self.heard.memberships,
+            was_heard=self.was_heard,
+            is_without_rows=self.is_without_rows,
+        )
 
 
 def open_client() -> AbstractContextManager[Lister]:
@@ -241,7 +252,7 @@ def apply_page(
         MeterAtLeap.objects.filter(meter__among=Ids(unchanged)).update(seen_in=sync.pk)
         _store_meters(decided, now=now)
         _store_bodies(sync, decided, now=now)
-        _store_groups(decided, now=now)
+        store_groups([each.grouped for each in decided], now=now)
         enrolling.store({each.row.pk: each.heard.said for each in decided}, now=now)
         connecting.keep_references({each.row.pk: each.heard.bodies[ENROLLMENT] for each in decided})
         _tell(sync, decided, now=now)
@@ -273,7 +284,14 @@ def _decide(heard: Mapping[str, Heard], *, now: datetime) -> tuple[list[_Decided
             continue
         change = change or Change(Kind.CHANGED, {}, is_planned=False)
         decided.append(
-            _Decided(row or Meter(meter_id=meter_id), one, change, before, is_without_rows=is_without_rows)
+            _Decided(
+                row or Meter(meter_id=meter_id),
+                one,
+                change,
+                before,
+                was_heard=record is not None,
+                is_without_rows=is_without_rows,
+            )
         )
     return decided, unchanged
 
@@ -345,94 +363,6 @@ def _store_bodies(sync: MeterSync, decided: Sequence[_Decided], *, now: datetime
                 "gone_at",
             ],
         )
-
-
-def _store_groups(decided: Sequence[_Decided], *, now: datetime) -> None:
-    """Name the groups that have no name yet, and let memberships follow where Leap's changed."""
-    named = {group.market_group_id: group for each in decided for group in each.heard.groups}
-    known = MarketGroup.objects.filter(market_group_id__among=Ids(named))
-    groups = {group.market_group_id: group for group in known}
-    MarketGroup.objects.bulk_create(
-        (
-            MarketGroup(market_group_id=one.market_group_id, name=one.name, program=one.program)
-            for one in named.values()
-            if one.market_group_id not in groups
-        ),
-        ignore_conflicts=True,
-    )
-    unnamed = [group for group in groups.values() if not group.name or not group.program]
-    for group in unnamed:
-        group.name = group.name or named[group.market_group_id].name
-        group.program = group.program or named[group.market_group_id].program
-    MarketGroup.objects.bulk_update(unnamed, ["name", "program"])
-    _store_memberships(decided, group_ids=named, now=now)
-
-
-def _store_memberships(decided: Sequence[_Decided], *, group_ids: Collection[str], now: datetime) -> None:
-    _adopt([each for each in decided if each.is_without_rows])
-    changes = {
-        each.row.pk: compare_memberships(
-            before=each.before, heard=each.heard.memberships, now=now, put_all=each.is_without_rows
-        )
-        for each in decided
-        if each.before or each.heard.memberships
-    }
-    moved = {one.market_group_id for change in changes.values() for one in change}
-    request_comparison(moved, now=now)
-    groups: dict[str, int] = dict(
-        MarketGroup.objects.filter(market_group_id__among=Ids(group_ids)).values_list("market_group_id", "pk")
-    )
-    over = [pk for pk, change in changes.items() if change.drop or change.end]
-    stored = {
-        (meter, *key): pk
-        for pk, meter, *key in MarketGroupMembership.objects.filter(meter__among=Ids(over)).values_list(
-            "pk", "meter_id", "group__market_group_id", "program", "delivery_period", "starts_at"
-        )
-    }
-
-    def rows_of(part: str) -> list[int]:
-        keys = ((pk, one) for pk, change in changes.items() for one in getattr(change, part))
-        found = (
-            stored.get((pk, one.market_group_id, one.program, one.delivery_period, one.starts_at))
-            for pk, one in keys
-        )
-        return [row for row in found if row is not None]
-
-    MarketGroupMembership.objects.filter(pk__among=Ids(rows_of("drop"))).delete()
-    MarketGroupMembership.objects.filter(pk__among=Ids(rows_of("end"))).update(ends_at=now)
-    MarketGroupMembership.objects.bulk_create(
-        (
-            MarketGroupMembership(
-                meter_id=pk,
-                group_id=groups[one.market_group_id],
-                program=one.program,
-                delivery_period=one.delivery_period,
-                starts_at=one.starts_at,
-                ends_at=one.ends_at,
-            )
-            for pk, change in changes.items()
-            for one in change.put
-        ),
-        update_conflicts=True,
-        unique_fields=["group", "meter", "program", "delivery_period", "starts_at"],
-        update_fields=["ends_at"],
-    )
-
-
-def _adopt(decided: Sequence[_Decided]) -> None:
-    """Give memberships their program and period that were stored before either was kept."""
-    nameless = MarketGroupMembership.objects.filter(
-        meter__among=Ids(each.row.pk for each in decided), program="", delivery_period=""
-    ).select_related("group")
-    stored = {(row.meter_id, row.group.market_group_id, row.starts_at): row for row in nameless}
-    adopted = []
-    for each in decided:
-        for one in sorted(each.before | each.heard.memberships):
-            row = stored.pop((each.row.pk, one.market_group_id, one.starts_at), None)
-            if row is not None:
-                row.program, row.delivery_period = one.program, one.delivery_period
-                adopted.append(row)
-    MarketGroupMembership.objects.bulk_update(adopted, ["program", "delivery_period"], batch_size=250)
 
 
 def _tell(sync: MeterSync, decided: Sequence[_Decided], *, now: datetime) -> None:

@@ -6,8 +6,8 @@ policies, nominations – is not even looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -20,6 +20,7 @@ from leapvpp.leap.meters import (
     Received,
     read_moment,
 )
+from meters.domain.memberships import Membership, memberships_of, timed
 
 Body = Mapping[str, object]
 ENROLLMENT: Final = "enrollment"
@@ -48,17 +49,6 @@ class Kind(StrEnum):
     CHANGED = "CHANGED"
     ARCHIVED = "ARCHIVED"
     VANISHED = "VANISHED"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Membership:
-    """A meter in a market group, for a program's period, during `[starts_at, ends_at)`; `None`: open end."""
-
-    market_group_id: str
-    program: str
-    delivery_period: str
-    starts_at: datetime
-    ends_at: datetime | None = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +90,6 @@ class Change:
     kind: Kind
     fields: Mapping[str, tuple[object, object]]
     is_planned: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MembershipChange:
-    """Which memberships begin or are to end otherwise, which never were, and which are over from now on."""
-
-    put: tuple[Membership, ...]
-    drop: tuple[Membership, ...]
-    end: tuple[Membership, ...]
-
-    def __iter__(self) -> Iterator[Membership]:
-        """Yield all of them."""
-        return iter((*self.put, *self.drop, *self.end))
 
 
 def hear(
@@ -180,22 +157,6 @@ def next_turn(said: MeterEnrollment, *, after: datetime) -> datetime | None:
     return min((moment for moment in moments if moment is not None and moment > after), default=None)
 
 
-def memberships_of(programs: Sequence[ProgramEnrollment]) -> frozenset[Membership]:
-    """Return the groups that the delivery periods name, once per period and start, with the latest end."""
-    found: dict[Membership, Membership] = {}
-    for each in programs:
-        start = read_moment(each.delivery_period_start_date_time)
-        end = read_moment(each.delivery_period_end_date_time)
-        if not each.market_group_id or start is None or (end is not None and end <= start):
-            continue
-        group_id = each.market_group_id.lower()
-        one = Membership(group_id, each.program_identifier, each.delivery_period, start, end)
-        known = found.get(one)  # the end does not tell two of them apart
-        if known is None or (known.ends_at is not None and (end is None or end > known.ends_at)):
-            found[one] = one
-    return frozenset(found.values())
-
-
 def _groups_of(programs: Sequence[ProgramEnrollment]) -> tuple[GroupNamed, ...]:
     groups = {
         each.market_group_id.lower(): GroupNamed(
@@ -222,7 +183,7 @@ def compare(*, known: Known | None, heard: Heard, before: frozenset[Membership])
         # Before Leap was ever heard, a meter may have been archived by a person.
         and (name != "archived" or value or known.bodies)
     }
-    if _timed(before) != _timed(heard.memberships):
+    if timed(before) != timed(heard.memberships):
         fields["market_groups"] = (_ids(before), _ids(heard.memberships))
     fields |= _other_fields(known.bodies, heard.bodies)
     if known.is_listed and not fields:
@@ -231,26 +192,6 @@ def compare(*, known: Known | None, heard: Heard, before: frozenset[Membership])
     if fields.get("archived", (None, None))[1] is True:
         kind = Kind.ARCHIVED
     return Change(kind, fields, not _MOVES_DEVICES.isdisjoint(fields))
-
-
-def compare_memberships(
-    *, before: frozenset[Membership], heard: frozenset[Membership], now: datetime, put_all: bool = False
-) -> MembershipChange:
-    """Return how the stored memberships follow; those that Leap never named, a person's, are left alone.
-
-    What is over stays as it was: who was in the group then. `put_all`: also what was there before.
-    """
-    gone = [one for one in sorted(before - heard) if one.ends_at is None or one.ends_at > now]
-    known = set() if put_all else _timed(before)
-    return MembershipChange(
-        put=tuple(sorted(one for one in heard if _timed([one]).isdisjoint(known))),
-        drop=tuple(one for one in gone if one.starts_at >= now),
-        end=tuple(one for one in gone if one.starts_at < now),
-    )
-
-
-def _timed(memberships: Sequence[Membership] | frozenset[Membership]) -> set[tuple[object, ...]]:
-    return {(one, one.ends_at) for one in memberships}
 
 
 def _ids(memberships: frozenset[Membership]) -> list[str]:
