@@ -44,6 +44,8 @@ CHECK_EVERY: Final = timedelta(hours=1)
 CHECK_AGAIN_AFTER: Final = timedelta(minutes=5)
 LEASE: Final = timedelta(seconds=60)
 ANSWER_SECONDS: Final = 5.0
+KEYS: Final = "keys"
+"""In the stored answer: the fingerprints that Leap's headers were compared with."""
 NO_KEY: Final = "LEAP_API_KEY is not set, so Leap cannot be asked."
 
 
@@ -86,8 +88,17 @@ def is_due(*, now: datetime) -> bool:
         return True
     if check.claimed_until is not None and check.claimed_until > now:
         return False
-    every = CHECK_AGAIN_AFTER if check.error else CHECK_EVERY
-    return check.requested_at is not None or check.tried_at is None or now - check.tried_at >= every
+    if check.requested_at is not None or check.tried_at is None:
+        return True
+    if check.error:
+        return now - check.tried_at >= CHECK_AGAIN_AFTER
+    return now - check.tried_at >= (LEASE if _is_of_other_settings(check) else CHECK_EVERY)
+
+
+def _is_of_other_settings(check: LeapCheck) -> bool:
+    """Say whether the stored answer was compared with other keys, or came from another Leap."""
+    is_elsewhere = check.base_url != settings.LEAP_API_BASE_URL
+    return check.answered_at is not None and (is_elsewhere or check.answer.get(KEYS) != list(webhook_keys()))
 
 
 def check_if_due(*, now: datetime) -> bool:
@@ -206,7 +217,7 @@ def _store(found: Held | LeapError, *, now: datetime) -> None:
         before = held_from_json(check.answer) if is_same_place and check.answered_at else None
         held = with_since(found, before=before, now=answered_at)
         fields |= {
-            "answer": held_as_json(held),
+            "answer": held_as_json(held) | {KEYS: list(webhook_keys())},
             "answered_at": answered_at,
             "base_url": settings.LEAP_API_BASE_URL,
         }

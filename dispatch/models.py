@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from devices.models import Device
 from dispatch import policy_models as policy_models  # Django looks for models here
 from dispatch import replay_models as replay_models  # and here
+from dispatch import season_models as season_models  # and here
 from dispatch import step_models as step_models  # and here
 
 

@@ -18,6 +18,8 @@ TEND_LEAP: Final = "dispatch.tasks.tend_leap_connection"
 REPLAY_POLICIES: Final = "dispatch.tasks.replay_policies"
 COMPARE_GROUPS: Final = "dispatch.tasks.compare_groups"
 """Woken by the dispatcher alone: half a second does not matter, and recording has no time to lose."""
+CHECK_SEASONS: Final = "dispatch.tasks.check_seasons"
+"""As above."""
 PLANNING_SECONDS: Final = 600
 """How long a plan may take: one that is cut off leaves nothing, and would be begun again for ever."""
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from dispatch import (
     changing_leap,
     checking_leap,
+    checking_seasons,
     comparing_groups,
     planning,
     reconciling,
@@ -78,3 +79,9 @@ def tend_leap_connection() -> str:
     sent = changing_leap.send_waiting(now=timezone.now())
     is_checked = checking_leap.check_if_due(now=timezone.now())
     return f"{sent} done at Leap, {'checked' if is_checked else 'not checked'}"
+
+
+def check_seasons() -> str:
+    """See which delivery periods begin soon and are not ready, if that is due."""
+    found = checking_seasons.check_if_due(now=timezone.now())
+    return "looked at just before" if found is None else f"{found} periods not ready"

@@ -14,6 +14,7 @@ import devices.mapping_batches
 import devices.queries
 import devices.watching
 import dispatch.changing_leap
+import dispatch.checking_seasons
 import dispatch.queries
 import leapvpp.certification.queries
 import meters.onboarding
@@ -37,6 +38,7 @@ SOURCES: tuple[Callable[..., Iterable[str]], ...] = (
     devices.watching.waiting,
     dispatch.queries.waiting,
     dispatch.changing_leap.waiting,
+    dispatch.checking_seasons.waiting,
     leapvpp.certification.queries.waiting,
     meters.onboarding.waiting,
     meters.participating.waiting,

@@ -180,6 +180,8 @@ def look_at_webhooks(held: Held, *, ours: Ours) -> tuple[Look, ...]:
         hook = by_level.get(level)
         if hook:
             findings = look_at(hook, ours=ours, url=ours.dispatch_url)
+            if ours_at and level not in ours_at and ours.dispatch_url:
+                findings = (Finding("warn", "This level's dispatches go elsewhere.", is_mended=True),)
             if len(ours_at) == len(LEVELS):
                 findings += (Finding("plain", BOTH_LEVELS),)
         elif refusal := (held.refused or {}).get(level):
@@ -272,24 +274,28 @@ def look_at_keys(
                 is_first=place == 0,
                 held_by=by,
                 latest=latest,
-                safe_at=_last_try(held, latest, otherwise=answered_at) if held and is_free else None,
+                safe_at=_last_try(held, latest, ours=ours, otherwise=answered_at)
+                if held and is_free
+                else None,
             )
         )
     return tuple(states)
 
 
-def _last_try(held: Held, latest: Mapping[str, datetime], *, otherwise: datetime | None) -> datetime | None:
+def _last_try(
+    held: Held, latest: Mapping[str, datetime], *, ours: Ours, otherwise: datetime | None
+) -> datetime | None:
     """Return when the last retry is over of what may have been sent with a key that Leap no longer holds.
 
     A retry may bring the key after Leap was given another; each that comes puts the end off.
     """
     ends = [
         moment + lasts
-        for hooks, door, lasts in (
-            (held.webhooks, "DISPATCH", DISPATCH_RETRIES),
-            (held.subscriptions, "EVENTS", EVENT_RETRIES),
+        for hooks, url, door, lasts in (
+            (held.webhooks, ours.dispatch_url, "DISPATCH", DISPATCH_RETRIES),
+            (held.subscriptions, ours.events_url, "EVENTS", EVENT_RETRIES),
         )
-        for moment in (*(hook.since for hook in hooks), latest.get(door))
+        for moment in (*(hook.since for hook in hooks if is_same_url(hook.url, url)), latest.get(door))
         if moment is not None
     ]
     return max(ends, default=otherwise)

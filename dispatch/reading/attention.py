@@ -26,7 +26,7 @@ from dispatch.reading.connections import to_remind
 from dispatch.reading.leap_connection import grievance
 from dispatch.reading.out_of_step import difference_words, differing_groups
 from dispatch.reading.participation import LOOK_AT
-from dispatch.reading.seasons import unready
+from dispatch.season_models import SeasonWarning
 from meters.connection_models import LeapCheck
 from meters.domain.actions import REMINDED_DAYS, reminded_days
 from meters.models import Meter
@@ -445,18 +445,19 @@ def _notifications(*, now: datetime) -> list[Need]:
 
 
 def _seasons(*, now: datetime) -> list[Need]:
-    """Delivery periods that begin within two weeks and are not ready. One query, four when one is near."""
+    """Delivery periods that begin within two weeks and were not ready at the latest check. One query."""
     return [
         Need(
             icon="calendar",
             kind="warn",
-            title=f"{one.period.program or 'A delivery period'} begins in {one.days} days",
-            text=f"{one.line}. {', '.join(item.text for item in one.items if item.is_grave)}.",
+            title=f"{one.program or 'A delivery period'} begins in "
+            f"{words.counted((one.starts_at - now).days, one='day')}",
+            text=f"{one.verdict}. {one.lacks}.",
             verb="Check",
             href="/seasons/",
-            due_at=one.period.starts_at,
+            due_at=one.starts_at,
         )
-        for one in unready(now=now)
+        for one in SeasonWarning.objects.filter(starts_at__gt=now).order_by("starts_at", "pk")
     ]
 
 

@@ -164,7 +164,7 @@ def read_file(diff: FileDiff, *, now: datetime) -> FileRows:
         added=len(diff.added),
         removed=len(diff.removed),
         unchanged=diff.unchanged,
-        rows=names.rows(removed, is_removed=True) + names.rows(added),
+        rows=names.rows(removed, is_removed=True) + names.rows(added, gone=frozenset(diff.removed)),
         impact=read_impact(diff.added, now=now),
     )
 
@@ -181,28 +181,37 @@ class _Names:
             device.pk: Named(device.pk, device.external_id, str(device), device.external_id)
             for device in Device.objects.filter(pk__among=Ids(devices))
         }
-        self._meters_of = _others("device_id", devices, "meter__name", "meter__meter_id")
-        self._devices_of = _others("meter_id", meters, "device__name", "device__external_id")
+        self._meters_of = _others("device_id", devices, "meter_id", "meter__name", "meter__meter_id")
+        self._devices_of = _others("meter_id", meters, "device_id", "device__name", "device__external_id")
 
-    def rows(self, pairs: Iterable[Pair], *, is_removed: bool = False) -> tuple[PairRow, ...]:
+    def rows(
+        self, pairs: Iterable[Pair], *, is_removed: bool = False, gone: Collection[Pair] = frozenset()
+    ) -> tuple[PairRow, ...]:
+        """Name pairs, with what else each of the two has and keeps: `gone` are pairs that go meanwhile."""
         return tuple(
             PairRow(
                 meter=self.meters[meter],
                 device=self.devices[device],
-                also_meters=() if is_removed else tuple(self._meters_of.get(device, ())),
-                also_devices=() if is_removed else tuple(self._devices_of.get(meter, ())),
+                also_meters=tuple(
+                    name for pk, name in self._meters_of.get(device, ()) if (pk, device) not in gone
+                ),
+                also_devices=tuple(
+                    name for pk, name in self._devices_of.get(meter, ()) if (meter, pk) not in gone
+                ),
                 is_removed=is_removed,
             )
             for meter, device in pairs
         )
 
 
-def _others(field: str, ids: Collection[int], *names: str) -> Mapping[int, Sequence[str]]:
-    """Return by meter or device what it is mapped to, by its name, else its id. One query."""
-    found: defaultdict[int, list[str]] = defaultdict(list)
+def _others(
+    field: str, ids: Collection[int], other: str, *names: str
+) -> Mapping[int, Sequence[tuple[int, str]]]:
+    """Return by meter or device what it is mapped to, with its name, else its id. One query."""
+    found: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
     rows = MeterDevice.objects.filter(**{f"{field}__among": Ids(ids)}).order_by("pk")
-    for one, *named in rows.values_list(field, *names):
-        found[one].append(next(filter(None, named)))
+    for one, pk, *named in rows.values_list(field, other, *names):
+        found[one].append((pk, next(filter(None, named))))
     return found
 
 

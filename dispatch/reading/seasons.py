@@ -178,9 +178,14 @@ def read_seasons(
     return tuple(sorted(seasons, key=lambda one: (one.is_running, one.period.starts_at, one.period)))
 
 
+def begin_soon(*, now: datetime) -> QuerySet[Enrollment]:
+    """Select what begins so soon that somebody is told of it."""
+    return current(now=now).filter(starts_at__gt=now, starts_at__lte=now + WARNED_AHEAD)
+
+
 def unready(*, now: datetime) -> tuple[Season, ...]:
-    """Read the periods that begin so soon that they need somebody. One to three queries."""
-    soon = current(now=now).filter(starts_at__gt=now, starts_at__lte=now + WARNED_AHEAD)
+    """Read the periods that begin so soon that they need somebody. One to four queries."""
+    soon = begin_soon(now=now)
     if not soon.exists():
         return ()
     seasons = read_seasons(now=now, enrollments=soon)

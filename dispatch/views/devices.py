@@ -22,6 +22,7 @@ from dispatch.models import OverrideAction, OverrideScope
 from dispatch.reading import devices as reading
 from dispatch.reading.found import read_found
 from dispatch.reading.overrides import read_reach
+from dispatch.reading.shapes import meters_of_device
 from dispatch.reading.then import device_then
 from dispatch.reading.zones import page_zone, zone_name, zone_named
 from dispatch.views.override_forms import ACTION_HELP, DeviceOverrideForm, OverrideForm
@@ -56,6 +57,7 @@ def _show(request: HttpRequest, device_id: int, *, form: DeviceOverrideForm) -> 
         raise Http404("There is no such device.") from error
     context: dict[str, Any] = {
         "detail": detail,
+        "behind": meters_of_device(device_id),
         "form": form,
         "zone": zone,
         "zone_name": zone_name(zone),

@@ -22,6 +22,7 @@ from dispatch.reading import meters as reading
 from dispatch.reading.actions import NOBODY
 from dispatch.reading.meter_enrollment import read_meter_enrollment
 from dispatch.reading.participation import read_of_meter
+from dispatch.reading.shapes import shape_of_meter
 from dispatch.reading.zones import page_zone
 from meters import arming
 from meters.assigning import LONGEST_NOTE
@@ -93,6 +94,7 @@ def _show(request: HttpRequest, meter_id: str, *, map_form: MapForm) -> HttpResp
     context: dict[str, Any] = {"detail": detail, "zone": zone, "map_form": map_form, "arm_form": ArmForm()}
     context |= {
         "enrollment": read_meter_enrollment(detail.meter, now=timezone.now()),
+        "shape": shape_of_meter(detail.meter),
         "participation": read_of_meter(detail.meter, now=timezone.now()),
         "longest_note": LONGEST_NOTE,
         "nobody": NOBODY,

@@ -287,3 +287,11 @@ def test_the_api_tells_the_same(client, leap):
     assert (group["id"], group["is_ours"], group["key"]) == ("group", True, fingerprint(OLD))
     assert group["findings"][0]["kind"] == "warn"
     assert [key["is_first"] for key in said["webhook_keys"]] == [True, False]
+
+
+def test_after_the_keys_changed_leap_is_asked_again_within_a_minute(leap, settings):
+    now = timezone.now()
+    check_if_due(now=now)
+    assert not waiting(now=now + timedelta(minutes=2))
+    settings.LEAP_WEBHOOK_KEYS = [NEW]
+    assert waiting(now=now + timedelta(minutes=2)) == (TEND_LEAP,)

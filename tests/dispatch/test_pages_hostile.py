@@ -18,6 +18,7 @@ WITH_NUL = [
     "/events/?q=%00",
     "/events/?program=%00",
     "/meters/?q=a%00b",
+    "/meters/mapping/?separator=%00",
     "/devices/?q=%00",
     "/alerts/?q=%00",
     "/actions/?q=%00",

@@ -15,6 +15,10 @@ pytestmark = pytest.mark.django_db
 LISTS = [
     "/notifications/",
     "/meters/?q=m&ready=no&program=CCA&sort=-nomination",
+    "/meters/mapping/",
+    "/meters/mapping/?form=site",
+    "/meters/mapping/export/",
+    "/leap/",
     "/groups/?sort=-name",
     "/groups/?step=out",
     "/devices/?kind=load&sort=-rated",

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from dispatch import checking_seasons
 from dispatch.models import ProgramLevel
 from dispatch.reading.seasons import read_seasons
 from meters.enrollment_models import Enrollment, Program, RequiredAction
@@ -106,6 +107,9 @@ def test_the_season_check_says_who_is_ready_and_what_the_others_lack(client, bos
         "in 4 days: 2 meters not active yet",
     ):
         assert line in page
+    assert "CEC-DSGS begins" not in words(client.get("/"))
+    assert checking_seasons.waiting(now=timezone.now())
+    assert checking_seasons.check_if_due(now=timezone.now()) == 1
     assert "CEC-DSGS begins in 9 days" in words(client.get("/"))
     found = client.get("/api/v1/seasons/", headers=bearer("viewer")).json()["results"]
     assert [(each["ready_meters"], each["meters"], each["kw"]) for each in found] == [(3, 8, 450.0)]
@@ -122,6 +126,21 @@ def test_a_period_that_runs_misses_groups_and_is_nobody_s_need(client, boss):
     assert "1 meter in no market group yet" in page
     assert page.count("market registration") == 0
     assert page.count("CEC-DSGS_P") == 2  # its heading and the name of its export
+    assert not checking_seasons.waiting(now=timezone.now())
+    assert "CEC-DSGS begins" not in words(client.get("/"))
+
+
+def test_a_warning_goes_once_its_period_is_ready_and_a_look_is_taken_once(client, boss):
+    one, now = meter(nomination_kw=5), timezone.now()
+    enrolled(one)
+    assert checking_seasons.check_if_due(now=now) == 1
+    assert checking_seasons.check_if_due(now=now) is None
+    assert not checking_seasons.waiting(now=now)
+    device(one)
+    later = now + checking_seasons.LOOK_EVERY
+    assert "1 meter without a device" in words(client.get("/"))
+    assert checking_seasons.waiting(now=later)
+    assert checking_seasons.check_if_due(now=later) == 0
     assert "CEC-DSGS begins" not in words(client.get("/"))
 
 
