@@ -19,7 +19,7 @@ from devices.models import Device, MeterDevice
 from meters.among import Ids
 from meters.mapping_models import MappingBatch, MappingRule, MappingSource
 from meters.models import Meter
-from meters.sync_models import MeterSync, SyncState
+from meters.sync_models import MeterSync
 
 MAP_NEW_METERS: Final = "devices.tasks.map_new_meters"
 
@@ -124,12 +124,15 @@ def kept_rule() -> Rule | None:
 
 
 def is_news() -> bool:
-    """Say whether a sync brought meters since the kept rule last looked. At most two questions."""
+    """Say whether a sync brought meters since the kept rule last looked. At most two questions.
+
+    One that failed or died counts, too: what it brought is news to no later one.
+    """
     kept = MappingRule.objects.values_list("looked_at", flat=True).first()
     if kept is None:
         return False
     brought = Q(appeared__gt=0) | Q(changed__gt=0)
-    return MeterSync.objects.filter(brought, state=SyncState.DONE, finished_at__gt=kept).exists()
+    return MeterSync.objects.filter(brought, turn__isnull=True, finished_at__gt=kept).exists()
 
 
 def waiting(*, now: datetime) -> tuple[str, ...]:

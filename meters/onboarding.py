@@ -24,6 +24,7 @@ from django.utils import timezone
 from leapvpp.leap.errors import LeapError, LeapRefused, storable
 from leapvpp.leap.jobs import JobAsset, LeapJob, LeapJobs
 from meters.among import Ids
+from meters.domain.hints import is_id
 from meters.domain.onboarding import REFERENCE, Cells, Checked, Problem, check_rows
 from meters.models import Meter
 from meters.onboarding_models import OVER, JobState, MeterJob, MeterJobBatch, MeterJobRow
@@ -331,7 +332,7 @@ def _end(
         if not _hold(batch).update(state=state, detail=detail, look_at=None, claimed_until=None, tries=0):
             return
         _write_rows(batch, assets)
-        created = {one.meter_id for one in assets if one.meter_id}
+        created = {one.meter_id for one in assets if one.meter_id and is_id(one.meter_id)}
         if created:
             read_again(created, why=f"Created by job {batch.job_id}", now=now)
         _settle(batch.job_id, now=now)
@@ -373,7 +374,7 @@ def _write_rows(batch: MeterJobBatch, assets: Collection[JobAsset]) -> None:
         row.status = storable(one.status)[:32]
         row.status_detail = storable((detail and detail.name) or "")[:64]
         row.description = detail.in_words()[:1000] if detail else ""
-        row.meter_id = (one.meter_id or row.meter_id).lower()[:64]
+        row.meter_id = storable(one.meter_id or row.meter_id).lower()[:64]
         moved.append(row)
     MeterJobRow.objects.bulk_update(
         moved, ["status", "status_detail", "description", "meter_id"], batch_size=250

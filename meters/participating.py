@@ -10,6 +10,7 @@ word, so its lists are read after every yes, too. The sync then brings each mete
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +20,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from leapvpp.leap.errors import LeapError, LeapRefused, storable
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 CHANGE_PARTICIPATION: Final = "meters.tasks.change_participation"
 SECONDS: Final = 300
+WORK_SECONDS: Final = 20.0
+"""When a task leaves the rest to the next: the workers that speak to Leap record its calls, too."""
 LEASE: Final = timedelta(minutes=3)
 """Longer than Leap may take over one message and what is read after it."""
 AT_ONCE: Final = {Kind.IDLE: 1000, Kind.END_IDLE: 1000, Kind.DISENROLL: 1000, Kind.PARTICIPATE: 1}
@@ -110,8 +113,11 @@ def _item(
 def withdraw(*, request_id: int, now: datetime) -> bool:
     """Take a request back that waits and that Leap cannot have heard of; say whether it could be."""
     with transaction.atomic():
+        told = ParticipationItem.objects.filter(request=OuterRef("pk")).exclude(
+            outcome=ParticipationOutcome.PENDING
+        )
         standing = ParticipationRequest.objects.filter(
-            pk=request_id, state=ParticipationState.WAITING, may_have_arrived=False
+            ~Exists(told), pk=request_id, state=ParticipationState.WAITING, may_have_arrived=False
         )
         if not standing.update(state=ParticipationState.WITHDRAWN, finished_at=now):
             return False
@@ -141,13 +147,15 @@ def send_waiting(
     clients: Callable[[], AbstractContextManager[Connected]] = open_clients,
     clock: Callable[[], datetime] = timezone.now,
 ) -> str:
-    """Send every request that waits, and read Leap's list when that is due; return a word for the log."""
+    """Send what waits, for some seconds, and read Leap's list if that is due; return a word for the log."""
     if not settings.LEAP_API_KEY:
         return "LEAP_API_KEY is not set"
-    sent = 0
+    sent, until = 0, time.monotonic() + WORK_SECONDS
     while (request := _claim(now=clock())) is not None:
-        _send(_Turn(request, clock), clients=clients)
+        _send(_Turn(request, clock), clients=clients, until=until)
         sent += 1
+        if time.monotonic() >= until:
+            break
     read = " and the idle periods read" if read_list_if_due(clients=clients, clock=clock) else ""
     return f"{sent} requests about participation sent{read}"
 
@@ -213,8 +221,8 @@ class _Turn:
             )
 
 
-def _send(turn: _Turn, *, clients: Callable[[], AbstractContextManager[Connected]]) -> None:
-    """Bring a request as far as Leap lets it; what nobody expected is raised again after it was kept."""
+def _send(turn: _Turn, *, clients: Callable[[], AbstractContextManager[Connected]], until: float) -> None:
+    """Bring a request as far as Leap and the time let it, at least by one message."""
     try:
         with clients() as leap:
             if turn.request.may_have_arrived:
@@ -222,12 +230,25 @@ def _send(turn: _Turn, *, clients: Callable[[], AbstractContextManager[Connected
             _expire(turn)
             while batch := list(turn.pending[: AT_ONCE[turn.kind]]):
                 _send_batch(leap, turn, batch)
+                if time.monotonic() >= until and turn.pending.exists():
+                    _leave_the_rest(turn)
+                    return
         _finish(turn)
     except LeaseLost:
         logger.warning("Participation request %s was taken over by another worker", turn.request.pk)
     except (LeapError, ValueError) as error:  # the latter: an address or key with which no client can be made
         logger.warning("Participation request %s: %s", turn.request.pk, type(error).__name__)
         _postpone(turn, why=storable(str(error)))
+
+
+def _leave_the_rest(turn: _Turn) -> None:
+    """Let the next task go on, as nothing went wrong: the attempt does not count. Raises LeaseLost."""
+    turn.write(
+        state=ParticipationState.WAITING,
+        claimed_until=None,
+        next_attempt_at=turn.clock(),
+        attempts=turn.request.attempts - 1,
+    )
 
 
 def _look_first(leap: Connected, turn: _Turn) -> None:

@@ -114,12 +114,12 @@ def propose(
     new = tuple(pair for pair in decided if pair not in held)
     with_device = {meter for meter, _ in held} | {meter for meter, _ in decided}
     with_meter = {device for _, device in held} | {device for _, device in decided}
-    in_doubt = {meter for each in ambiguous for meter in each.meters}
+    told = with_device | {meter for each in ambiguous for meter in each.meters}
     return Proposal(
         pairs=new,
         held=len(decided) - len(new),
         ambiguous=ambiguous,
-        unmatched_meters=tuple(each.id for each in live if each.id not in with_device | in_doubt),
+        unmatched_meters=tuple(each.id for each in live if each.id not in told),
         unmatched_devices=tuple(each.id for each in devices if each.id not in with_meter),
         archived=len(listed) - len(live),
     )

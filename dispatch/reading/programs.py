@@ -74,6 +74,16 @@ class ProgramList:
     regions: tuple[Region, ...]
     able_kw: Decimal
 
+    @property
+    def described(self) -> tuple[Row, ...]:
+        """Give the others of which more than their code is known."""
+        return tuple(row for row in self.others if row.is_described)
+
+    @property
+    def unknown(self) -> tuple[Row, ...]:
+        """Give the others of which only their code is known."""
+        return tuple(row for row in self.others if not row.is_described)
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramDetail:

@@ -336,10 +336,16 @@ def _deadlines(rows: QuerySet[Enrollment], *, now: datetime) -> dict[Period, tup
 def _moments(pairs: Any) -> Iterator[tuple[datetime, datetime | None]]:
     """Read pairs of deadline and activation as Leap writes them; what is no time is left out."""
     for pair in pairs if isinstance(pairs, list) else ():
-        texts = [each for each in pair if isinstance(each, str)] if isinstance(pair, list) else []
-        moments = [read_moment(text) for text in texts[:2]]
+        moments = [_moment(each) for each in pair[:2]] if isinstance(pair, list) else []
         if moments and moments[0] is not None:
             yield moments[0], moments[1] if len(moments) > 1 else None
+
+
+def _moment(said: Any) -> datetime | None:
+    try:
+        return read_moment(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
 
 
 def _groups(rows: QuerySet[Enrollment]) -> dict[Period, int]:

@@ -19,7 +19,7 @@ from dispatch.reading import participation as reading
 from dispatch.reading.participation_preview import Preview, read_preview
 from dispatch.reading.zones import page_zone
 from dispatch.views.files import csv_file
-from dispatch.views.participation_forms import KIND_HELP, ParticipationForm
+from dispatch.views.participation_forms import KINDS, ParticipationForm
 from meters.participating import withdraw
 from meters.participation_models import ParticipationItem, ParticipationOutcome, ParticipationRequest
 
@@ -121,7 +121,7 @@ def _meters_of(before: ParticipationRequest, *, is_undo: bool) -> list[str]:
 def _ask(request: HttpRequest, form: ParticipationForm) -> HttpResponse:
     context = {
         "form": form,
-        "kind_help": KIND_HELP,
+        "kinds": KINDS,
         "has_key": bool(settings.LEAP_API_KEY),
         "most": taking_part.MOST_METERS,
     }

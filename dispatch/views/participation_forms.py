@@ -14,11 +14,16 @@ from meters.participation_models import ParticipationKind
 
 LARGEST_FILE = 2 * 1024 * 1024  # bytes
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-KIND_HELP = (
-    "Idle: the meter rests from its first to its last day, in all programs. End idle: that period, by its "
-    "exact days, is taken back. Participate: from a day on, whatever stood there. Disenroll: for good, in "
-    "all programs."
+KINDS = (
+    (ParticipationKind.IDLE.label, "The meter rests from the first to the last day, in all programs."),
+    (ParticipationKind.END_IDLE.label, "Takes an idle period back; give its exact first and last day."),
+    (
+        ParticipationKind.PARTICIPATE.label,
+        "The meter takes part from the first day on, whatever was set.",
+    ),
+    (ParticipationKind.DISENROLL.label, "The meter leaves all programs for good."),
 )
+"""What each kind of request does, in words."""
 
 
 class ParticipationForm(forms.Form):

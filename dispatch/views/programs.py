@@ -36,7 +36,14 @@ def program_detail(request: HttpRequest, code: str) -> HttpResponse:
 def season_list(request: HttpRequest) -> HttpResponse:
     """Show which delivery periods run or begin soon, and whether they are ready."""
     now = timezone.now()
-    context = {"seasons": seasons.read_seasons(now=now), "zone": page_zone(request), "now": now}
+    found = seasons.read_seasons(now=now)
+    context = {
+        "seasons": found,
+        "unsettled": [one for one in found if one.items or not one.is_running],
+        "settled": [one for one in found if one.is_running and not one.items],
+        "zone": page_zone(request),
+        "now": now,
+    }
     return render(request, "dispatch/seasons.html", context)
 
 

@@ -220,7 +220,7 @@ def decode_answer(body: bytes, kind: type[T]) -> T:
     """Decode a JSON answer into ``kind``. Raises ``UnreadableAnswer``."""
     try:
         return msgspec.json.decode(body, type=kind, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: nested too deep
         raise UnreadableAnswer(f"Leap's answer could not be read: {error}") from error
 
 

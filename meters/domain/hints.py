@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from leapvpp.leap.errors import storable
 from leapvpp.leap.meters import read_moment
 from meters.domain.connecting import AUTHORIZATION, SESSION
 
@@ -90,8 +91,10 @@ def read_hint(payload: Mapping[str, object]) -> Hint | None:
         return ConnectHint(
             kind=OF_CONNECT[kind],
             partner_reference=_text(payload, "partner_reference"),
-            status=_text(payload, "status"),
-            utility_name=_text(payload, "utility_name") if OF_CONNECT[kind] == AUTHORIZATION else "",
+            status=storable(_text(payload, "status")),
+            utility_name=storable(_text(payload, "utility_name"))
+            if OF_CONNECT[kind] == AUTHORIZATION
+            else "",
         )
     return None
 

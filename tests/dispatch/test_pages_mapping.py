@@ -132,7 +132,8 @@ def test_a_rule_that_says_nothing_is_refused_in_words(boss, query):
     assert "error" in answer.content.decode()
 
 
-def test_a_kept_rule_maps_what_a_sync_brings_and_leaves_mapped_meters_alone(boss, fleet):
+@pytest.mark.parametrize("end", ["DONE", "FAILED", "LOST"])
+def test_a_kept_rule_maps_what_a_sync_brings_and_leaves_mapped_meters_alone(boss, fleet, end):
     boss.post("/meters/mapping/keep/", {"form": "device"})
     assert "Maps new meters by itself" in words(boss.get("/meters/mapping/"))
     assert MAP_NEW_METERS not in Dispatcher().look(now=timezone.now())
@@ -141,7 +142,7 @@ def test_a_kept_rule_maps_what_a_sync_brings_and_leaves_mapped_meters_alone(boss
     device(external_id="bat-9")
     later = timezone.now() + timedelta(seconds=1)
     MeterSync.objects.create(
-        kind="FULL", state="DONE", turn=None, requested_at=later, finished_at=later, appeared=1
+        kind="FULL", state=end, turn=None, requested_at=later, finished_at=later, appeared=1
     )
     assert MAP_NEW_METERS in waiting(now=later)
     assert map_new_meters(now=later + timedelta(seconds=1)) == 1

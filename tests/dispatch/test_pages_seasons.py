@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from dispatch import checking_seasons
 from dispatch.models import ProgramLevel
+from dispatch.reading.seasons import read_seasons
 from meters.enrollment_models import Enrollment, Program, RequiredAction
 from meters.models import Meter
 from meters.participation_models import IdlePeriod
@@ -222,3 +223,20 @@ def test_the_number_of_queries_does_not_grow_with_meters_or_periods(client, boss
         device(one, meter())
         enrolled(one, begins=number, program=f"P{number}")
     assert queries() == before
+
+
+def test_a_deadline_of_leaps_that_is_no_time_costs_itself_alone(boss, client):
+    """It is kept as Leap wrote it, and the control room reads it, too."""
+    begins = timezone.now() + 3 * DAY
+    good = (timezone.now() + DAY).isoformat()
+    Enrollment.objects.create(
+        meter=meter(),
+        program="ELRP",
+        starts_at=begins,
+        status="ELIGIBLE",
+        deadlines=[["soon", None], [None, good], [good, "later"], "odd"],
+    )
+    for address in ("/", "/seasons/"):
+        assert client.get(address).status_code == 200
+    (season,) = read_seasons(now=timezone.now())
+    assert [each.activation_at for each in season.deadlines] == [None]

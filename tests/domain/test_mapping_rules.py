@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from devices.domain.mapping_rules import Ambiguous, DeviceNamed, Doubt, Form, MeterNamed, Rule, propose
@@ -107,3 +109,18 @@ def test_what_is_mapped_stays_and_what_is_archived_is_passed_over():
     assert found.pairs == ((11, 3),)  # though the device sits behind another meter already
     assert (found.held, found.archived) == (1, 1)
     assert (found.unmatched_meters, found.unmatched_devices) == ((13,), (2, 4))
+
+
+def test_a_large_fleet_is_laid_beside_its_devices_once():
+    """Looking at all of it for each meter took a minute and more for 100,000, in a page and in a task."""
+    names = [f"bat-{number}" for number in range(30_000)]
+    meters = [MeterNamed(place, name, "OTHER", is_archived=False) for place, name in enumerate(names)]
+    began = time.process_time()
+    found = propose(
+        rule=EXACT,
+        meters=meters,
+        devices=[DeviceNamed(place, name) for place, name in enumerate(names)],
+        mapped=[],
+    )
+    assert len(found.pairs) == len(names)
+    assert time.process_time() - began < 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meters.domain.onboarding import (
@@ -248,6 +248,7 @@ def values(column) -> st.SearchStrategy:
     }.get(column.kind, st.just("94103" if column.rule.startswith("five") else "ABC"))
 
 
+@settings(max_examples=25)  # each looks at some forty columns
 @given(st.data())
 def test_a_meter_written_as_a_row_is_read_back_as_it_was(data):
     offered = [each for each in COLUMNS if not each.rule.startswith("two letters")]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from leapvpp.leap.errors import UnreadableAnswer
 from leapvpp.leap.meters import MeterDetails, MeterEnrollment, read_page
 from leapvpp.leap.values import read_timeslot
 
@@ -111,3 +112,9 @@ def test_an_odd_timeslot_is_read_and_its_bytes_kept(odd: dict[str, Any]) -> None
     received = read_timeslot(raw)
     assert (received.problem, received.raw) == ("", raw)
     assert received.timeslot is not None and received.timeslot.event_id == SLOT["meter_event_id"]
+
+
+def test_an_answer_nested_too_deep_is_unreadable() -> None:
+    deep = b'{"meters":[{"meter_id":"deep","odd":' + b"[" * 5000 + b"]" * 5000 + b"}]}"
+    with pytest.raises(UnreadableAnswer, match="could not be read"):
+        read_page(deep, kind=MeterDetails)

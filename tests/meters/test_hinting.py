@@ -18,11 +18,12 @@ from django_q.models import OrmQ
 from leapvpp.leap.simulator.server import LeapSimulator
 from meters import hinting, platform_events, syncing
 from meters.models import MarketGroup, MarketGroupMembership, Meter, PlatformEvent
-from meters.onboarding_models import Connection
+from meters.onboarding_models import Connection, ConnectionStep
 from meters.queries import FOLLOW_HINTS, SYNC_METERS, waiting
 from meters.rereading import read_again
 from meters.sync_models import MeterSync, MeterToRead, SyncKind, SyncState
 from meters.sync_turns import request_sync, start
+from tests.builders import meter
 from tests.leap.contracts.checking import checked
 
 pytestmark = pytest.mark.django_db
@@ -243,3 +244,20 @@ def test_runs_of_named_meters_are_forgotten_after_a_week_unless_they_changed_som
         MeterSync.objects.create(kind="NAMED", changed=changed, **over)
     call_command("sync_meters", stdout=StringIO())
     assert MeterSync.objects.filter(kind="NAMED").get().changed == 3
+
+
+def test_an_event_with_a_null_character_holds_up_no_other():
+    """PostgreSQL stores it nowhere: the batch with it would fail for ever, and every event behind it."""
+    one = meter()
+    odd = {"partner_reference": "home-1", "status": "FAI\0LED", "utility_name": "P\0GE"}
+    arrives("connect_session.authorization_updated", **odd)
+    arrives("meter.created", meter_id=one.meter_id)
+
+    follow()
+
+    assert set(PlatformEvent.objects.values_list("status", flat=True)) == {"FOLLOWED"}
+    step = ConnectionStep.objects.get()
+    assert (step.status, step.utility_name) == (
+        "FAI\N{REPLACEMENT CHARACTER}LED",
+        "P\N{REPLACEMENT CHARACTER}GE",
+    )

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from leapvpp.dispatching import SOURCES
 from leapvpp.leap.errors import LeapUnreachable
+from leapvpp.leap.jobs import JobAsset
 from leapvpp.leap.simulator.server import LeapSimulator
 from meters import hinting, onboarding
 from meters.connecting import meters_by_refid
@@ -189,6 +190,16 @@ def test_who_lost_the_lease_writes_nothing_more(leap):
         other = onboarding._claim(now=timezone.now())
         onboarding._go_on(client, batch, clock=timezone.now)
     assert other is not None and leap.jobs.jobs == {} and state(job) == "WAITING"
+
+
+def test_an_id_that_is_none_keeps_no_batch_from_its_end(leap):
+    job = sent(homes("home-1"))
+    batch = onboarding._claim(now=timezone.now())
+    odd = JobAsset(partner_reference="home-1", status="COMPLETED", meter_id="x\0" + "y" * 80)
+
+    onboarding._end(batch, state=JobState.COMPLETED, detail="", now=timezone.now(), assets=[odd])
+
+    assert state(job) == "COMPLETED" and not MeterToRead.objects.exists()
 
 
 def test_a_batch_that_leap_refuses_names_the_rows_and_can_be_sent_again(leap, settings):

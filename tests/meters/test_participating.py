@@ -247,6 +247,18 @@ def test_taking_part_again_takes_meters_one_by_one(leap):
     assert held(leap, one) == ["PARTICIPATE", "PARTICIPATE"]
 
 
+def test_many_meters_take_turns_with_what_else_the_worker_does(leap, monkeypatch):
+    monkeypatch.setattr(participating, "WORK_SECONDS", 0.0)
+    request = ask(fleet(leap, 2), Kind.PARTICIPATE, first=FIRST)
+
+    send()
+
+    assert state(request) == ("WAITING", ["ACCEPTED", "PENDING"]) and request.attempts == 0
+    assert participating.withdraw(request_id=request.pk, now=timezone.now()) is False  # Leap heard of one
+    send()
+    assert state(request) == ("DONE", ["ACCEPTED", "ACCEPTED"])
+
+
 def test_what_somebody_changes_in_leaps_own_portal_is_read_within_the_hour(leap):
     (one,) = fleet(leap, 1)
     send()
