@@ -369,6 +369,8 @@ def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
         "keepalives_count": 2,
         "tcp_user_timeout": 7000,
     }
+    # The questions of pages are many and short: compiling the larger ones takes longer than answering them.
+    limits["options"] = "-c jit=off"
     if patience := database_patience():
-        limits["options"] = f"-c statement_timeout={patience} -c lock_timeout={patience}"
+        limits["options"] += f" -c statement_timeout={patience} -c lock_timeout={patience}"
     return {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": limits | options}

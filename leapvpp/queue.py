@@ -17,9 +17,11 @@ from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 import devices.queue
+from devices.mapping_batches import MAP_NEW_METERS
 from devices.queue import RUN_DUE_COMMANDS
-from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS
+from dispatch.queue import PLAN_WAITING, PLANNING_SECONDS, TEND_LEAP
 from leapvpp.health import COMMAND_WORKER, WORKER
+from meters.onboarding import FOLLOW_JOBS
 from meters.participating import CHANGE_PARTICIPATION
 from meters.participating import SECONDS as PARTICIPATION_SECONDS
 from meters.queries import SYNC_METERS, SYNC_SECONDS
@@ -29,6 +31,9 @@ LONG_TASKS: Final = {
     PLAN_WAITING: PLANNING_SECONDS,
     SYNC_METERS: SYNC_SECONDS,
     CHANGE_PARTICIPATION: PARTICIPATION_SECONDS,
+    FOLLOW_JOBS: 300,
+    TEND_LEAP: 120,
+    MAP_NEW_METERS: 120,
 }
 """Seconds for tasks that may take longer than others; one of each runs at a time."""
 TAKES_TURNS: Final = frozenset({SYNC_METERS})

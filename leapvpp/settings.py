@@ -231,7 +231,8 @@ CACHES = {
 Q_CLUSTER: dict[str, Any] = {
     "name": "portal",
     "orm": "default",
-    "workers": 2,
+    # One may read meters from a slow Leap for hours, another wait for its answer to what was asked of it.
+    "workers": 3,
     "timeout": 60,
     # The lock of a queued row is taken when it is fetched: longer than waiting and running together.
     "retry": 900,

@@ -391,7 +391,10 @@ def _tell_vanished(sync: MeterSync, *, now: datetime) -> str:
     sync.refresh_from_db(fields=["unreadable"])  # the kind stays the one of which all pages were read
     if sync.unreadable:
         return "As some meters could not be read, this run does not tell which are no longer listed."
-    gone = MeterAtLeap.objects.filter(gone_at__isnull=True).exclude(seen_in=sync.pk).order_by("pk")
+    listed = MeterAtLeap.objects.filter(gone_at__isnull=True)
+    if not listed.filter(seen_in=sync.pk).exists() and listed.exists():
+        return "Leap listed none of the meters it listed before, so this run does not tell which are gone."
+    gone = listed.exclude(seen_in=sync.pk).order_by("pk")
     while ids := list(gone.values_list("meter_id", flat=True)[:METERS_ON_A_PAGE]):
         with transaction.atomic():
             go_on(sync, now=now, vanished=len(ids))

@@ -47,9 +47,17 @@ class Filter:
         return any(choice.is_chosen for choice in self.choices)
 
 
-def page_of(rows: QuerySet[Any], *, number: str, size: int = PAGE_SIZE) -> Page[Any]:
-    """Cut one page out of ordered rows; a number that is none is the first or the last page. Two queries."""
-    return Paginator(rows, size).get_page(number)
+def page_of(
+    rows: QuerySet[Any], *, number: str, size: int = PAGE_SIZE, count: int | None = None
+) -> Page[Any]:
+    """Cut one page out of ordered rows; a number that is none is the first or the last page.
+
+    Two queries, one where `count` says how many rows there are.
+    """
+    paginator = Paginator(rows, size)
+    if count is not None:
+        paginator.count = count
+    return paginator.get_page(number)
 
 
 def chosen(query: QueryDict, name: str, *, allowed: Iterable[str]) -> str:

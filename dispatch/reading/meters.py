@@ -118,35 +118,55 @@ class MeterList:
 
 
 def read_list(query: QueryDict, *, now: datetime, zone: tzinfo) -> MeterList:
-    """Read one page of meters. A constant number of queries, whatever the page holds."""
+    """Read one page of meters. A constant number of queries, whatever the page holds.
+
+    Why each meter cannot be dispatched is the dear question: it is asked once for all, to count them, again
+    where a tab or a cause is chosen, and else only for the meters of the page.
+    """
     show = chosen(query, "ready", allowed=READY_TABS)
     present = read_present(now=now)
     filters = _filters(query)
-    found = with_cause(_found(query, filters, now=now), present=present)
-    counted = dict(found.order_by().values_list("cause").annotate(count=Count("id")))
-    causes = _cause_filter(query, counted)
-    shown = _of_cause(_of_tab(found, show), query).order_by(*ordering(query, offered=SORTS, default="name"))
-    page = page_of(_with_relations(shown, present=present), number=query.get("page", ""))
+    found = _found(query, filters, now=now)
+    sums = _sums(found, present=present)
+    counted = {code: count for code, (count, _) in sums.items()}
+    asked = chosen(query, "cause", allowed=list(Code))
+    shown = _shown(found, show, asked, present=present)
+    page = page_of(
+        shown.order_by(*ordering(query, offered=SORTS, default="name")).values_list("pk", flat=True),
+        number=query.get("page", ""),
+        count=_tab_counts({asked: counted.get(asked, 0)} if asked else counted)[show],
+    )
+    is_everything = not query.get("q", "").strip() and not any(_is_chosen(each) for each in filters)
     return MeterList(
-        fleet=_fleet(present=present),
+        fleet=_fleet(sums if is_everything else _sums(Meter.objects.all(), present=present), present=present),
         tabs=tabs(READY_TABS, current=show, counts=_tab_counts(counted)),
-        filters=(*filters, causes),
+        filters=(*filters, _cause_filter(counted, asked=asked)),
         search=query.get("q", "").strip(),
         page=page,
-        rows=tuple(_row(meter, present=present, zone=zone) for meter in page),
+        rows=_rows(list(page), present=present, zone=zone),
     )
+
+
+def _rows(ids: Sequence[int], *, present: Present, zone: tzinfo) -> tuple[Row, ...]:
+    """Read the meters of a page, in its order. Three queries."""
+    meters = {meter.pk: meter for meter in _with_relations(Meter.objects.filter(pk__in=ids), present=present)}
+    return tuple(_row(meters[pk], present=present, zone=zone) for pk in ids if pk in meters)
+
+
+def _is_chosen(offered: Filter) -> bool:
+    return any(choice.is_chosen and choice.key for choice in offered.choices)
 
 
 def export_rows(query: QueryDict, *, now: datetime) -> QuerySet[Meter]:
     """Give the meters the list shows, all pages of them, for a file."""
     show = chosen(query, "ready", allowed=READY_TABS)
-    found = with_cause(_found(query, _filters(query), now=now), present=read_present(now=now))
-    return _of_cause(_of_tab(found, show), query).order_by("name", "id")
-
-
-def _cause_filter(query: QueryDict, counted: dict[str, int]) -> Filter:
-    """Offer the causes that there are, and the one that is asked for, with how many have it first."""
     asked = chosen(query, "cause", allowed=list(Code))
+    found = _found(query, _filters(query), now=now)
+    return _shown(found, show, asked, present=read_present(now=now)).order_by("name", "id")
+
+
+def _cause_filter(counted: Mapping[str, int], *, asked: str) -> Filter:
+    """Offer the causes that there are, and the one that is asked for, with how many have it first."""
     options = {
         code.value: f"{told.brief} ({counted.get(code, 0):,})".capitalize()
         for code, told in CAUSES.items()
@@ -155,9 +175,12 @@ def _cause_filter(query: QueryDict, counted: dict[str, int]) -> Filter:
     return drop_down("cause", label="Cause", everything="All causes", options=options, current=asked)
 
 
-def _of_cause(meters: QuerySet[Any], query: QueryDict) -> QuerySet[Any]:
-    asked = chosen(query, "cause", allowed=list(Code))
-    return meters.filter(cause=asked) if asked else meters
+def _shown(meters: QuerySet[Meter], show: str, asked: str, *, present: Present) -> QuerySet[Any]:
+    """Keep what a tab and a cause show; the first tab leaves the archived out."""
+    if not show and not asked:
+        return meters.filter(Q(archived_at__isnull=True) | Q(archived_at__gt=present.now))
+    of_tab = _of_tab(with_cause(meters, present=present), show)
+    return of_tab.filter(cause=asked) if asked else of_tab
 
 
 def _filters(query: QueryDict) -> tuple[Filter, ...]:
@@ -230,18 +253,23 @@ def _tab_counts(counted: dict[str, int]) -> dict[str, int]:
     return {"": present, "yes": ready, "no": present - ready, "archived": archived}
 
 
-def _fleet(*, present: Present) -> Fleet:
-    """Sum up the whole portfolio. Two queries."""
-    there = with_cause(Meter.objects.all(), present=present).exclude(cause=Code.ARCHIVED)
-    rows = there.values("cause").annotate(count=Count("id"), kw=Sum("nomination_kw")).order_by()
-    count = {row["cause"]: row["count"] for row in rows}
-    power = {row["cause"]: row["kw"] or Decimal(0) for row in rows}
+def _sums(meters: QuerySet[Meter], *, present: Present) -> dict[str, tuple[int, Decimal]]:
+    """Count meters by their gravest cause and sum their nominations. One query."""
+    rows = with_cause(meters, present=present).order_by().values("cause")
+    summed = rows.annotate(count=Count("id"), kw=Sum("nomination_kw"))
+    return {row["cause"]: (row["count"], row["kw"] or Decimal(0)) for row in summed}
+
+
+def _fleet(sums: Mapping[str, tuple[int, Decimal]], *, present: Present) -> Fleet:
+    """Sum up the whole portfolio but for the archived. One query."""
+    there = {code: each for code, each in sums.items() if code != Code.ARCHIVED}
+    ready = [each for code, each in there.items() if code not in BLOCKING]
     return Fleet(
-        total=sum(count.values()),
-        ready=sum(number for code, number in count.items() if code not in BLOCKING),
-        causes=cause_counts(count),
-        ready_kw=sum((kw for code, kw in power.items() if code not in BLOCKING), Decimal(0)),
-        nominated_kw=sum(power.values(), Decimal(0)),
+        total=sum(count for count, _ in there.values()),
+        ready=sum(count for count, _ in ready),
+        causes=cause_counts({code: count for code, (count, _) in there.items()}),
+        ready_kw=sum((kw for _, kw in ready), Decimal(0)),
+        nominated_kw=sum((kw for _, kw in there.values()), Decimal(0)),
         able_kw=dispatchable_kw(present=present),
     )
 

@@ -100,7 +100,8 @@ class MeterPage(msgspec.Struct, Generic[M], frozen=True, kw_only=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    meters: tuple[msgspec.Raw, ...] = ()
+    meters: tuple[msgspec.Raw, ...]
+    """Asked for: an answer without them says nothing of meters, least that there are none."""
     next_page_token: str | None = None
 
 

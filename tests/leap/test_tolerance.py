@@ -118,3 +118,9 @@ def test_an_answer_nested_too_deep_is_unreadable() -> None:
     deep = b'{"meters":[{"meter_id":"deep","odd":' + b"[" * 5000 + b"]" * 5000 + b"}]}"
     with pytest.raises(UnreadableAnswer, match="could not be read"):
         read_page(deep, kind=MeterDetails)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"message":"try later"}', b'{"meters":null}'])
+def test_an_answer_without_meters_does_not_say_that_there_are_none(body: bytes) -> None:
+    with pytest.raises(UnreadableAnswer):
+        read_page(body, kind=MeterDetails)

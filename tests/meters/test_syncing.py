@@ -157,6 +157,17 @@ def test_a_full_run_tells_what_is_no_longer_listed_and_what_is_listed_again(leap
     assert MeterAtLeap.objects.filter(gone_at__isnull=False).count() == 0
 
 
+def test_a_leap_that_lists_nothing_at_all_makes_nobody_vanish(leap):
+    ids = leap.meters.fill(3, now=timezone.now())
+    sync()
+    for meter_id in ids:
+        leap.meters.remove(meter_id)
+
+    run = sync("--full")
+    assert (run.state, run.meters, run.vanished) == ("DONE", 0, 0)
+    assert "listed none" in run.detail
+
+
 def test_an_odd_meter_costs_no_other_and_then_nothing_is_told_as_gone(leap):
     now = timezone.now()
     odd, other, gone = leap.meters.fill(3, now=now)
