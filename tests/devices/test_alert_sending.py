@@ -52,7 +52,7 @@ def mail(settings):
 def test_an_alert_is_mailed_once_to_everybody(mail):
     raise_one(3, name="Battery 7")
     names = waiting(now=at(3.5))
-    assert names == ("devices.tasks.prove", "devices.tasks.watch_alerts", "devices.tasks.send_alerts")
+    assert {"devices.tasks.prove", "devices.tasks.watch_alerts", "devices.tasks.send_alerts"} <= {*names}
     assert all(callable(import_string(name)) for name in names)
     assert send_alerts(now=at(3)) == 1
     assert send_alerts(now=at(4)) == 0

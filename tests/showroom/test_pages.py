@@ -60,6 +60,6 @@ def test_an_operator_plays_and_sees_what_came_of_it(client, demo, django_assert_
     assert page.count("Came true: ") == len(row.checks)
     assert "is not served: Held by the showroom: Its oil is changed." in page
     assert "120 kW short" in page
-    with django_assert_max_num_queries(60):
+    with django_assert_max_num_queries(62):
         client.get("/scenarios/hold/")
     assert f"{len(row.checks)} of {len(row.checks)} came true" in text(client, "/scenarios/")
