@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import Q
 
 from meters.among import Ids
@@ -51,7 +52,8 @@ def request_comparison(market_group_ids: Collection[str], *, now: datetime) -> N
     """
     named = MarketGroup.objects.filter(market_group_id__among=Ids(market_group_ids))
     held = named.order_by("pk").select_for_update(no_key=True)
-    MarketGroup.objects.filter(pk__in=held.values("pk")).update(compare_requested_at=now)
+    with transaction.atomic(savepoint=False):
+        MarketGroup.objects.filter(pk__in=held.values("pk")).update(compare_requested_at=now)
 
 
 def store_groups(grouped: Sequence[Grouped], *, now: datetime) -> None:
