@@ -20,6 +20,7 @@ from django.db.models import Q, QuerySet
 from devices.models import Device
 from dispatch.domain.revisions import as_utc_text
 from dispatch.models import DispatchEvent, Level, OverrideScope, TestKind
+from meters.grouping import in_effect
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 NAMES_SAID = 5
@@ -117,9 +118,7 @@ def meters_of(whom: Whom, *, at: datetime) -> QuerySet[Any]:
         return Meter.objects.filter(meter_devices__device__external_id=whom.target).values_list(
             "meter_id", flat=True
         )
-    members = MarketGroupMembership.objects.filter(
-        Q(ends_at__isnull=True) | Q(ends_at__gt=at), group__market_group_id=whom.target, starts_at__lte=at
-    )
+    members = MarketGroupMembership.objects.filter(in_effect(at), group__market_group_id=whom.target)
     return members.order_by("meter__meter_id").values_list("meter__meter_id", flat=True).distinct()
 
 

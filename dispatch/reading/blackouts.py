@@ -23,6 +23,7 @@ from dispatch.domain.blackouts import dark_until
 from dispatch.domain.events import Window
 from dispatch.models import DispatchEvent, RecipientMember
 from dispatch.policy_models import PolicyAssignment, PolicyScope, ResponsePolicy
+from meters.grouping import in_effect
 from meters.models import MarketGroupMembership, Meter, Site
 
 NOTHING = Q(pk__in=[])
@@ -81,9 +82,8 @@ def _outer(device: str) -> OuterRef:
 
 def _in_groups(group_ids: Sequence[str], *, now: datetime) -> Q:
     """Keep the meters in these groups now, and those that a live call of one of them names."""
-    is_open = Q(ends_at__isnull=True) | Q(ends_at__gt=now)
     members = MarketGroupMembership.objects.filter(
-        is_open, starts_at__lte=now, group__market_group_id__in=group_ids, meter=OuterRef("meter")
+        in_effect(now), group__market_group_id__in=group_ids, meter=OuterRef("meter")
     )
     live = DispatchEvent.objects.filter(is_cancelled=False, ends_at__gt=now, market_group_id__in=group_ids)
     called = RecipientMember.objects.filter(

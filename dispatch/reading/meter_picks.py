@@ -15,6 +15,7 @@ from django.http import QueryDict
 
 from dispatch.reading.meters import export_rows
 from meters.among import Ids
+from meters.grouping import in_effect
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 FILTERS: Final = ("q", "ready", "group", "program", "region")
@@ -92,10 +93,7 @@ def names_in_csv(text: str) -> list[str]:
 
 def of_group(market_group_id: str, *, now: datetime) -> tuple[str, ...]:
     """List the meters that are in a group now. One query."""
-    is_open = Q(ends_at__isnull=True) | Q(ends_at__gt=now)
-    stays = MarketGroupMembership.objects.filter(
-        is_open, group__market_group_id=market_group_id, starts_at__lte=now
-    )
+    stays = MarketGroupMembership.objects.filter(in_effect(now), group__market_group_id=market_group_id)
     return _once(stays.order_by("meter_id").values_list("meter__meter_id", flat=True))
 
 

@@ -37,6 +37,7 @@ from dispatch.reading.holds import running
 from dispatch.step_models import OutOfStep
 from meters.among import Ids
 from meters.enrollment_models import Enrollment
+from meters.grouping import in_effect
 from meters.models import EnrollmentStatus, MarketGroupMembership, Meter, Participation
 
 EVERYTHING = ~NOTHING
@@ -107,8 +108,7 @@ def _overrides_in(window: Window) -> list[Override]:
 
 def present_memberships(*, now: datetime) -> QuerySet[MarketGroupMembership]:
     """Select the memberships in effect."""
-    is_open = Q(ends_at__isnull=True) | Q(ends_at__gt=now)
-    return MarketGroupMembership.objects.filter(is_open, starts_at__lte=now)
+    return MarketGroupMembership.objects.filter(in_effect(now))
 
 
 def is_enrolled(*, now: datetime) -> Q:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch
 
 from leapvpp.demo.day import Recipient, Step, events_of, next_dispatch, the_day, the_days_around
 from leapvpp.demo.places import GROUPS, leap_id
@@ -16,6 +16,7 @@ from leapvpp.demo.showroom.rooms import MARK
 from leapvpp.leap.simulator.ledger import LedgerEvent
 from leapvpp.leap.simulator.server import LeapSimulator
 from leapvpp.leap.values import Level
+from meters.grouping import in_effect
 from meters.models import MarketGroup, MarketGroupMembership, Meter
 
 EVERY = timedelta(minutes=4)
@@ -86,8 +87,7 @@ def read_recipients(*, now: datetime) -> dict[str, Recipient]:
 
     The showroom is not among them: it is played, not fed.
     """
-    lasting = Q(ends_at__isnull=True) | Q(ends_at__gt=now)
-    present = MarketGroupMembership.objects.filter(lasting, starts_at__lte=now)
+    present = MarketGroupMembership.objects.filter(in_effect(now))
     groups = MarketGroup.objects.prefetch_related(Prefetch("memberships", present.select_related("meter")))
     by_id = {group.market_group_id: group for group in groups}
     found = {
